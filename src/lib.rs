@@ -1,0 +1,3 @@
+//! pointsman: a Kafka producer whose partitioner, serializers and interceptors are sandboxed WebAssembly components.
+
+pub mod plugin;
