@@ -1,3 +1,9 @@
 //! pointsman: a Kafka producer whose partitioner, serializers and interceptors are sandboxed WebAssembly components.
 
+pub mod core;
+pub mod error;
 pub mod plugin;
+pub mod protocol;
+mod record;
+
+pub use record::{Header, Record, RecordMetadata};

@@ -74,7 +74,7 @@ impl FailureKind {
         matches!(self, FailureKind::Trap | FailureKind::Deadline | FailureKind::ResultSize | FailureKind::Memory)
     }
 
-    fn words(self) -> &'static str {
+    pub(crate) fn words(self) -> &'static str {
         match self {
             FailureKind::Refused => "refused",
             FailureKind::Error => "returned an error",

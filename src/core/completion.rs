@@ -1,0 +1,141 @@
+//! How the fate of a batch reaches those who wait for its records: one allocation per batch, not per record.
+
+use crate::error::ProduceError;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::Waker;
+
+/// What became of a run of records.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// They are in the log.
+    Written {
+        /// Offset of the first of the run; `None` if the broker did not say.
+        base_offset: Option<i64>,
+        /// When the broker appended them, where the topic says log-append time.
+        log_append_time: Option<i64>,
+    },
+    /// They are not, or perhaps.
+    Failed(ProduceError),
+}
+
+/// A finished batch, from [`super::Core::poll_action`]. The shell tells the plugins, then calls [`Done::complete`].
+#[derive(Debug)]
+pub struct Done {
+    /// Shared by the batch's deliveries.
+    pub completion: Arc<Completion>,
+    /// The records by their index in the completion, ascending and without gaps over all runs.
+    pub runs: Vec<Run>,
+    /// The token of each record, by index, where appends carried any; else empty.
+    pub tokens: Vec<u64>,
+}
+
+/// Records of a completion that share an outcome.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Index of the first record.
+    pub first: u32,
+    /// How many.
+    pub count: u32,
+    /// What became of them.
+    pub outcome: Outcome,
+}
+
+impl Done {
+    /// Makes the outcome known and wakes those who wait for it.
+    pub fn complete(self) {
+        self.completion.complete(self.runs);
+    }
+}
+
+/// A function to call with the fate of one record.
+pub type Callback = Box<dyn FnOnce(&Completion, u32, &Outcome) + Send>;
+
+/// Shared by the deliveries of one batch.
+pub struct Completion {
+    topic: Arc<str>,
+    partition: i32,
+    runs: OnceLock<Vec<Run>>,
+    waiters: Mutex<Waiters>,
+}
+
+#[derive(Default)]
+struct Waiters {
+    wakers: Vec<Waker>,
+    callbacks: Vec<(u32, Callback)>,
+}
+
+impl std::fmt::Debug for Completion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Completion({}-{}, {:?})", self.topic, self.partition, self.runs.get())
+    }
+}
+
+impl Completion {
+    /// Of a batch of this partition.
+    pub fn new(topic: Arc<str>, partition: i32) -> Arc<Completion> {
+        Arc::new(Completion { topic, partition, runs: OnceLock::new(), waiters: Mutex::default() })
+    }
+
+    /// Topic of the batch.
+    pub fn topic(&self) -> &Arc<str> {
+        &self.topic
+    }
+
+    /// Partition of the batch.
+    pub fn partition(&self) -> i32 {
+        self.partition
+    }
+
+    /// The fate of record `index`, once it is known: the run that it belongs to.
+    pub fn outcome(&self, index: u32) -> Option<&Run> {
+        let runs = self.runs.get()?;
+        let at = runs.partition_point(|run| run.first + run.count <= index);
+        Some(&runs[at])
+    }
+
+    /// As [`Completion::outcome`]; if it is not yet known, `waker` is woken when it is.
+    pub fn poll(&self, index: u32, waker: &Waker) -> Option<&Run> {
+        if self.runs.get().is_none() {
+            let mut waiters = self.lock();
+            // Completing sets the runs before it takes the waiters.
+            if self.runs.get().is_none() {
+                if !waiters.wakers.iter().any(|known| known.will_wake(waker)) {
+                    waiters.wakers.push(waker.clone());
+                }
+                return None;
+            }
+        }
+        self.outcome(index)
+    }
+
+    /// Calls `callback` when the fate of record `index` is known: by whoever completes the batch, or at once.
+    pub fn call(&self, index: u32, callback: Callback) {
+        if self.runs.get().is_none() {
+            let mut waiters = self.lock();
+            if self.runs.get().is_none() {
+                waiters.callbacks.push((index, callback));
+                return;
+            }
+        }
+        if let Some(run) = self.outcome(index) {
+            callback(self, index, &run.outcome);
+        }
+    }
+
+    fn complete(&self, runs: Vec<Run>) {
+        assert!(self.runs.set(runs).is_ok(), "a batch is completed once");
+        let waiters = std::mem::take(&mut *self.lock());
+        for (index, callback) in waiters.callbacks {
+            if let Some(run) = self.outcome(index) {
+                callback(self, index, &run.outcome);
+            }
+        }
+        for waker in waiters.wakers {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}

@@ -1,0 +1,193 @@
+//! What can become of a record other than being written, and of a producer other than starting.
+
+use crate::plugin::{FailureKind, Hook};
+use crate::protocol::error_code;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Whether a record that failed may be in the log all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Certainly not.
+    NotWritten,
+    /// A request with it went out and its answer is not known.
+    Unknown,
+}
+
+/// Where a record was when its time ran out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Stage {
+    /// Waiting for its topic's metadata.
+    Metadata,
+    /// Waiting for `buffer.memory`.
+    Memory,
+    /// Staged, before or in the plugins.
+    Lane,
+    /// In a batch that was never sent.
+    Batch,
+    /// Sent at least once.
+    Sent,
+}
+
+impl fmt::Display for Stage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Stage::Metadata => "waiting for the topic's metadata",
+            Stage::Memory => "waiting for buffer.memory",
+            Stage::Lane => "staged for the plugins",
+            Stage::Batch => "in a batch that was not yet sent",
+            Stage::Sent => "sent and not acknowledged",
+        })
+    }
+}
+
+/// Why a record was not delivered. Cheap to clone: a batch's records share one.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProduceError {
+    /// The broker refused the batch for good.
+    #[error("{topic}-{partition}: the broker answered {}{}", error_code::name(*code), suffix(message.as_deref()))]
+    Broker {
+        /// Topic.
+        topic: Arc<str>,
+        /// Partition.
+        partition: i32,
+        /// Kafka's error code.
+        code: i16,
+        /// The broker's own words.
+        message: Option<String>,
+        /// Whether it may be written.
+        fate: Fate,
+    },
+    /// `delivery.timeout.ms`, or `max.block.ms` before the record was accepted, ran out.
+    #[error("{topic}: not delivered within {} ({} ms), {stage}{}", key, limit.as_millis(), suffix(last_cause.as_deref()))]
+    Timeout {
+        /// Topic.
+        topic: Arc<str>,
+        /// The key whose time ran out.
+        key: &'static str,
+        /// Its value.
+        limit: Duration,
+        /// Where the record was.
+        stage: Stage,
+        /// What went wrong last on the way, if anything did.
+        last_cause: Option<String>,
+        /// Whether it may be written.
+        fate: Fate,
+    },
+    /// The record can never fit.
+    #[error("{topic}: a record of {size} bytes is larger than {key} ({limit})")]
+    TooLarge {
+        /// Topic.
+        topic: Arc<str>,
+        /// Serialized size in bytes.
+        size: usize,
+        /// `max.request.size` or `buffer.memory`.
+        key: &'static str,
+        /// Its value.
+        limit: usize,
+    },
+    /// The topic cannot be used.
+    #[error("topic {topic}: {reason}")]
+    Topic {
+        /// Topic.
+        topic: Arc<str>,
+        /// Why.
+        reason: String,
+    },
+    /// The topic has no such partition.
+    #[error("{topic} has {count} partitions, there is no partition {partition}")]
+    NoSuchPartition {
+        /// Topic.
+        topic: Arc<str>,
+        /// What was asked for.
+        partition: i32,
+        /// How many there are.
+        count: usize,
+    },
+    /// A plugin refused the record or failed on it.
+    #[error("plugin {plugin}, {hook}: {}: {cause}", kind.words())]
+    Plugin {
+        /// Name in the config file.
+        plugin: Arc<str>,
+        /// Which hook.
+        hook: Hook,
+        /// What kind of failure.
+        kind: FailureKind,
+        /// In the plugin's or the host's words.
+        cause: Arc<str>,
+    },
+    /// An interceptor left the record out on purpose.
+    #[error("dropped by plugin {plugin}")]
+    Dropped {
+        /// Name in the config file.
+        plugin: Arc<str>,
+    },
+    /// `try_send` found no room, or others waiting for it.
+    #[error("buffer.memory is full")]
+    BufferFull,
+    /// The producer is closed, or was before the record was delivered.
+    #[error("the producer is closed")]
+    Closed {
+        /// Whether it may be written.
+        fate: Fate,
+    },
+    /// The producer cannot go on: its authority is gone, or an error of its own.
+    #[error("the producer cannot go on: {reason}")]
+    Fatal {
+        /// Why.
+        reason: Arc<str>,
+        /// Whether it may be written.
+        fate: Fate,
+    },
+    /// The call cannot be made from where it was made.
+    #[error("{0}")]
+    Misuse(&'static str),
+}
+
+impl ProduceError {
+    /// Whether the record may be in the log all the same.
+    pub fn fate(&self) -> Fate {
+        match self {
+            ProduceError::Broker { fate, .. }
+            | ProduceError::Timeout { fate, .. }
+            | ProduceError::Closed { fate }
+            | ProduceError::Fatal { fate, .. } => *fate,
+            _ => Fate::NotWritten,
+        }
+    }
+
+    /// Whether sending the same record again may succeed.
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            ProduceError::Timeout { .. } | ProduceError::BufferFull => true,
+            ProduceError::Broker { code, .. } => {
+                error_code::is_retriable(*code)
+            }
+            ProduceError::Plugin { kind, .. } => matches!(kind, FailureKind::Deadline | FailureKind::Configure),
+            _ => false,
+        }
+    }
+
+    /// The number by which on-acknowledgement hears of it (see the WIT).
+    pub fn acknowledgement_code(&self) -> i16 {
+        match self {
+            ProduceError::Broker { code, .. } => *code,
+            ProduceError::Dropped { .. } => -101,
+            ProduceError::Plugin { kind: FailureKind::Refused, .. } => -102,
+            ProduceError::Plugin { .. } => -103,
+            ProduceError::Timeout { stage: Stage::Metadata, .. } | ProduceError::Topic { .. } => -106,
+            ProduceError::Timeout { .. } => -104,
+            ProduceError::TooLarge { .. } => -105,
+            ProduceError::Closed { .. } => -107,
+            _ => -100,
+        }
+    }
+}
+
+fn suffix(cause: Option<&str>) -> String {
+    cause.map_or_else(String::new, |cause| format!("; {cause}"))
+}
+

@@ -1,0 +1,250 @@
+//! Requests and responses as the core deals with them, free of versions. [`super::codec`] turns them into bytes.
+
+use bytes::Bytes;
+use std::ops::RangeInclusive;
+
+/// A topic's id (KIP-516); all zeros where the broker gives none.
+pub type TopicId = [u8; 16];
+
+/// The APIs that the producer speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum ApiKey {
+    /// Writes record batches.
+    Produce,
+    /// Brokers, topics, leaders.
+    Metadata,
+    /// Which versions of which API a broker speaks.
+    ApiVersions,
+    /// Creates topics.
+    CreateTopics,
+    /// A producer id and epoch (KIP-98).
+    InitProducerId,
+}
+
+impl ApiKey {
+    /// Kafka's number.
+    pub const fn code(self) -> i16 {
+        match self {
+            ApiKey::Produce => 0,
+            ApiKey::Metadata => 3,
+            ApiKey::ApiVersions => 18,
+            ApiKey::CreateTopics => 19,
+            ApiKey::InitProducerId => 22,
+        }
+    }
+}
+
+/// What a broker speaks, from its ApiVersions response.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApiVersions {
+    /// Sorted by API number.
+    pub apis: Vec<(i16, RangeInclusive<i16>)>,
+}
+
+impl ApiVersions {
+    /// The highest version that both sides speak, or `None`.
+    pub fn pick(&self, api: ApiKey, ours: RangeInclusive<i16>) -> Option<i16> {
+        let at = self.apis.binary_search_by_key(&api.code(), |(code, _)| *code).ok()?;
+        let theirs = &self.apis[at].1;
+        let version = *theirs.end().min(ours.end());
+        (version >= *theirs.start() && version >= *ours.start()).then_some(version)
+    }
+}
+
+/// A request, before a version is applied to it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Request {
+    /// Asks for some topics, or none: brokers only.
+    Metadata(MetadataRequest),
+    /// Asks for a producer id.
+    InitProducerId(InitProducerIdRequest),
+    /// Writes batches.
+    Produce(ProduceRequest),
+}
+
+impl Request {
+    /// Which API it belongs to.
+    pub fn api(&self) -> ApiKey {
+        match self {
+            Request::Metadata(_) => ApiKey::Metadata,
+            Request::InitProducerId(_) => ApiKey::InitProducerId,
+            Request::Produce(_) => ApiKey::Produce,
+        }
+    }
+}
+
+/// Metadata request. Versions 1 to 13 (v10 adds topic ids, v12 names may be null; we always ask by name).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MetadataRequest {
+    /// By name; empty asks for brokers only.
+    pub topics: Vec<String>,
+    /// Whether the broker may create what it does not know (v4+).
+    pub allow_auto_topic_creation: bool,
+}
+
+/// InitProducerId request. Versions 0 to 5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitProducerIdRequest {
+    /// `None` for an idempotent producer without transactions.
+    pub transactional_id: Option<String>,
+    /// Milliseconds.
+    pub transaction_timeout_ms: i32,
+    /// −1, or the id to continue (v3+, KIP-360).
+    pub producer_id: i64,
+    /// −1, or the epoch to continue.
+    pub producer_epoch: i16,
+}
+
+/// Produce request. Versions 3 to 13.
+#[derive(Clone, Debug)]
+pub struct ProduceRequest {
+    /// −1 (all), 0 or 1.
+    pub acks: i16,
+    /// Milliseconds the broker may wait for its followers.
+    pub timeout_ms: i32,
+    /// Of a transaction.
+    pub transactional_id: Option<String>,
+    /// In order; a partition occurs once.
+    pub topics: Vec<ProduceTopic>,
+}
+
+/// One topic of a Produce request.
+#[derive(Clone, Debug)]
+pub struct ProduceTopic {
+    /// Sent up to v12.
+    pub name: std::sync::Arc<str>,
+    /// Sent from v13 on.
+    pub id: TopicId,
+    /// One batch each.
+    pub partitions: Vec<ProducePartition>,
+}
+
+/// One batch of a Produce request. The bytes on the wire are `header` then `body`.
+#[derive(Clone, Debug)]
+pub struct ProducePartition {
+    /// Partition number.
+    pub index: i32,
+    /// The batch's first 61 bytes, made for this attempt ([`super::record_batch::Header`]).
+    pub header: [u8; super::record_batch::HEADER_LEN],
+    /// The records, shared with the queue that may have to send them again.
+    pub body: Bytes,
+}
+
+/// A response, free of versions.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Response {
+    /// To [`Request::Metadata`].
+    Metadata(MetadataResponse),
+    /// To [`Request::InitProducerId`].
+    InitProducerId(InitProducerIdResponse),
+    /// To [`Request::Produce`] with acks other than 0.
+    Produce(ProduceResponse),
+}
+
+/// Metadata response.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MetadataResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// All live brokers.
+    pub brokers: Vec<Broker>,
+    /// v2+.
+    pub cluster_id: Option<String>,
+    /// −1 if unknown.
+    pub controller_id: i32,
+    /// Those asked for.
+    pub topics: Vec<TopicMetadata>,
+    /// v13+: 0 or REBOOTSTRAP_REQUIRED (KIP-1102).
+    pub error_code: i16,
+}
+
+/// A broker's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Node id.
+    pub id: i32,
+    /// Name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// v1+.
+    pub rack: Option<String>,
+}
+
+/// One topic's metadata.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TopicMetadata {
+    /// 0, or why there are no partitions.
+    pub error_code: i16,
+    /// Name.
+    pub name: String,
+    /// v10+.
+    pub id: TopicId,
+    /// Any order; may have gaps while a topic is being made.
+    pub partitions: Vec<PartitionMetadata>,
+}
+
+/// One partition's metadata.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionMetadata {
+    /// 0, or LEADER_NOT_AVAILABLE and the like.
+    pub error_code: i16,
+    /// Partition number.
+    pub index: i32,
+    /// −1 while there is none.
+    pub leader: i32,
+    /// v7+, else −1.
+    pub leader_epoch: i32,
+}
+
+/// InitProducerId response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InitProducerIdResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// 0 or an error.
+    pub error_code: i16,
+    /// The id.
+    pub producer_id: i64,
+    /// The epoch.
+    pub producer_epoch: i16,
+}
+
+/// Produce response.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ProduceResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// One per partition of the request, in any order.
+    pub partitions: Vec<PartitionResponse>,
+    /// v10+: addresses of the leaders named in the partitions (KIP-951).
+    pub node_endpoints: Vec<Broker>,
+}
+
+/// The outcome of one batch.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PartitionResponse {
+    /// Up to v12, else empty.
+    pub topic: String,
+    /// From v13 on, else zeros.
+    pub topic_id: TopicId,
+    /// Partition number.
+    pub index: i32,
+    /// 0, or why the batch was not (or perhaps was) written.
+    pub error_code: i16,
+    /// Of the first record; −1 if unknown.
+    pub base_offset: i64,
+    /// −1 for create time; else when the broker appended the batch.
+    pub log_append_time: i64,
+    /// v5+, else −1.
+    pub log_start_offset: i64,
+    /// v8+: records by index in the batch that made it fail (KIP-467).
+    pub record_errors: Vec<(i32, Option<String>)>,
+    /// v8+.
+    pub error_message: Option<String>,
+    /// v10+: (leader id, leader epoch), −1 if unknown.
+    pub current_leader: (i32, i32),
+}

@@ -1,0 +1,100 @@
+//! What goes in and what comes back: records and their metadata.
+
+use std::sync::Arc;
+
+/// A header of a record (KIP-82). Names may repeat; a value may be null.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// Name.
+    pub name: &'a str,
+    /// Value.
+    pub value: Option<&'a [u8]>,
+}
+
+impl<'a> Header<'a> {
+    /// A header with a value.
+    pub fn new(name: &'a str, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Header<'a> {
+        Header { name, value: Some(value.as_ref()) }
+    }
+}
+
+/// A record to send. It borrows: `send` copies it once, into the batch that is being gathered.
+///
+/// ```
+/// use pointsman::Record;
+/// let record = Record::to("orders").key("bj-17").value(r#"{"sum": 12}"#);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Topic.
+    pub topic: &'a str,
+    /// `None` leaves the choice to the partitioner.
+    pub partition: Option<i32>,
+    /// Create time in milliseconds since the Unix epoch; `None` means when `send` was called.
+    pub timestamp: Option<i64>,
+    /// `None` is null.
+    pub key: Option<&'a [u8]>,
+    /// `None` is null: a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// In order.
+    pub headers: &'a [Header<'a>],
+}
+
+impl<'a> Record<'a> {
+    /// A record with null key and null value.
+    pub fn to(topic: &'a str) -> Record<'a> {
+        Record { topic, partition: None, timestamp: None, key: None, value: None, headers: &[] }
+    }
+
+    /// With a key.
+    #[must_use]
+    pub fn key(mut self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Record<'a> {
+        self.key = Some(key.as_ref());
+        self
+    }
+
+    /// With a value.
+    #[must_use]
+    pub fn value(mut self, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Record<'a> {
+        self.value = Some(value.as_ref());
+        self
+    }
+
+    /// To a partition of the caller's choice.
+    #[must_use]
+    pub fn partition(mut self, partition: i32) -> Record<'a> {
+        self.partition = Some(partition);
+        self
+    }
+
+    /// With a create time, milliseconds since the Unix epoch.
+    #[must_use]
+    pub fn timestamp(mut self, timestamp: i64) -> Record<'a> {
+        self.timestamp = Some(timestamp);
+        self
+    }
+
+    /// With headers.
+    #[must_use]
+    pub fn headers(mut self, headers: &'a [Header<'a>]) -> Record<'a> {
+        self.headers = headers;
+        self
+    }
+}
+
+/// Where an acknowledged record stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordMetadata {
+    /// Topic, after the interceptors.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Absent with acks=0 and where the broker only said that it has the record already.
+    pub offset: Option<i64>,
+    /// Milliseconds since the Unix epoch: create time, or the broker's where the topic says log-append time.
+    pub timestamp: i64,
+    /// Bytes of the key as sent; `None` for null.
+    pub serialized_key_size: Option<usize>,
+    /// Bytes of the value as sent; `None` for null.
+    pub serialized_value_size: Option<usize>,
+}
