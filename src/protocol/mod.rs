@@ -4,3 +4,4 @@
 pub mod error_code;
 pub mod messages;
 pub mod record_batch;
+pub mod versions;
