@@ -2,6 +2,7 @@
 
 use super::error::{Place, Problem, ProblemKind, Source};
 use super::producer::{Acks, ProducerConfig, Values};
+use super::value::Value;
 use std::time::Duration;
 
 /// Checks, and adjusts what Java adjusts.
@@ -14,6 +15,7 @@ pub(super) fn check(
     idempotence(producer, values, problems, notices);
     delivery_timeout(producer, values, problems, notices);
     backoffs(producer, values, notices);
+    repetitions(producer, values, notices);
 }
 
 fn idempotence(producer: &mut ProducerConfig, values: &Values, problems: &mut Vec<Problem>, notices: &mut Vec<String>) {
@@ -105,6 +107,22 @@ fn backoffs(producer: &mut ProducerConfig, values: &Values, notices: &mut Vec<St
             let place = place.map(Place::to_string).unwrap_or_default();
             notices.push(format!("{place}: {first_key} is above {most_key}: every wait is {} ms", most.as_millis()));
             *first = most;
+        }
+    }
+}
+
+/// Java drops what a list has twice, with a warning.
+fn repetitions(producer: &ProducerConfig, values: &Values, notices: &mut Vec<String>) {
+    let kept = [
+        ("bootstrap.servers", producer.bootstrap_servers.len()),
+        ("interceptor.classes", producer.interceptor_classes.len()),
+    ];
+    for (key, kept) in kept {
+        // Where an item was invalid, fewer are kept too; then there is an error and no one reads notices.
+        if let Some((Value::List(items), place)) = values.set.get(key)
+            && kept < items.len()
+        {
+            notices.push(format!("{place}: {key} names one twice; it counts once"));
         }
     }
 }

@@ -216,3 +216,6 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 const FILE_BYTES_MAX: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests;

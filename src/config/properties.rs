@@ -26,8 +26,11 @@ pub(super) fn read(text: &str, file: &Place, problems: &mut Vec<Problem>) -> Vec
     entries
 }
 
-/// Text from bytes: UTF-8, or else ISO-8859-1.
-pub(super) fn decode(bytes: Vec<u8>) -> String {
+/// Text from bytes: UTF-8, or else ISO-8859-1; without a byte order mark.
+pub(super) fn decode(mut bytes: Vec<u8>) -> String {
+    if bytes.starts_with("\u{feff}".as_bytes()) {
+        bytes.drain(..3);
+    }
     match String::from_utf8(bytes) {
         Ok(text) => text,
         Err(error) => error.into_bytes().into_iter().map(char::from).collect(),
@@ -217,7 +220,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf_8_are_latin_1() {
         assert_eq!(decode(b"a=\xe9".to_vec()), "a=é");
-        assert_eq!(decode("a=é".into()), "a=é");
+        assert_eq!(decode("\u{feff}a=é".into()), "a=é");
     }
 
     proptest! {

@@ -66,6 +66,7 @@ fn last_of_each(entries: Vec<Entry>, notices: &mut Vec<String>) -> Vec<Entry> {
         };
         if let (Source::File(_) | Source::Text, Some(line)) = (&entry.place.source, last[before].place.line)
             && entry.place.source == last[before].place.source
+            && Key::find(&entry.key).is_some()
         {
             notices.push(format!("{}: {} was set in line {line} already; the last one counts", entry.place, entry.key));
         }
@@ -147,7 +148,7 @@ fn unknown(entry: &Entry, foreign: &mut Vec<String>) -> Option<Problem> {
         return problem(ProblemKind::NotSupportedYet, what, "leave it out".to_owned());
     }
     // Some foreign keys are a letter or two from ours (key.deserializer), so they come first.
-    if is_foreign(name) && !name.contains(' ') {
+    if is_foreign(name) && is_showable(name) {
         foreign.push(name.to_owned());
         return None;
     }
@@ -157,12 +158,25 @@ fn unknown(entry: &Entry, foreign: &mut Vec<String>) -> Option<Problem> {
     if let Some(meant) = suggest::misspelt(&name.to_ascii_lowercase(), names()) {
         return problem(ProblemKind::UnknownKey, "not a known key", format!("did you mean {meant}?"));
     }
+    if !is_showable(name) {
+        let letters = name.chars().count();
+        let what = format!("not a known key; its {letters} letters are not shown, as they may belong to a secret");
+        let help = "a value of several lines needs a backslash at the end of each, or in TOML three quotes around it";
+        return Some(Problem::new(ProblemKind::UnknownKey, &entry.place, None, what).help(help));
+    }
     let nearest = suggest::nearest(name, names(), 3).join(", ");
     problem(
         ProblemKind::UnknownKey,
         "not a known key",
         format!("the nearest known ones are {nearest}; `pointsman config list` shows all"),
     )
+}
+
+/// Whether a text is surely meant as a key. The lines of a PEM key pasted without backslashes come as keys too.
+fn is_showable(name: &str) -> bool {
+    const LETTERS_MAX: usize = 80;
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+    name.len() <= LETTERS_MAX && name.bytes().all(is_plain)
 }
 
 fn check_plugins_in_use(
