@@ -23,7 +23,7 @@ pub(super) fn read(text: &str, file: &Place, problems: &mut Vec<Problem>) -> Vec
             let place = at.map_or_else(|| file.clone(), |at| file.at(at));
             // Only the parser's words: the line itself may hold a secret.
             let what = format!("not TOML: {}", error.message().trim_end().replace('\n', ", "));
-            let help = if what.contains("key") { QUOTE_HELP } else { "" };
+            let help = if what.contains("dotted key") { QUOTE_HELP } else { "" };
             problems.push(Problem::new(ProblemKind::Syntax, &place, None, what).help(help));
         }
         return Vec::new();

@@ -41,7 +41,7 @@ pub(super) fn parse(key: &Key, raw: &Raw) -> Result<Value, Wrong> {
             parse_size(text),
             min,
             max,
-            "a size; write a number of bytes, or one with B, KiB, MiB, GiB, KB, MB or GB",
+            "a size: a number of bytes, or one with KiB, MiB, GiB, KB, MB or GB",
             " bytes",
         ),
         Kind::Double(min, max) => match text.parse::<f64>() {
