@@ -3,6 +3,7 @@
 pub mod config;
 pub mod core;
 pub mod error;
+mod lane;
 pub mod plugin;
 pub mod protocol;
 mod record;

@@ -88,6 +88,18 @@ impl Records {
         self.slots.push(self.slots.len() as u32);
     }
 
+    /// The timestamp of each slot, of so many; −1 where its record is gone.
+    pub fn timestamps_by_slot(&self, slots: usize) -> Vec<i64> {
+        if self.len() == slots {
+            return self.timestamps.clone();
+        }
+        let mut by_slot = vec![-1; slots];
+        for (&slot, &timestamp) in self.slots.iter().zip(&self.timestamps) {
+            by_slot[slot as usize] = timestamp;
+        }
+        by_slot
+    }
+
     /// Names of the topics, for [`Records::batch`] and the like.
     pub fn topic_names(&self) -> Vec<&str> {
         self.topics.iter().map(|topic| &**topic).collect()
