@@ -1,3 +1,4 @@
 //! pointsman: a Kafka producer whose partitioner, serializers and interceptors are sandboxed WebAssembly components.
 
 pub mod plugin;
+pub mod wasm;
