@@ -127,17 +127,22 @@ impl Plugin {
             return Err(LoadError::Pin { path, found: hex(&sha256), pinned: hex(&pinned) });
         }
         let component = compile(engine, &bytes, &path)?;
-        check_exports(engine.wasmtime(), &component, &path)?;
+        let exported = exported_roles(engine.wasmtime(), &component, &path)?;
         let mut linker = engine.linker().clone();
         imports::link(engine.wasmtime(), &component, &mut linker, &path)?;
         let pre = linker
             .instantiate_pre(&component)
             .map_err(|cause| LoadError::Invalid { path: path.clone(), cause: format!("{cause:#}") })?;
+        let roles = RoleIndices::of(&pre, exported).map_err(|(role, cause)| LoadError::Shape {
+            path: path.clone(),
+            role,
+            cause: format!("{cause:#}"),
+        })?;
         let identity =
             Identity { plugin_name: name.clone(), client_id, log: LogGate::new(name), metrics: Registry::default() };
         let plugin = Plugin(Arc::new(Shared {
             engine: engine.clone(),
-            roles: RoleIndices::of(&pre),
+            roles,
             pre,
             identity: Arc::new(identity),
             settings,
@@ -299,12 +304,22 @@ impl Default for Limits {
 }
 
 impl RoleIndices {
-    fn of(pre: &InstancePre<State>) -> RoleIndices {
-        RoleIndices {
-            interceptor: exports::interceptor::GuestIndices::new(pre).ok(),
-            serializer: exports::serializer::GuestIndices::new(pre).ok(),
-            partitioner: exports::partitioner::GuestIndices::new(pre).ok(),
+    /// # Errors
+    /// The role that has not all of its functions.
+    fn of(pre: &InstancePre<State>, exported: Roles) -> Result<RoleIndices, (&'static str, wasmtime::Error)> {
+        fn found<I>(
+            exported: bool,
+            role: &'static str,
+            find: impl FnOnce() -> wasmtime::Result<I>,
+        ) -> Result<Option<I>, (&'static str, wasmtime::Error)> {
+            exported.then(find).transpose().map_err(|cause| (role, cause))
         }
+        use exports::{interceptor, partitioner, serializer};
+        Ok(RoleIndices {
+            interceptor: found(exported.interceptor, InterceptorRole::NAME, || interceptor::GuestIndices::new(pre))?,
+            serializer: found(exported.serializer, SerializerRole::NAME, || serializer::GuestIndices::new(pre))?,
+            partitioner: found(exported.partitioner, PartitionerRole::NAME, || partitioner::GuestIndices::new(pre))?,
+        })
     }
 }
 
@@ -324,20 +339,22 @@ fn compile(engine: &Engine, bytes: &[u8], path: &Path) -> Result<Component, Load
     }
 }
 
-fn check_exports(engine: &wasmtime::Engine, component: &Component, path: &Path) -> Result<(), LoadError> {
+fn exported_roles(engine: &wasmtime::Engine, component: &Component, path: &Path) -> Result<Roles, LoadError> {
     let ty = component.component_type();
     let names: Vec<&str> = ty.exports(engine).map(|(name, _)| name).collect();
-    let mut any = false;
+    let mut roles = Roles { interceptor: false, serializer: false, partitioner: false };
     for name in &names {
         let Some((interface, version)) = name.split_once('@') else { continue };
         let Some(role) = interface.strip_prefix("pointsman:plugin/") else { continue };
         if !imports::compatible(version, CONTRACT) {
             return Err(LoadError::Version { path: path.to_owned(), found: (*name).to_owned() });
         }
-        any |= [InterceptorRole::NAME, SerializerRole::NAME, PartitionerRole::NAME].contains(&role);
+        roles.interceptor |= role == InterceptorRole::NAME;
+        roles.serializer |= role == SerializerRole::NAME;
+        roles.partitioner |= role == PartitionerRole::NAME;
     }
-    if any {
-        return Ok(());
+    if roles.interceptor || roles.serializer || roles.partitioner {
+        return Ok(roles);
     }
     let exports = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
     Err(LoadError::NoRole { path: path.to_owned(), exports })

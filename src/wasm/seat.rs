@@ -45,7 +45,7 @@ pub(super) struct Seat<R: Role> {
     lane: u32,
     wants: R::Wants,
     live: Option<Live<R>>,
-    recycled: Instant,
+    recycled: Option<Instant>,
 }
 
 /// What became of a plugin's instances.
@@ -77,7 +77,7 @@ impl<R: Role> Seat<R> {
     /// It does not start: [`FailureKind::Configure`].
     pub(super) fn new(plugin: Arc<Shared>, role: R, lane: u32) -> Result<Seat<R>, PluginFailure> {
         let (live, wants) = Live::start(&plugin, &role, lane)?;
-        Ok(Seat { plugin, role, lane, wants, live: Some(live), recycled: Instant::now() })
+        Ok(Seat { plugin, role, lane, wants, live: Some(live), recycled: None })
     }
 
     pub(super) fn role(&self) -> &R {
@@ -98,7 +98,7 @@ impl<R: Role> Seat<R> {
                 self.live = Some(self.successor()?);
                 Ok(Freshness::Fresh)
             }
-            Some(live) if live.has_outgrown() && self.recycled.elapsed() >= RECYCLE_PERIOD => Ok(self.recycle()),
+            Some(live) if live.has_outgrown() && may_recycle(self.recycled, Instant::now) => Ok(self.recycle()),
             Some(_) => Ok(Freshness::Used),
         }
     }
@@ -152,7 +152,7 @@ impl<R: Role> Seat<R> {
     }
 
     fn recycle(&mut self) -> Freshness {
-        self.recycled = Instant::now();
+        self.recycled = Some(Instant::now());
         match self.successor() {
             Ok(successor) => {
                 self.plugin.counts.recycled.fetch_add(1, Relaxed);
@@ -301,6 +301,10 @@ fn recycle_at(configured: u64, max: u64) -> u64 {
     (max / 2).max(configured.saturating_mul(2)).min(configured + room / 4 * 3)
 }
 
+fn may_recycle(last: Option<Instant>, now: impl FnOnce() -> Instant) -> bool {
+    last.is_none_or(|last| now().saturating_duration_since(last) >= RECYCLE_PERIOD)
+}
+
 /// Every call may answer with this many bytes, and with [`RESULT_PER_INPUT`] times what it was given.
 const RESULT_BYTES_MIN: usize = 4 << 20;
 const RESULT_PER_INPUT: usize = 4;
@@ -313,7 +317,15 @@ const RECYCLE_PERIOD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
-    use super::recycle_at;
+    use super::*;
+
+    #[test]
+    fn instances_are_replaced_once_a_second_at_most() {
+        let first = Instant::now();
+        assert!(may_recycle(None, || first));
+        assert!(!may_recycle(Some(first), || first + RECYCLE_PERIOD / 2));
+        assert!(may_recycle(Some(first), || first + RECYCLE_PERIOD));
+    }
 
     #[test]
     fn growth_is_bounded_before_the_limit() {
