@@ -1,0 +1,38 @@
+//! Which versions of which API we speak, and from which on an API is "flexible" (KIP-482: compact lengths, tagged
+//! fields). What a version changed is told beside its codec, in [`super::codec`].
+
+use super::messages::ApiKey;
+use std::ops::RangeInclusive;
+
+/// Produce: 3 is the first with record batch v2; 13 (Kafka 4.1) names topics by id.
+pub const PRODUCE: RangeInclusive<i16> = 3..=13;
+/// Metadata: 1 is the first that can ask for no topics; 13 (Kafka 4.0) can ask to bootstrap again.
+pub const METADATA: RangeInclusive<i16> = 1..=13;
+/// ApiVersions: every broker since 0.10 answers 0; 4 (Kafka 4.0) reports features that start at 0.
+pub const API_VERSIONS: RangeInclusive<i16> = 0..=4;
+/// CreateTopics: 0 and 1 are gone from Kafka 4; 7 answers with the topic's id.
+pub const CREATE_TOPICS: RangeInclusive<i16> = 2..=7;
+/// InitProducerId: 3 can continue an id (KIP-360), 4 names fencing, 5 is for transactions of the second protocol.
+pub const INIT_PRODUCER_ID: RangeInclusive<i16> = 0..=5;
+
+/// The versions of `api` that we speak.
+pub const fn ours(api: ApiKey) -> RangeInclusive<i16> {
+    match api {
+        ApiKey::Produce => PRODUCE,
+        ApiKey::Metadata => METADATA,
+        ApiKey::ApiVersions => API_VERSIONS,
+        ApiKey::CreateTopics => CREATE_TOPICS,
+        ApiKey::InitProducerId => INIT_PRODUCER_ID,
+    }
+}
+
+/// Whether this version of `api` has compact lengths and tagged fields.
+pub const fn is_flexible(api: ApiKey, version: i16) -> bool {
+    version
+        >= match api {
+            ApiKey::Produce | ApiKey::Metadata => 9,
+            ApiKey::ApiVersions => 3,
+            ApiKey::CreateTopics => 5,
+            ApiKey::InitProducerId => 2,
+        }
+}
