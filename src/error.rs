@@ -163,9 +163,7 @@ impl ProduceError {
     pub fn is_retriable(&self) -> bool {
         match self {
             ProduceError::Timeout { .. } | ProduceError::BufferFull => true,
-            ProduceError::Broker { code, .. } => {
-                error_code::is_retriable(*code)
-            }
+            ProduceError::Broker { code, .. } => error_code::is_retriable(*code),
             ProduceError::Plugin { kind, .. } => matches!(kind, FailureKind::Deadline | FailureKind::Configure),
             _ => false,
         }
@@ -190,4 +188,3 @@ impl ProduceError {
 fn suffix(cause: Option<&str>) -> String {
     cause.map_or_else(String::new, |cause| format!("; {cause}"))
 }
-

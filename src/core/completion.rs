@@ -99,7 +99,7 @@ impl Completion {
             let mut waiters = self.lock();
             // Completing sets the runs before it takes the waiters.
             if self.runs.get().is_none() {
-                if !waiters.wakers.iter().any(|known| known.will_wake(waker)) {
+                if !waiters.wakers.last().is_some_and(|known| known.will_wake(waker)) {
                     waiters.wakers.push(waker.clone());
                 }
                 return None;

@@ -4,14 +4,247 @@
 //! and a run with the same arguments is the same to the letter. The shape is that of quinn-proto:
 //!
 //! 1. commands ([`Core::append`], [`Core::flush`], …) and `handle_*` take what happened and the time;
-//! 2. then the shell drains [`Core::poll_action`], [`Core::poll_seal`] and [`Core::poll_transmit`] until each is `None`;
+//! 2. then the shell drains [`Core::poll_action`], then [`Core::poll_seal`] (sealing off the lock and handing back by
+//!    [`Core::handle_sealed`]), then [`Core::poll_transmit`], until all are `None`;
 //! 3. and calls [`Core::handle_timeout`] when [`Core::poll_timeout`] is reached, and goes back to 2.
 //!
 //! The time of a call is never before that of an earlier one.
 
+mod accumulator;
+mod backoff;
+mod batch;
 mod completion;
+mod config;
 mod io;
+mod links;
+mod memory;
+mod metadata;
+mod node;
+mod partition;
+mod partitioner;
+mod producer_id;
+mod rng;
+mod sender;
 pub mod time;
+mod timers;
+mod verdict;
 
+pub use accumulator::{Append, Appended, Placement};
+pub use batch::{Sealed, Unsealed};
 pub use completion::{Callback, Completion, Done, Outcome, Run};
+pub use config::CoreConfig;
 pub use io::{Action, ConnectionId, NodeId, Transmit};
+pub use memory::{MemoryPool, Permit};
+pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
+pub use partitioner::{murmur2, partition_of_key};
+
+use crate::error::{Fate, ProduceError};
+use backoff::Backoff;
+use batch::OpenBatch;
+use metadata::{Refresh, Topic};
+use node::Node;
+use partition::{Partition, Slot};
+use producer_id::ProducerId;
+use rng::Rng;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use time::Instant;
+use timers::{Timer, Timers};
+
+/// The producer's state. See the [module](self) for how it is driven.
+#[derive(Debug)]
+pub struct Core {
+    config: CoreConfig,
+    rng: Rng,
+    timers: Timers,
+    actions: VecDeque<Action>,
+    /// Full batches, until someone takes them away to be sealed.
+    unsealed: VecDeque<OpenBatch>,
+
+    topics: Vec<Topic>,
+    topics_by_name: BTreeMap<Arc<str>, usize>,
+    partitions: Vec<Partition>,
+    refresh: Refresh,
+
+    nodes: BTreeMap<NodeId, Node>,
+    connections: BTreeMap<ConnectionId, NodeId>,
+    next_connection: u64,
+    producer_id: ProducerId,
+
+    /// Grows with every batch.
+    next_order: u64,
+    /// Batches that are not done.
+    live: BTreeSet<u64>,
+    /// Partitions whose queue is not empty.
+    active: BTreeSet<u32>,
+    /// Batches before this one do not linger: someone flushes, closes, or waits for memory.
+    expedited: u64,
+    flushes: VecDeque<(u64, u64)>,
+    next_flush: u64,
+    closing: bool,
+    fatal: Option<Arc<str>>,
+}
+
+impl Core {
+    /// A producer that knows nothing but its bootstrap servers, and begins to ask them. The seed decides every
+    /// random choice.
+    pub fn new(config: CoreConfig, seed: u64, now: Instant) -> Core {
+        let nodes = config
+            .bootstrap
+            .iter()
+            .enumerate()
+            .map(|(at, (host, port))| {
+                let id = NodeId(-1 - at as i32);
+                (id, Node::new(id, host.clone(), *port))
+            })
+            .collect();
+        let mut core = Core {
+            rng: Rng::new(seed),
+            timers: Timers::default(),
+            actions: VecDeque::new(),
+            unsealed: VecDeque::new(),
+            topics: Vec::new(),
+            topics_by_name: BTreeMap::new(),
+            partitions: Vec::new(),
+            refresh: Refresh::default(),
+            nodes,
+            connections: BTreeMap::new(),
+            next_connection: 0,
+            producer_id: ProducerId::new(config.idempotence),
+            next_order: 0,
+            live: BTreeSet::new(),
+            active: BTreeSet::new(),
+            expedited: 0,
+            flushes: VecDeque::new(),
+            next_flush: 0,
+            closing: false,
+            fatal: None,
+            config,
+        };
+        core.want_metadata(now);
+        core.drive_links(now);
+        core
+    }
+
+    /// Expedites everything that was appended so far; [`Action::Flushed`] with the returned number follows when all
+    /// of it is done.
+    pub fn flush(&mut self, now: Instant) -> u64 {
+        let flush = self.next_flush;
+        self.next_flush += 1;
+        self.flushes.push_back((flush, self.next_order));
+        self.expedite(now);
+        self.note_flushed();
+        flush
+    }
+
+    /// Ends the lingering of everything that was appended so far: someone waits for memory.
+    pub fn expedite(&mut self, now: Instant) {
+        self.expedited = self.next_order;
+        for partition in self.active.iter().copied().collect::<Vec<_>>() {
+            self.schedule(now, partition);
+        }
+    }
+
+    /// Nothing lingers from now on. What is appended is still delivered.
+    pub fn close(&mut self, now: Instant) {
+        self.closing = true;
+        self.expedite(now);
+    }
+
+    /// Fails everything that is not done. A batch that is being sealed fails when it is handed back.
+    pub fn abandon(&mut self, _now: Instant) {
+        self.fail_all(&|fate| ProduceError::Closed { fate });
+        self.fatal.get_or_insert_with(|| Arc::from("it was closed"));
+    }
+
+    /// Whether everything that was appended is done.
+    pub fn is_idle(&self) -> bool {
+        self.live.is_empty()
+    }
+
+    /// Next thing for the shell to do or to pass on.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Core::handle_timeout`] next.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Lets everything happen whose time has come.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop(now) {
+            match timer {
+                Timer::Partition(partition) => {
+                    self.expire(now, partition);
+                    self.schedule(now, partition);
+                }
+                Timer::Node(node) => self.node_timer(now, NodeId(node)),
+                Timer::Metadata | Timer::ProducerId => {}
+            }
+        }
+        self.drive_links(now);
+    }
+
+    fn retry_backoff(&self) -> Backoff {
+        Backoff { base: self.config.retry_backoff, max: self.config.retry_backoff_max }
+    }
+
+    fn reconnect_backoff(&self) -> Backoff {
+        Backoff { base: self.config.reconnect_backoff, max: self.config.reconnect_backoff_max }
+    }
+
+    /// Books a batch as done and tells the shell. `order` is the batch's.
+    fn finish(&mut self, order: u64, done: Done) {
+        self.live.remove(&order);
+        self.actions.push_back(Action::Done(done));
+        self.note_flushed();
+    }
+
+    fn note_flushed(&mut self) {
+        while let Some(&(flush, before)) = self.flushes.front() {
+            if self.live.first().is_some_and(|&oldest| oldest < before) {
+                break;
+            }
+            self.flushes.pop_front();
+            self.actions.push_back(Action::Flushed(flush));
+        }
+    }
+
+    /// Fails every batch, in queues and in flight, with an error that knows its fate.
+    fn fail_all(&mut self, error: &dyn Fn(Fate) -> ProduceError) {
+        for at in 0..self.partitions.len() {
+            let partition = &mut self.partitions[at];
+            let mut failed = Vec::new();
+            for sent in &mut partition.in_flight {
+                if let Some(batch) = sent.batch.take() {
+                    failed.push((sent.order, batch.done(Outcome::Failed(error(Fate::Unknown)))));
+                }
+            }
+            let mut sealing = VecDeque::new();
+            for slot in std::mem::take(&mut partition.queue) {
+                match slot {
+                    Slot::Open(batch) => {
+                        failed.push((batch.info.order, batch.fail(Outcome::Failed(error(Fate::NotWritten)))));
+                    }
+                    Slot::Sealed(batch) => {
+                        let fate = if batch.info.maybe_written { Fate::Unknown } else { Fate::NotWritten };
+                        failed.push((batch.info.order, batch.done(Outcome::Failed(error(fate)))));
+                    }
+                    Slot::Sealing(order) => sealing.push_back(Slot::Sealing(order)),
+                }
+            }
+            partition.queue = sealing;
+            partition.queued_bytes = 0;
+            if partition.queue.is_empty() {
+                self.active.remove(&(at as u32));
+            }
+            self.unready(at as u32);
+            self.timers.set(Timer::Partition(at as u32), None);
+            for (order, done) in failed {
+                self.finish(order, done);
+            }
+        }
+    }
+}

@@ -117,7 +117,11 @@ impl RecordBody<'_> {
 }
 
 /// Appends the headers of one record: their count, then name and value of each.
-pub fn encode_headers<'a>(out: &mut Vec<u8>, count: usize, headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) {
+pub fn encode_headers<'a>(
+    out: &mut Vec<u8>,
+    count: usize,
+    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) {
     put_varint(out, count as i64);
     for (name, value) in headers {
         put_bytes(out, Some(name));

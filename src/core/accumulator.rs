@@ -1,0 +1,333 @@
+//! From a record to a sealed batch in its partition's queue.
+
+use super::batch::{OpenBatch, Sealed, Unsealed};
+use super::completion::{Completion, Outcome};
+use super::metadata::TopicHandle;
+use super::node::Link;
+use super::partition::Slot;
+use super::time::Instant;
+use super::timers::Timer;
+use super::{Core, partitioner};
+use crate::error::{Fate, ProduceError, Stage};
+use crate::protocol::record_batch::{HEADER_LEN, RecordBody};
+use std::sync::Arc;
+
+/// A record to append.
+#[derive(Clone, Copy, Debug)]
+pub struct Append<'a> {
+    /// From [`Core::topic`].
+    pub topic: TopicHandle,
+    /// Where it goes.
+    pub placement: Placement,
+    /// Create time, milliseconds since the Unix epoch.
+    pub timestamp: i64,
+    /// When `send` accepted it.
+    pub accepted: Instant,
+    /// `None` is null.
+    pub key: Option<&'a [u8]>,
+    /// `None` is null.
+    pub value: Option<&'a [u8]>,
+    /// As [`crate::protocol::record_batch::encode_headers`] wrote them.
+    pub headers: &'a [u8],
+    /// Comes back in [`super::Done::tokens`]. All records of a producer carry one, or none does.
+    pub token: Option<u64>,
+}
+
+/// Which partition a record goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// The built-in choice: by key, or sticky without one.
+    Default,
+    /// This one.
+    Partition(i32),
+}
+
+/// Where a record was appended.
+#[derive(Debug)]
+pub struct Appended<'a> {
+    /// Of the batch that took it.
+    pub completion: &'a Arc<Completion>,
+    /// Which record of the batch it is.
+    pub index: u32,
+    /// Whether a batch became full: then [`Core::poll_full`] has work.
+    pub filled: bool,
+    /// Whether a batch was begun: then the driver has to learn of it.
+    pub began: bool,
+}
+
+impl Core {
+    /// Appends a record to the open batch of its partition.
+    ///
+    /// # Errors
+    /// The record is too large, its partition does not exist, or the producer cannot go on.
+    pub fn append(&mut self, now: Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
+        if let Some(reason) = &self.fatal {
+            return Err(ProduceError::Fatal { reason: Arc::clone(reason), fate: Fate::NotWritten });
+        }
+        let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
+        let max_len = body.max_len();
+        if HEADER_LEN + max_len > self.config.max_request_size {
+            return Err(ProduceError::TooLarge {
+                topic: Arc::clone(&self.topics[record.topic.index()].name),
+                size: HEADER_LEN + max_len,
+                key: "max.request.size",
+                limit: self.config.max_request_size,
+            });
+        }
+        let (id, sticky) = self.place(record)?;
+        let partition = &mut self.partitions[id as usize];
+
+        let mut filled = false;
+        let mut began = false;
+        if !partition.open().is_some_and(|batch| batch.fits(max_len)) {
+            if let Some(Slot::Open(_)) = partition.queue.back() {
+                self.close_open(id);
+                filled = true;
+            }
+            self.begin_batch(now, id, max_len);
+            began = true;
+        }
+        let partition = &mut self.partitions[id as usize];
+        let Some(Slot::Open(batch)) = partition.queue.back_mut() else { unreachable!("a batch was just begun") };
+        let before = batch.body_len();
+        let index = batch.append(&body, record.timestamp, record.accepted, record.token);
+        let len = batch.body_len() - before;
+        // Only a batch that can take no further record is closed here; one that could is closed by its next record.
+        let full = !batch.fits(0);
+        partition.queued_bytes += len as u64;
+        if sticky {
+            self.topics[record.topic.index()].sticky.book(len, self.config.batch_size, !full && !filled);
+        }
+        let Some(Slot::Open(batch)) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
+        Ok(Appended { completion: batch.completion(), index, filled, began })
+    }
+
+    /// The partition's dense id, and whether the choice was the sticky one.
+    fn place(&mut self, record: &Append<'_>) -> Result<(u32, bool), ProduceError> {
+        let topic = &mut self.topics[record.topic.index()];
+        let count = topic.partitions.len();
+        let by_key = record.key.filter(|_| !self.config.ignore_keys);
+        let (at, sticky) = match (record.placement, by_key) {
+            (Placement::Partition(index), _) => {
+                let at = usize::try_from(index).ok().filter(|&at| at < count);
+                let missing =
+                    || ProduceError::NoSuchPartition { topic: Arc::clone(&topic.name), partition: index, count };
+                (at.ok_or_else(missing)?, false)
+            }
+            (Placement::Default, _) if self.config.round_robin => {
+                topic.next_in_turn = topic.next_in_turn.wrapping_add(1);
+                let first = topic.next_in_turn;
+                let usable = |at: &usize| self.partitions[topic.partitions[*at] as usize].leader.is_some();
+                ((0..count).map(|step| (first + step) % count).find(usable).unwrap_or(first % count), false)
+            }
+            (Placement::Default, Some(key)) => (partitioner::partition_of_key(key, count), false),
+            (Placement::Default, None) => {
+                let (ids, partitions) = (&topic.partitions, &self.partitions);
+                let usable = |at: usize| partitions[ids[at] as usize].leader.is_some();
+                let queued = |at: usize| partitions[ids[at] as usize].queued_bytes;
+                (topic.sticky.choose(count, &mut self.rng, usable, queued), true)
+            }
+        };
+        Ok((topic.partitions[at], sticky))
+    }
+
+    fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize) {
+        let order = self.next_order;
+        self.next_order += 1;
+        self.live.insert(order);
+        self.active.insert(id);
+        let partition = &mut self.partitions[id as usize];
+        let limit = self.config.batch_size;
+        // Batches of a partition tend to end alike: begin with room for the last one's size, so that a busy
+        // partition's buffer never moves and an idle one's stays small.
+        let capacity = partition.last_body_len.max(first_len).max(256).min(limit.max(first_len));
+        let batch = OpenBatch::new(
+            order,
+            id,
+            Arc::clone(&self.topics[partition.topic].name),
+            partition.index,
+            limit,
+            capacity,
+            self.config.memory.take(0),
+            now,
+        );
+        partition.queue.push_back(Slot::Open(batch));
+        self.schedule(now, id);
+    }
+
+    /// Takes the open batch out of its queue, leaving its place marked, and puts it up for sealing.
+    fn close_open(&mut self, id: u32) {
+        let partition = &mut self.partitions[id as usize];
+        if let Some(slot @ Slot::Open(_)) = partition.queue.back_mut() {
+            let order = slot.order();
+            let Slot::Open(batch) = std::mem::replace(slot, Slot::Sealing(order)) else { unreachable!("matched") };
+            partition.last_body_len = batch.body_len();
+            self.unsealed.push_back(batch);
+        }
+    }
+
+    /// A full batch to seal, for whoever filled it: seal it without the core's lock and hand it back.
+    pub fn poll_full(&mut self) -> Option<Unsealed> {
+        self.unsealed.pop_front().map(Unsealed)
+    }
+
+    /// As [`Core::poll_full`], and batches whose time has come and whose broker could take them now.
+    pub fn poll_seal(&mut self, now: Instant) -> Option<Unsealed> {
+        if self.unsealed.is_empty() {
+            let mut due = Vec::new();
+            for node in self.nodes.values() {
+                let Link::Up(connection) = &node.link else { continue };
+                if connection.has_room(now, self.config.max_in_flight) {
+                    let open = |id: &u32| matches!(self.partitions[*id as usize].queue.front(), Some(Slot::Open(_)));
+                    due.extend(node.ready.iter().copied().filter(open));
+                }
+            }
+            for id in due {
+                if self.pass_gate(now, id) {
+                    self.close_open(id);
+                }
+                self.unready(id);
+            }
+        }
+        self.poll_full()
+    }
+
+    /// Takes back a sealed batch.
+    pub fn handle_sealed(&mut self, now: Instant, sealed: Sealed) {
+        let (id, order) = (sealed.info.partition, sealed.info.order);
+        if self.fatal.is_some() {
+            let partition = &mut self.partitions[id as usize];
+            partition.queue.retain(|slot| slot.order() != order);
+            if partition.queue.is_empty() {
+                self.active.remove(&id);
+            }
+            self.finish(order, sealed.done(Outcome::Failed(ProduceError::Closed { fate: Fate::NotWritten })));
+            return;
+        }
+        let slot = self.partitions[id as usize].queue.iter_mut().find(|slot| slot.order() == order);
+        *slot.expect("the place of a batch that is being sealed is kept") = Slot::Sealed(sealed);
+        self.expire(now, id);
+        self.schedule(now, id);
+    }
+
+    /// Puts the partition among its leader's ready ones if its head may go out as far as time is concerned, else out
+    /// of them; and sets its timer. To be called whenever something about the partition changed.
+    pub(super) fn schedule(&mut self, now: Instant, id: u32) {
+        let partition = &self.partitions[id as usize];
+        let mut wake: Option<Instant> = None;
+        let mut wake_at = |at: Instant| wake = Some(wake.map_or(at, |before: Instant| before.min(at)));
+        let expiry = |accepted: Instant| accepted + self.config.delivery_timeout;
+        for batch in partition.in_flight.iter().filter_map(|sent| sent.batch.as_ref()) {
+            wake_at(expiry(batch.info.accepted));
+        }
+        let mut due = match partition.queue.front() {
+            None | Some(Slot::Sealing(_)) => false,
+            Some(Slot::Sealed(batch)) => {
+                wake_at(expiry(batch.info.accepted));
+                true
+            }
+            Some(Slot::Open(batch)) => {
+                wake_at(expiry(batch.info.accepted));
+                let lingered = batch.info.created + self.config.linger;
+                let due = self.closing || batch.info.order < self.expedited || lingered <= now;
+                if !due {
+                    wake_at(lingered);
+                }
+                due
+            }
+        };
+        if let Some(until) = partition.blocked_until
+            && until > now
+        {
+            wake_at(until);
+            due = false;
+        }
+        let ready_on = if due { partition.leader } else { None };
+        if ready_on != partition.ready_on {
+            self.unready(id);
+            if let Some(leader) = ready_on
+                && let Some(node) = self.nodes.get_mut(&leader)
+            {
+                node.ready.insert(id);
+                self.partitions[id as usize].ready_on = ready_on;
+                if matches!(node.link, Link::Idle) {
+                    self.drive_links(now);
+                }
+            }
+        }
+        self.timers.set(Timer::Partition(id), wake);
+    }
+
+    /// Takes the partition out of its leader's ready ones.
+    pub(super) fn unready(&mut self, id: u32) {
+        if let Some(node) = self.partitions[id as usize].ready_on.take()
+            && let Some(node) = self.nodes.get_mut(&node)
+        {
+            node.ready.remove(&id);
+        }
+    }
+
+    /// Fails what is past `delivery.timeout.ms`.
+    pub(super) fn expire(&mut self, now: Instant, id: u32) {
+        let timeout = self.config.delivery_timeout;
+        let partition = &mut self.partitions[id as usize];
+        let topic = Arc::clone(&self.topics[partition.topic].name);
+        let error = |stage, fate, last_cause| {
+            Outcome::Failed(ProduceError::Timeout {
+                topic: Arc::clone(&topic),
+                key: "delivery.timeout.ms",
+                limit: timeout,
+                stage,
+                last_cause,
+                fate,
+            })
+        };
+        let mut failed = Vec::new();
+        for sent in &mut partition.in_flight {
+            if let Some(mut batch) = sent.batch.take_if(|batch| batch.info.accepted + timeout <= now) {
+                let cause = batch.info.last_cause.take();
+                failed.push((sent.order, batch.done(error(Stage::Sent, Fate::Unknown, cause))));
+            }
+        }
+        let trouble = match partition.leader {
+            Some(leader) => self.nodes.get(&leader).and_then(|node| node.last_cause.clone()),
+            None => Some("the partition has no leader".to_owned()),
+        };
+        let mut at = 0;
+        while at < partition.queue.len() {
+            let expired = match &partition.queue[at] {
+                Slot::Open(batch) => batch.info.accepted + timeout <= now,
+                Slot::Sealed(batch) => batch.info.accepted + timeout <= now,
+                Slot::Sealing(_) => false,
+            };
+            if !expired {
+                at += 1;
+                continue;
+            }
+            match partition.queue.remove(at) {
+                Some(Slot::Open(batch)) => {
+                    let outcome = error(Stage::Batch, Fate::NotWritten, trouble.clone());
+                    failed.push((batch.info.order, batch.fail(outcome)));
+                }
+                Some(Slot::Sealed(mut batch)) => {
+                    let order = batch.info.order;
+                    if let Some(sequence) = batch.info.sequence {
+                        partition.sequences.leave_hole(order, sequence, !batch.info.maybe_written);
+                    }
+                    let stage = if batch.info.attempts > 0 { Stage::Sent } else { Stage::Batch };
+                    let fate = if batch.info.maybe_written { Fate::Unknown } else { Fate::NotWritten };
+                    let cause = batch.info.last_cause.take().or_else(|| trouble.clone());
+                    partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.wire_len() as u64);
+                    failed.push((order, batch.done(error(stage, fate, cause))));
+                }
+                Some(Slot::Sealing(_)) | None => unreachable!("not expired"),
+            }
+        }
+        if partition.queue.is_empty() {
+            self.active.remove(&id);
+        }
+        for (order, done) in failed {
+            self.finish(order, done);
+        }
+    }
+}

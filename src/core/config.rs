@@ -1,0 +1,73 @@
+//! What the core needs to know of the configuration, in its own types.
+
+use super::memory::MemoryPool;
+use std::time::Duration;
+
+/// Settings of a [`super::Core`], named as Kafka's keys. The default is Java's.
+#[derive(Clone, Debug)]
+pub struct CoreConfig {
+    /// `bootstrap.servers`.
+    pub bootstrap: Vec<(String, u16)>,
+    /// −1 (all), 0 or 1.
+    pub acks: i16,
+    /// `enable.idempotence`.
+    pub idempotence: bool,
+    /// `batch.size` in bytes.
+    pub batch_size: usize,
+    /// `linger.ms`.
+    pub linger: Duration,
+    /// `max.request.size` in bytes.
+    pub max_request_size: usize,
+    /// `max.in.flight.requests.per.connection`.
+    pub max_in_flight: usize,
+    /// `retries`.
+    pub retries: u32,
+    /// `retry.backoff.ms`.
+    pub retry_backoff: Duration,
+    /// `retry.backoff.max.ms`.
+    pub retry_backoff_max: Duration,
+    /// `reconnect.backoff.ms`.
+    pub reconnect_backoff: Duration,
+    /// `reconnect.backoff.max.ms`.
+    pub reconnect_backoff_max: Duration,
+    /// `request.timeout.ms`.
+    pub request_timeout: Duration,
+    /// `delivery.timeout.ms`.
+    pub delivery_timeout: Duration,
+    /// `metadata.max.age.ms`.
+    pub metadata_max_age: Duration,
+    /// `connections.max.idle.ms`.
+    pub connections_max_idle: Duration,
+    /// `partitioner.ignore.keys`.
+    pub ignore_keys: bool,
+    /// Partitions are taken in turn instead of by key or sticky.
+    pub round_robin: bool,
+    /// `buffer.memory`.
+    pub memory: MemoryPool,
+}
+
+impl Default for CoreConfig {
+    fn default() -> CoreConfig {
+        CoreConfig {
+            bootstrap: Vec::new(),
+            acks: -1,
+            idempotence: true,
+            batch_size: 16 * 1024,
+            linger: Duration::from_millis(5),
+            max_request_size: 1024 * 1024,
+            max_in_flight: 5,
+            retries: i32::MAX as u32,
+            retry_backoff: Duration::from_millis(100),
+            retry_backoff_max: Duration::from_millis(1000),
+            reconnect_backoff: Duration::from_millis(50),
+            reconnect_backoff_max: Duration::from_millis(1000),
+            request_timeout: Duration::from_secs(30),
+            delivery_timeout: Duration::from_secs(120),
+            metadata_max_age: Duration::from_secs(300),
+            connections_max_idle: Duration::from_secs(540),
+            ignore_keys: false,
+            round_robin: false,
+            memory: MemoryPool::new(32 * 1024 * 1024),
+        }
+    }
+}

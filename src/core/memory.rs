@@ -1,0 +1,123 @@
+//! `buffer.memory`, counted in bytes by those who hold them.
+//!
+//! A permit lives inside the buffer that it pays for, so memory comes back when the last holder lets go, the socket
+//! too, and never earlier (KAFKA-19012 reused a buffer that was still being written).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// A budget of bytes, shared by everything that holds records.
+#[derive(Clone, Debug)]
+pub struct MemoryPool {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    total: i64,
+    /// Below zero is debt: what was booked without waiting. Nobody is admitted while it lasts.
+    available: AtomicI64,
+}
+
+/// Bytes taken from a [`MemoryPool`]; dropping it gives them back.
+#[derive(Debug)]
+pub struct Permit {
+    inner: Arc<Inner>,
+    bytes: i64,
+}
+
+impl MemoryPool {
+    /// A budget of `total` bytes.
+    pub fn new(total: usize) -> MemoryPool {
+        let total = i64::try_from(total).unwrap_or(i64::MAX);
+        MemoryPool { inner: Arc::new(Inner { total, available: AtomicI64::new(total) }) }
+    }
+
+    /// Takes `bytes` if they are there.
+    pub fn try_take(&self, bytes: usize) -> bool {
+        let bytes = signed(bytes);
+        self.inner
+            .available
+            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |available| {
+                (available >= bytes).then_some(available - bytes)
+            })
+            .is_ok()
+    }
+
+    /// A permit for `bytes` that [`MemoryPool::try_take`] took before.
+    pub fn adopt(&self, bytes: usize) -> Permit {
+        Permit { inner: Arc::clone(&self.inner), bytes: signed(bytes) }
+    }
+
+    /// Takes `bytes` whether they are there or not.
+    pub fn take(&self, bytes: usize) -> Permit {
+        let mut permit = self.adopt(0);
+        permit.grow(bytes);
+        permit
+    }
+
+    /// Gives back `bytes` that were taken and never became a permit.
+    pub fn give_back(&self, bytes: usize) {
+        self.inner.available.fetch_add(signed(bytes), Ordering::AcqRel);
+    }
+
+    /// The whole budget in bytes.
+    pub fn total(&self) -> usize {
+        self.inner.total as usize
+    }
+
+    /// What is left in bytes; below zero is debt.
+    pub fn available(&self) -> i64 {
+        self.inner.available.load(Ordering::Acquire)
+    }
+}
+
+impl Permit {
+    /// Takes more, whether it is there or not.
+    pub fn grow(&mut self, bytes: usize) {
+        let bytes = signed(bytes);
+        self.bytes += bytes;
+        self.inner.available.fetch_sub(bytes, Ordering::AcqRel);
+    }
+
+    /// Gives back all but `bytes`.
+    pub fn shrink_to(&mut self, bytes: usize) {
+        let bytes = signed(bytes);
+        if bytes < self.bytes {
+            self.inner.available.fetch_add(self.bytes - bytes, Ordering::AcqRel);
+            self.bytes = bytes;
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.bytes != 0 {
+            self.inner.available.fetch_add(self.bytes, Ordering::AcqRel);
+        }
+    }
+}
+
+fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_comes_back_and_debt_admits_nobody() {
+        let pool = MemoryPool::new(100);
+        assert!(pool.try_take(60));
+        let mut staged = pool.adopt(60);
+        assert!(!pool.try_take(41));
+        staged.grow(100);
+        assert_eq!(pool.available(), -60);
+        assert!(!pool.try_take(0), "nobody is admitted while there is debt");
+        staged.shrink_to(10);
+        assert_eq!(pool.available(), 90);
+        drop(staged);
+        assert_eq!(pool.available(), 100);
+    }
+}

@@ -1,0 +1,289 @@
+//! Topics, their partitions and leaders, and when to ask for them.
+
+use super::Core;
+use super::io::{Action, NodeId};
+use super::node::{Link, Node};
+use super::partition::Partition;
+use super::partitioner::Sticky;
+use super::time::Instant;
+use super::timers::Timer;
+use crate::error::ProduceError;
+use crate::protocol::error_code as code;
+use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
+use std::sync::Arc;
+
+/// A topic that the core knows. Valid for the life of the core.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TopicHandle(u32);
+
+impl TopicHandle {
+    pub(super) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// What [`Core::topic`] says of a topic.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TopicStatus {
+    /// Records can be appended.
+    Ready(TopicHandle),
+    /// It was asked for; [`Action::Topic`] follows.
+    Pending,
+}
+
+/// A topic's partitions as of now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// The leader of each partition, −1 while it has none.
+    pub leaders: Vec<i32>,
+}
+
+#[derive(Debug)]
+pub(super) struct Topic {
+    pub(super) name: Arc<str>,
+    pub(super) id: TopicId,
+    /// Dense ids, by partition number. Empty until the topic is known.
+    pub(super) partitions: Vec<u32>,
+    pub(super) sticky: Sticky,
+    pub(super) next_in_turn: usize,
+    /// Someone waits for it.
+    wanted: bool,
+    last_error: Option<String>,
+}
+
+/// The next metadata request.
+#[derive(Debug, Default)]
+pub(super) struct Refresh {
+    /// Not before then; `None`: not wanted.
+    due: Option<Instant>,
+    in_flight: bool,
+    failures: u32,
+    last_answer: Option<Instant>,
+}
+
+impl Core {
+    /// Whether records can be appended to a topic; asks the cluster if it is not known.
+    pub fn topic(&mut self, now: Instant, name: &str) -> TopicStatus {
+        let index = match self.topics_by_name.get(name) {
+            Some(&index) => index,
+            None => {
+                let name: Arc<str> = name.into();
+                let index = self.topics.len();
+                self.topics.push(Topic {
+                    name: Arc::clone(&name),
+                    id: [0; 16],
+                    partitions: Vec::new(),
+                    sticky: Sticky::default(),
+                    next_in_turn: 0,
+                    wanted: false,
+                    last_error: None,
+                });
+                self.topics_by_name.insert(name, index);
+                index
+            }
+        };
+        let topic = &mut self.topics[index];
+        if topic.partitions.is_empty() {
+            if !topic.wanted {
+                topic.wanted = true;
+                self.want_metadata(now);
+                self.drive_links(now);
+            }
+            TopicStatus::Pending
+        } else {
+            TopicStatus::Ready(TopicHandle(index as u32))
+        }
+    }
+
+    /// Nobody waits for a topic any more: it is no longer asked for until someone does.
+    pub fn forget(&mut self, name: &str) {
+        if let Some(&index) = self.topics_by_name.get(name) {
+            self.topics[index].wanted = false;
+        }
+    }
+
+    /// Why a topic that was asked for is not there yet, as far as is known.
+    pub fn topic_trouble(&self, name: &str) -> Option<String> {
+        let topic = self.topics_by_name.get(name).and_then(|&index| self.topics[index].last_error.clone());
+        topic.or_else(|| self.nodes.values().rev().find_map(|node| node.last_cause.clone()))
+    }
+
+    /// The partitions of a known topic.
+    pub fn topic_info(&self, topic: TopicHandle) -> TopicInfo {
+        let leader = |&id: &u32| self.partitions[id as usize].leader.map_or(-1, |node| node.0);
+        TopicInfo { leaders: self.topics[topic.index()].partitions.iter().map(leader).collect() }
+    }
+
+    /// Asks for metadata as soon as the backoff allows.
+    pub(super) fn want_metadata(&mut self, now: Instant) {
+        let due = match self.refresh.failures {
+            0 => now,
+            failures => now + self.retry_backoff().after(failures, &mut self.rng),
+        };
+        if self.refresh.due.is_none_or(|before| due < before) {
+            self.refresh.due = Some(due);
+        }
+        if !self.refresh.in_flight {
+            self.timers.set(Timer::Metadata, self.refresh.due);
+        }
+    }
+
+    pub(super) fn metadata_is_due(&self, now: Instant) -> bool {
+        !self.refresh.in_flight && self.refresh.due.is_some_and(|due| due <= now)
+    }
+
+    pub(super) fn metadata_request(&mut self) -> MetadataRequest {
+        self.refresh.in_flight = true;
+        self.refresh.due = None;
+        self.timers.set(Timer::Metadata, None);
+        let in_use = |topic: &&Topic| topic.wanted || !topic.partitions.is_empty();
+        MetadataRequest {
+            topics: self.topics.iter().filter(in_use).map(|topic| topic.name.to_string()).collect(),
+            allow_auto_topic_creation: true,
+        }
+    }
+
+    /// A metadata request ended without an answer.
+    pub(super) fn metadata_failed(&mut self, now: Instant) {
+        self.refresh.in_flight = false;
+        self.refresh.failures += 1;
+        self.want_metadata(now);
+    }
+
+    pub(super) fn handle_metadata(&mut self, now: Instant, response: MetadataResponse) {
+        self.refresh.in_flight = false;
+        self.refresh.last_answer = Some(now);
+        // A broker that is starting answers before it knows the others.
+        if !response.brokers.is_empty() {
+            self.take_brokers(now, &response.brokers);
+        }
+        let mut again = false;
+        for topic in response.topics {
+            again |= self.take_topic(now, topic);
+        }
+        if again {
+            self.refresh.failures += 1;
+            self.want_metadata(now);
+        } else {
+            self.refresh.failures = 0;
+            if self.refresh.due.is_none() {
+                self.refresh.due = Some(now + self.config.metadata_max_age);
+            }
+            self.timers.set(Timer::Metadata, self.refresh.due);
+        }
+        self.drive_links(now);
+    }
+
+    pub(super) fn take_brokers(&mut self, now: Instant, brokers: &[Broker]) {
+        for broker in brokers {
+            let id = NodeId(broker.id);
+            match self.nodes.get_mut(&id) {
+                Some(node) if node.host == broker.host && node.port == broker.port => {}
+                Some(node) => {
+                    node.host.clone_from(&broker.host);
+                    node.port = broker.port;
+                    self.drop_connection(now, id, "the broker has moved to another address");
+                }
+                None => {
+                    self.nodes.insert(id, Node::new(id, broker.host.clone(), broker.port));
+                }
+            }
+        }
+    }
+
+    /// Whether the topic has to be asked for again.
+    fn take_topic(&mut self, now: Instant, answer: TopicMetadata) -> bool {
+        let Some(&index) = self.topics_by_name.get(answer.name.as_str()) else { return false };
+        match answer.error_code {
+            code::NONE => {}
+            error if code::is_retriable(error) => {
+                let topic = &mut self.topics[index];
+                topic.last_error = Some(format!("the broker answered {}", code::name(error)));
+                return topic.wanted || !topic.partitions.is_empty();
+            }
+            error => {
+                let topic = &mut self.topics[index];
+                topic.last_error = Some(format!("the broker answered {}", code::name(error)));
+                if std::mem::take(&mut topic.wanted) {
+                    let name = Arc::clone(&topic.name);
+                    let outcome = Err(ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) });
+                    self.actions.push_back(Action::Topic { name, outcome });
+                }
+                return false;
+            }
+        }
+        let known = self.topics[index].partitions.len();
+        // Partitions are numbered from 0 without gaps; while a topic is being made, some may be missing.
+        let count = answer.partitions.iter().map(|partition| partition.index + 1).max().unwrap_or(0);
+        for at in known..usize::try_from(count).unwrap_or(0) {
+            self.topics[index].partitions.push(self.partitions.len() as u32);
+            self.partitions.push(Partition::new(index, at as i32));
+        }
+        let topic = &mut self.topics[index];
+        let recreated = topic.id != [0; 16] && answer.id != [0; 16] && topic.id != answer.id;
+        topic.id = answer.id;
+        topic.last_error = None;
+        let mut leaderless = false;
+        for partition in &answer.partitions {
+            let Ok(at) = usize::try_from(partition.index) else { continue };
+            let id = self.topics[index].partitions[at];
+            if recreated {
+                // A log of that name that begins anew has never heard of our sequences.
+                self.bump(id);
+                self.partitions[id as usize].leader_epoch = -1;
+            }
+            leaderless |= partition.leader < 0;
+            self.set_leader(now, id, partition.leader, partition.leader_epoch);
+        }
+        let topic = &mut self.topics[index];
+        if !topic.partitions.is_empty() && std::mem::take(&mut topic.wanted) {
+            let name = Arc::clone(&topic.name);
+            self.actions.push_back(Action::Topic { name, outcome: Ok(()) });
+        }
+        leaderless || self.topics[index].partitions.is_empty()
+    }
+
+    /// Takes a partition's leader from metadata or from a Produce response, unless it is older than what is known.
+    pub(super) fn set_leader(&mut self, now: Instant, id: u32, leader: i32, epoch: i32) {
+        let partition = &mut self.partitions[id as usize];
+        if epoch >= 0 && epoch < partition.leader_epoch {
+            return;
+        }
+        let leader = (leader >= 0).then_some(NodeId(leader)).filter(|node| self.nodes.contains_key(node));
+        if epoch >= 0 {
+            partition.leader_epoch = epoch;
+        }
+        if partition.leader != leader {
+            partition.leader = leader;
+            self.schedule(now, id);
+        }
+    }
+
+    /// The node to ask for metadata or a producer id: the one with the fewest requests among those that are up.
+    pub(super) fn least_loaded(&self, now: Instant) -> Option<NodeId> {
+        let up = self.nodes.values().filter_map(|node| {
+            let connection = node.connection()?;
+            let real = node.id.0 >= 0;
+            connection.has_room(now, self.config.max_in_flight).then_some((!real, connection.in_flight.len(), node.id))
+        });
+        up.min().map(|(_, _, id)| id)
+    }
+
+    /// The node to connect to when none is up: a known broker, else an address from `bootstrap.servers` (KIP-899).
+    pub(super) fn next_candidate(&mut self, now: Instant) -> Option<NodeId> {
+        let free = |node: &&Node| match node.link {
+            Link::Idle => true,
+            Link::Backoff(until) => until <= now,
+            _ => false,
+        };
+        let fewest = self.nodes.values().filter(free).map(|node| (node.failures, node.id.0 < 0)).min()?;
+        let best: Vec<NodeId> = self
+            .nodes
+            .values()
+            .filter(free)
+            .filter(|node| (node.failures, node.id.0 < 0) == fewest)
+            .map(|node| node.id)
+            .collect();
+        Some(best[self.rng.below(best.len())])
+    }
+}

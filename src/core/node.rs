@@ -1,0 +1,105 @@
+//! Brokers as the sender sees them: an address, a connection or the wait for one, and the requests on it.
+
+use super::io::{ConnectionId, NodeId};
+use super::time::Instant;
+use crate::protocol::messages::{ApiVersions, ProduceRequest};
+use std::collections::{BTreeSet, VecDeque};
+
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: NodeId,
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) link: Link,
+    /// Connection attempts and connections that failed since the last answer.
+    pub(super) failures: u32,
+    pub(super) last_cause: Option<String>,
+    /// Partitions led by this node that have something to send.
+    pub(super) ready: BTreeSet<u32>,
+    /// Where the next request begins, so that every partition has its turn.
+    pub(super) cursor: u32,
+}
+
+#[derive(Debug)]
+pub(super) enum Link {
+    /// No connection, and none wanted.
+    Idle,
+    /// Not before that time.
+    Backoff(Instant),
+    Connecting(ConnectionId),
+    Up(Connection),
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    pub(super) versions: ApiVersions,
+    pub(super) in_flight: VecDeque<InFlightRequest>,
+    pub(super) throttled_until: Option<Instant>,
+    pub(super) last_used: Instant,
+    pub(super) next_correlation_id: i32,
+}
+
+#[derive(Debug)]
+pub(super) struct InFlightRequest {
+    pub(super) correlation_id: i32,
+    pub(super) deadline: Instant,
+    pub(super) kind: RequestKind,
+}
+
+#[derive(Debug)]
+pub(super) enum RequestKind {
+    Metadata,
+    InitProducerId,
+    /// The partition and order of each batch.
+    Produce(Vec<(u32, u64)>),
+}
+
+impl RequestKind {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            RequestKind::Metadata => "Metadata",
+            RequestKind::InitProducerId => "InitProducerId",
+            RequestKind::Produce(_) => "Produce",
+        }
+    }
+}
+
+impl Node {
+    pub(super) fn new(id: NodeId, host: String, port: u16) -> Node {
+        Node { id, host, port, link: Link::Idle, failures: 0, last_cause: None, ready: BTreeSet::new(), cursor: 0 }
+    }
+
+    pub(super) fn connection(&self) -> Option<&Connection> {
+        match &self.link {
+            Link::Up(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    pub(super) fn connection_mut(&mut self) -> Option<&mut Connection> {
+        match &mut self.link {
+            Link::Up(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Ready partitions, beginning after the one that was served last.
+    pub(super) fn in_turn(&self) -> impl Iterator<Item = u32> {
+        self.ready.range(self.cursor..).chain(self.ready.range(..self.cursor)).copied()
+    }
+}
+
+impl Connection {
+    /// Whether one more request may go out now.
+    pub(super) fn has_room(&self, now: Instant, max_in_flight: usize) -> bool {
+        self.in_flight.len() < max_in_flight && self.throttled_until.is_none_or(|until| until <= now)
+    }
+}
+
+/// A Produce request being put together.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub(super) request: ProduceRequest,
+    pub(super) batches: Vec<(u32, u64)>,
+}

@@ -1,0 +1,241 @@
+//! A partition's queue of batches and what the order of its log demands.
+
+use super::batch::{OpenBatch, ProducerIdAndEpoch, Sealed, Sequence};
+use super::io::{ConnectionId, NodeId};
+use super::time::Instant;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) topic: usize,
+    pub(super) index: i32,
+    pub(super) leader: Option<NodeId>,
+    pub(super) leader_epoch: i32,
+    /// Oldest first; one that goes out again returns to its place. Only the last can be open.
+    pub(super) queue: VecDeque<Slot>,
+    /// Oldest first.
+    pub(super) in_flight: Vec<InFlight>,
+    /// After a retriable failure.
+    pub(super) blocked_until: Option<Instant>,
+    pub(super) sequences: Sequences,
+    /// Bytes in the queue and in flight, for the sticky choice.
+    pub(super) queued_bytes: u64,
+    /// In whose set of ready partitions this one is.
+    pub(super) ready_on: Option<NodeId>,
+    /// How large the last batch became: the next one's buffer starts there.
+    pub(super) last_body_len: usize,
+}
+
+#[derive(Debug)]
+pub(super) enum Slot {
+    Open(OpenBatch),
+    /// Away from the core while it is sealed; its order keeps the place.
+    Sealing(u64),
+    Sealed(Sealed),
+}
+
+impl Slot {
+    pub(super) fn order(&self) -> u64 {
+        match self {
+            Slot::Open(batch) => batch.info.order,
+            Slot::Sealing(order) => *order,
+            Slot::Sealed(batch) => batch.info.order,
+        }
+    }
+}
+
+/// A batch in a request that is not answered yet.
+#[derive(Debug)]
+pub(super) struct InFlight {
+    pub(super) order: u64,
+    pub(super) connection: ConnectionId,
+    pub(super) sequence: Option<Sequence>,
+    /// `None` once it expired: its deliveries have failed as unknown, and its answer still decides what may follow.
+    pub(super) batch: Option<Sealed>,
+    pub(super) attempts: u32,
+}
+
+/// The partition's side of idempotence: which producer id and epoch its sequences belong to, and how far they are.
+#[derive(Debug, Default)]
+pub(super) struct Sequences {
+    current: Option<ProducerIdAndEpoch>,
+    next: i32,
+    /// The leader that has accepted a batch of the current id and epoch. Until then it may know nothing of them and
+    /// accept any sequence as the first (KAFKA-15591), so only one batch is in flight.
+    proven_on: Option<NodeId>,
+    last_sent: Instant,
+    holes: Vec<Hole>,
+}
+
+/// A batch that had a sequence and will not be sent again.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    order: u64,
+    /// Certainly not written: the broker refuses everything after it until the epoch is bumped.
+    definite: bool,
+}
+
+/// What must happen before the head of a partition's queue may go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    /// Nothing but an answer, a new leader or a producer id changes it.
+    Closed,
+    /// A hole stands before the head: the epoch is to be bumped and the followers numbered anew.
+    Bump,
+}
+
+/// How long a partition may be idle before its leader is taken to have forgotten the producer
+/// (`producer.id.expiration.ms` is a day by default; being careful costs one round trip).
+const IDLE: Duration = Duration::from_secs(60);
+
+impl Sequences {
+    /// Numbers a batch that has no sequence yet. `current` is the producer's id and epoch; nothing is in flight if
+    /// they are new to the partition.
+    pub(super) fn assign(&mut self, current: ProducerIdAndEpoch, count: i32) -> Sequence {
+        if self.current != Some(current) {
+            self.current = Some(current);
+            self.next = 0;
+            self.proven_on = None;
+            self.holes.clear();
+        }
+        let base = self.next;
+        self.next = advance(base, count);
+        Sequence { producer: current, base }
+    }
+
+    pub(super) fn is_of(&self, current: ProducerIdAndEpoch) -> bool {
+        self.current == Some(current)
+    }
+
+    pub(super) fn sent(&mut self, now: Instant) {
+        self.last_sent = now;
+    }
+
+    pub(super) fn proved(&mut self, leader: NodeId, sequence: Sequence, order: u64) {
+        if self.current == Some(sequence.producer) {
+            self.proven_on = Some(leader);
+            // The broker takes sequences only in order: what was before this one is there, too.
+            self.holes.retain(|hole| hole.order > order);
+        }
+    }
+
+    fn is_proven(&self, leader: NodeId, now: Instant) -> bool {
+        self.proven_on == Some(leader) && now.saturating_since(self.last_sent) < IDLE
+    }
+
+    pub(super) fn leave_hole(&mut self, order: u64, sequence: Sequence, definite: bool) {
+        if self.current == Some(sequence.producer) {
+            self.holes.push(Hole { order, definite });
+        }
+    }
+
+    /// Whether a hole stands before `order`, and if so whether it is certain.
+    pub(super) fn hole_before(&self, order: u64) -> Option<bool> {
+        self.holes.iter().filter(|hole| hole.order < order).map(|hole| hole.definite).reduce(|a, b| a || b)
+    }
+
+    /// Forgets id, epoch and holes: the next batch starts at 0 of whatever is current then.
+    pub(super) fn reset(&mut self) {
+        *self = Sequences { last_sent: self.last_sent, ..Sequences::default() };
+    }
+}
+
+/// Sequences run from 0 to 2³¹ − 1 and begin again.
+fn advance(base: i32, count: i32) -> i32 {
+    ((i64::from(base) + i64::from(count)) & 0x7fff_ffff) as i32
+}
+
+impl Partition {
+    pub(super) fn new(topic: usize, index: i32) -> Partition {
+        Partition {
+            topic,
+            index,
+            leader: None,
+            leader_epoch: -1,
+            queue: VecDeque::new(),
+            in_flight: Vec::new(),
+            blocked_until: None,
+            sequences: Sequences::default(),
+            queued_bytes: 0,
+            ready_on: None,
+            last_body_len: 0,
+        }
+    }
+
+    /// The batch that takes records, if there is one.
+    pub(super) fn open(&mut self) -> Option<&mut OpenBatch> {
+        match self.queue.back_mut() {
+            Some(Slot::Open(batch)) => Some(batch),
+            _ => None,
+        }
+    }
+
+    /// Puts a batch that goes out again where its order says.
+    pub(super) fn requeue(&mut self, batch: Sealed) {
+        let at = self.queue.iter().take_while(|slot| slot.order() < batch.info.order).count();
+        self.queue.insert(at, Slot::Sealed(batch));
+    }
+
+    /// Whether the head of the queue may go to `leader` over `connection` as far as order is concerned.
+    /// `producer` is the id and epoch to send with, if idempotence is on.
+    pub(super) fn gate(
+        &self,
+        now: Instant,
+        leader: NodeId,
+        connection: ConnectionId,
+        idempotence: bool,
+        producer: Option<ProducerIdAndEpoch>,
+    ) -> Gate {
+        let Some(head) = self.queue.front() else { return Gate::Closed };
+        let (retry, sequence) = match head {
+            Slot::Sealed(batch) => (batch.info.attempts > 0, batch.info.sequence),
+            Slot::Open(_) | Slot::Sealing(_) => (false, None),
+        };
+        if !self.in_flight.is_empty() {
+            // One partition never has requests at two leaders; a retry goes alone, and so does what follows one or
+            // a batch whose deliveries have expired.
+            let alone = retry
+                || self
+                    .in_flight
+                    .iter()
+                    .any(|sent| sent.connection != connection || sent.attempts > 1 || sent.batch.is_none());
+            if alone {
+                return Gate::Closed;
+            }
+        }
+        if !idempotence {
+            return Gate::Open;
+        }
+        if let Some(definite) = self.sequences.hole_before(head.order())
+            && (definite || sequence.is_none())
+        {
+            return if self.in_flight.is_empty() { Gate::Bump } else { Gate::Closed };
+        }
+        match (sequence, producer) {
+            (None, None) => return Gate::Closed,
+            // Batches of the old epoch finish first.
+            (None, Some(producer)) if !self.sequences.is_of(producer) && !self.in_flight.is_empty() => {
+                return Gate::Closed;
+            }
+            _ => {}
+        }
+        if !self.in_flight.is_empty() && !self.sequences.is_proven(leader, now) {
+            return Gate::Closed;
+        }
+        Gate::Open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sequences_wrap_to_zero() {
+        assert_eq!(advance(i32::MAX, 1), 0);
+        assert_eq!(advance(i32::MAX - 1, 3), 1);
+        assert_eq!(advance(5, 7), 12);
+    }
+}

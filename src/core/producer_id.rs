@@ -1,0 +1,112 @@
+//! The producer id and its epoch (KIP-98, KIP-360).
+
+use super::Core;
+use super::batch::ProducerIdAndEpoch;
+use super::partition::Slot;
+use super::time::Instant;
+use super::timers::Timer;
+use crate::error::ProduceError;
+use crate::protocol::error_code as code;
+use crate::protocol::messages::InitProducerIdResponse;
+use std::sync::Arc;
+
+/// Where the producer stands with its id.
+#[derive(Debug)]
+pub(super) enum ProducerId {
+    /// Idempotence is off.
+    Off,
+    /// To be asked for, not before a time, after so many failures.
+    Wanted { not_before: Instant, failures: u32 },
+    /// Asked for.
+    Asked { failures: u32 },
+    /// There.
+    Have(ProducerIdAndEpoch),
+}
+
+impl ProducerId {
+    pub(super) fn new(idempotence: bool) -> ProducerId {
+        if idempotence { ProducerId::Wanted { not_before: Instant::default(), failures: 0 } } else { ProducerId::Off }
+    }
+
+    pub(super) fn current(&self) -> Option<ProducerIdAndEpoch> {
+        match self {
+            ProducerId::Have(producer) => Some(*producer),
+            _ => None,
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn wants_producer_id(&self, now: Instant) -> bool {
+        matches!(self.producer_id, ProducerId::Wanted { not_before, .. } if not_before <= now)
+    }
+
+    pub(super) fn asked_producer_id(&mut self) {
+        if let ProducerId::Wanted { failures, .. } = self.producer_id {
+            self.producer_id = ProducerId::Asked { failures };
+        }
+    }
+
+    /// A request for the id ended without an answer.
+    pub(super) fn producer_id_failed(&mut self, now: Instant) {
+        if let ProducerId::Asked { failures } = self.producer_id {
+            let failures = failures + 1;
+            let not_before = now + self.retry_backoff().after(failures, &mut self.rng);
+            self.producer_id = ProducerId::Wanted { not_before, failures };
+            self.timers.set(Timer::ProducerId, Some(not_before));
+        }
+    }
+
+    pub(super) fn handle_producer_id(&mut self, now: Instant, response: &InitProducerIdResponse) {
+        match response.error_code {
+            code::NONE => {
+                self.producer_id =
+                    ProducerId::Have(ProducerIdAndEpoch { id: response.producer_id, epoch: response.producer_epoch });
+                for partition in self.active.iter().copied().collect::<Vec<_>>() {
+                    self.schedule(now, partition);
+                }
+            }
+            error if code::is_retriable(error) || error == code::CONCURRENT_TRANSACTIONS => {
+                self.producer_id_failed(now);
+            }
+            error => self.fail_for_good(format!(
+                "the cluster gives it no producer id: {}{}",
+                code::name(error),
+                if error == code::CLUSTER_AUTHORIZATION_FAILED {
+                    " (allow IDEMPOTENT_WRITE on the cluster, or set enable.idempotence=false)"
+                } else {
+                    ""
+                }
+            )),
+        }
+    }
+
+    pub(super) fn fail_for_good(&mut self, reason: String) {
+        let reason: Arc<str> = reason.into();
+        self.fail_all(&|fate| ProduceError::Fatal { reason: Arc::clone(&reason), fate });
+        self.fatal.get_or_insert(reason);
+    }
+
+    /// A hole stands before the head of the partition's queue and nothing of it is in flight: what follows gets new
+    /// sequences, of a new epoch. Other partitions take the new epoch when their batches of the old one are through.
+    pub(super) fn bump(&mut self, id: u32) {
+        let partition = &mut self.partitions[id as usize];
+        if let ProducerId::Have(producer) = self.producer_id
+            && partition.sequences.is_of(producer)
+        {
+            // The bump is local: a new id would not fence a request of the old one that is still under way.
+            self.producer_id = match producer.epoch.checked_add(1) {
+                Some(epoch) => ProducerId::Have(ProducerIdAndEpoch { epoch, ..producer }),
+                None => ProducerId::Wanted { not_before: Instant::default(), failures: 0 },
+            };
+        }
+        partition.sequences.reset();
+        for slot in &mut partition.queue {
+            if let Slot::Sealed(batch) = slot {
+                // With a hole before them, the broker cannot have taken them.
+                batch.info.sequence = None;
+                batch.info.maybe_written = false;
+            }
+        }
+    }
+}

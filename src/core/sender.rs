@@ -1,0 +1,426 @@
+//! From sealed batches to requests, and from responses to outcomes.
+
+use super::completion::Outcome;
+use super::io::{ConnectionId, NodeId, Transmit};
+use super::node::{Gathered, InFlightRequest, Link, RequestKind};
+use super::partition::{Gate, InFlight, Slot};
+use super::time::Instant;
+use super::verdict::{Context, Verdict, verdict};
+use super::{Core, batch::Sealed};
+use crate::error::{Fate, ProduceError};
+use crate::protocol::error_code as code;
+use crate::protocol::messages::{
+    InitProducerIdRequest, PartitionResponse, ProduceRequest, ProduceResponse, ProduceTopic, Request, Response,
+};
+use crate::protocol::versions;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What a topic and partition cost in a request besides the batch, generously.
+const REQUEST_OVERHEAD: usize = 512;
+
+impl Core {
+    /// The next request to send. Requests of one connection must go out in this order.
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
+        if self.metadata_is_due(now)
+            && let Some(node) = self.least_loaded(now)
+        {
+            let request = Request::Metadata(self.metadata_request());
+            return self.transmit(now, node, request, RequestKind::Metadata, true);
+        }
+        if self.wants_producer_id(now)
+            && let Some(node) = self.least_loaded(now)
+        {
+            self.asked_producer_id();
+            let request = Request::InitProducerId(InitProducerIdRequest {
+                transactional_id: None,
+                transaction_timeout_ms: i32::MAX,
+                producer_id: -1,
+                producer_epoch: -1,
+            });
+            return self.transmit(now, node, request, RequestKind::InitProducerId, true);
+        }
+        let max_in_flight = self.config.max_in_flight;
+        let has_work = |node: &&super::node::Node| {
+            !node.ready.is_empty() && node.connection().is_some_and(|link| link.has_room(now, max_in_flight))
+        };
+        for id in self.nodes.values().filter(has_work).map(|node| node.id).collect::<Vec<_>>() {
+            if let Some(Gathered { request, batches }) = self.gather(now, id) {
+                let answered = request.acks != 0;
+                return self.transmit(now, id, Request::Produce(request), RequestKind::Produce(batches), answered);
+            }
+        }
+        None
+    }
+
+    fn transmit(
+        &mut self,
+        now: Instant,
+        node: NodeId,
+        request: Request,
+        kind: RequestKind,
+        expects_response: bool,
+    ) -> Option<Transmit> {
+        let deadline = now + self.config.request_timeout;
+        let connection = self.nodes.get_mut(&node)?.connection_mut()?;
+        let ours = versions::ours(request.api());
+        let Some(mut api_version) = connection.versions.pick(request.api(), ours.clone()) else {
+            let reason = format!(
+                "the broker speaks no version of {:?} that we do ({} to {})",
+                request.api(),
+                ours.start(),
+                ours.end()
+            );
+            // Booked as in flight first, so that losing the connection returns what it carries.
+            connection.in_flight.push_back(InFlightRequest { correlation_id: -1, deadline, kind });
+            self.drop_connection(now, node, &reason);
+            return None;
+        };
+        if let Request::Produce(request) = &request
+            && request.topics.iter().any(|topic| topic.id == [0; 16])
+        {
+            // From 13 on topics go by id (KIP-516).
+            api_version = api_version.min(12);
+        }
+        let correlation_id = connection.next_correlation_id;
+        connection.next_correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
+        connection.last_used = now;
+        connection.in_flight.push_back(InFlightRequest { correlation_id, deadline, kind });
+        let connection = connection.id;
+        self.set_node_timer(node);
+        Some(Transmit { connection, correlation_id, api_version, request, expects_response })
+    }
+
+    /// Whether the head of a ready partition may go out; bumps the epoch where that opens the gate.
+    pub(super) fn pass_gate(&mut self, now: Instant, id: u32) -> bool {
+        let idempotence = self.config.idempotence;
+        let gate = |core: &Core| {
+            let partition = &core.partitions[id as usize];
+            let Some(leader) = partition.leader else { return Gate::Closed };
+            let Some(connection) = core.nodes.get(&leader).and_then(|node| node.connection()) else {
+                return Gate::Closed;
+            };
+            partition.gate(now, leader, connection.id, idempotence, core.producer_id.current())
+        };
+        match gate(self) {
+            Gate::Open => true,
+            Gate::Closed => false,
+            Gate::Bump => {
+                self.bump(id);
+                gate(self) == Gate::Open
+            }
+        }
+    }
+
+    /// Puts together one request for a node: one batch of each ready partition in turn, up to max.request.size.
+    fn gather(&mut self, now: Instant, node_id: NodeId) -> Option<Gathered> {
+        let node = self.nodes.get(&node_id)?;
+        let connection = node.connection()?.id;
+        let in_turn: Vec<u32> = node.in_turn().collect();
+        let mut topics: Vec<ProduceTopic> = Vec::new();
+        let mut topic_at: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut batches = Vec::new();
+        let mut size = 0;
+        for id in in_turn {
+            if !self.pass_gate(now, id) {
+                // What opens it again schedules the partition.
+                self.unready(id);
+                continue;
+            }
+            let producer = self.producer_id.current();
+            let partition = &mut self.partitions[id as usize];
+            let Some(Slot::Sealed(head)) = partition.queue.front() else {
+                self.unready(id);
+                continue;
+            };
+            if !batches.is_empty() && size + head.wire_len() + REQUEST_OVERHEAD > self.config.max_request_size {
+                break;
+            }
+            let Some(Slot::Sealed(mut batch)) = partition.queue.pop_front() else { unreachable!("looked at above") };
+            size += batch.wire_len() + REQUEST_OVERHEAD;
+            if batch.info.sequence.is_none()
+                && let Some(producer) = producer
+            {
+                batch.info.sequence = Some(partition.sequences.assign(producer, batch.info.count));
+            }
+            batch.info.attempts += 1;
+            partition.sequences.sent(now);
+            let topic = partition.topic;
+            let at = *topic_at.entry(topic).or_insert_with(|| {
+                let topic = &self.topics[topic];
+                topics.push(ProduceTopic { name: Arc::clone(&topic.name), id: topic.id, partitions: Vec::new() });
+                topics.len() - 1
+            });
+            topics[at].partitions.push(batch.to_produce(partition.index));
+            batches.push((id, batch.info.order));
+            partition.in_flight.push(InFlight {
+                order: batch.info.order,
+                connection,
+                sequence: batch.info.sequence,
+                attempts: batch.info.attempts,
+                batch: Some(batch),
+            });
+            if partition.queue.is_empty() {
+                self.active.remove(&id);
+            }
+            self.unready(id);
+            self.schedule(now, id);
+            if let Some(node) = self.nodes.get_mut(&node_id) {
+                node.cursor = id + 1;
+            }
+        }
+        if batches.is_empty() {
+            return None;
+        }
+        let request = ProduceRequest {
+            acks: self.config.acks,
+            timeout_ms: i32::try_from(self.config.request_timeout.as_millis()).unwrap_or(i32::MAX),
+            transactional_id: None,
+            topics,
+        };
+        Some(Gathered { request, batches })
+    }
+
+    /// A response arrived.
+    pub fn handle_response(&mut self, now: Instant, connection: ConnectionId, correlation_id: i32, response: Response) {
+        let Some(&node) = self.connections.get(&connection) else { return };
+        let Some(request) = self.take_request(now, node, correlation_id) else { return };
+        let throttle = match &response {
+            Response::Metadata(response) => response.throttle_time_ms,
+            Response::InitProducerId(response) => response.throttle_time_ms,
+            Response::Produce(response) => response.throttle_time_ms,
+        };
+        if let Ok(throttle) = u64::try_from(throttle)
+            && throttle > 0
+            && let Some(link) = self.nodes.get_mut(&node).and_then(|node| node.connection_mut())
+        {
+            link.throttled_until = Some(now + Duration::from_millis(throttle));
+        }
+        match (request.kind, response) {
+            (RequestKind::Metadata, Response::Metadata(response)) => self.handle_metadata(now, response),
+            (RequestKind::InitProducerId, Response::InitProducerId(response)) => {
+                self.handle_producer_id(now, &response);
+            }
+            (RequestKind::Produce(batches), Response::Produce(response)) => {
+                self.handle_produce(now, node, batches, response);
+            }
+            // The shell decodes by what was asked; anything else is its bug, and the request is as good as lost.
+            (kind, _) => {
+                let link = self.nodes.get_mut(&node).and_then(|node| node.connection_mut());
+                if let Some(link) = link {
+                    link.in_flight.push_front(InFlightRequest { correlation_id, deadline: now, kind });
+                }
+                self.drop_connection(now, node, "the answer is not of the kind that was asked for");
+            }
+        }
+        self.set_node_timer(node);
+        self.drive_links(now);
+    }
+
+    /// With acks=0: the bytes are with the socket, and that is all that will be known.
+    pub fn handle_written(&mut self, now: Instant, connection: ConnectionId, correlation_id: i32) {
+        let Some(&node) = self.connections.get(&connection) else { return };
+        let Some(request) = self.take_request(now, node, correlation_id) else { return };
+        if let RequestKind::Produce(batches) = request.kind {
+            for (id, order) in batches {
+                let written = Outcome::Written { base_offset: None, log_append_time: None };
+                if let Some(batch) = self.take_in_flight(id, order).and_then(|sent| sent.batch) {
+                    self.complete(now, id, batch, written);
+                }
+                self.schedule(now, id);
+            }
+        }
+        self.set_node_timer(node);
+    }
+
+    fn take_request(&mut self, now: Instant, node: NodeId, correlation_id: i32) -> Option<InFlightRequest> {
+        let Link::Up(link) = &mut self.nodes.get_mut(&node)?.link else { return None };
+        link.last_used = now;
+        let at = link.in_flight.iter().position(|request| request.correlation_id == correlation_id)?;
+        link.in_flight.remove(at)
+    }
+
+    fn handle_produce(&mut self, now: Instant, node: NodeId, batches: Vec<(u32, u64)>, response: ProduceResponse) {
+        // Leaders that the answers name may be brokers we have not heard of (KIP-951).
+        self.take_brokers(now, &response.node_endpoints);
+        let mut answers = response.partitions;
+        for (at, (id, order)) in batches.into_iter().enumerate() {
+            let partition = &self.partitions[id as usize];
+            let topic = &self.topics[partition.topic];
+            let is_ours = |answer: &PartitionResponse| {
+                answer.index == partition.index
+                    && if answer.topic.is_empty() { answer.topic_id == topic.id } else { *answer.topic == *topic.name }
+            };
+            // Brokers answer in the order of the request, as a rule.
+            let found = match answers.get(at) {
+                Some(answer) if is_ours(answer) => Some(at),
+                _ => answers.iter().position(is_ours),
+            };
+            match found {
+                Some(found) => {
+                    let answer = std::mem::take(&mut answers[found]);
+                    self.handle_partition(now, node, id, order, answer);
+                }
+                None => self.batch_unanswered(now, id, order, "the broker's answer leaves the partition out"),
+            }
+        }
+    }
+
+    fn handle_partition(&mut self, now: Instant, node: NodeId, id: u32, order: u64, answer: PartitionResponse) {
+        let (leader, epoch) = answer.current_leader;
+        if leader >= 0 {
+            self.set_leader(now, id, leader, epoch);
+        }
+        let Some(sent) = self.take_in_flight(id, order) else { return };
+        let partition = &mut self.partitions[id as usize];
+        let hole = partition.sequences.hole_before(order);
+        let earlier = partition.in_flight.iter().any(|other| other.order < order)
+            || partition.queue.front().is_some_and(|slot| slot.order() < order);
+        let context = Context {
+            idempotence: self.config.idempotence,
+            next_expected: !earlier && hole.is_none(),
+            after_unknown: !earlier && hole == Some(false),
+            maybe_written: sent.batch.as_ref().is_some_and(|batch| batch.info.maybe_written),
+        };
+        let verdict = verdict(answer.error_code, context);
+        if matches!(verdict, Verdict::Written | Verdict::WrittenBefore)
+            && let Some(sequence) = sent.sequence
+        {
+            partition.sequences.proved(node, sequence, order);
+        }
+        let Some(mut batch) = sent.batch else {
+            // Its deliveries have failed already; what it leaves behind decides what the next ones may do.
+            if !matches!(verdict, Verdict::Written | Verdict::WrittenBefore)
+                && let Some(sequence) = sent.sequence
+            {
+                partition.sequences.leave_hole(order, sequence, false);
+            }
+            self.schedule(now, id);
+            return;
+        };
+        let cause = || match &answer.error_message {
+            Some(message) => format!("the broker answered {}: {message}", code::name(answer.error_code)),
+            None => format!("the broker answered {}", code::name(answer.error_code)),
+        };
+        match verdict {
+            Verdict::Written => {
+                let outcome = Outcome::Written {
+                    base_offset: (answer.base_offset >= 0).then_some(answer.base_offset),
+                    log_append_time: (answer.log_append_time >= 0).then_some(answer.log_append_time),
+                };
+                self.complete(now, id, batch, outcome);
+            }
+            Verdict::WrittenBefore => {
+                self.complete(now, id, batch, Outcome::Written { base_offset: None, log_append_time: None });
+            }
+            Verdict::Retry { refresh, ambiguous } => {
+                batch.info.maybe_written |= ambiguous;
+                batch.info.last_cause = Some(cause());
+                if batch.info.attempts > self.config.retries {
+                    self.fail_batch(now, id, batch, &answer);
+                    return;
+                }
+                // A new leader named in the answer is asked at once.
+                let moved = self.partitions[id as usize].leader.is_some_and(|leader| leader != node);
+                if refresh && !moved {
+                    self.want_metadata(now);
+                }
+                if refresh && moved {
+                    self.partitions[id as usize].requeue(batch);
+                    self.active.insert(id);
+                } else {
+                    self.retry_later(now, id, batch);
+                }
+            }
+            Verdict::Renumber => {
+                batch.info.last_cause = Some(cause());
+                if let Some(sequence) = batch.info.sequence {
+                    // A hole just before it: the gate bumps the epoch once nothing is in flight.
+                    self.partitions[id as usize].sequences.leave_hole(order.saturating_sub(1), sequence, true);
+                }
+                self.partitions[id as usize].requeue(batch);
+                self.active.insert(id);
+            }
+            Verdict::Fail => {
+                self.fail_batch(now, id, batch, &answer);
+                return;
+            }
+            Verdict::Fatal => {
+                self.fail_batch(now, id, batch, &answer);
+                self.fail_for_good(cause());
+                return;
+            }
+        }
+        self.schedule(now, id);
+    }
+
+    fn fail_batch(&mut self, now: Instant, id: u32, batch: Sealed, answer: &PartitionResponse) {
+        let partition = &mut self.partitions[id as usize];
+        if let Some(sequence) = batch.info.sequence {
+            partition.sequences.leave_hole(batch.info.order, sequence, !batch.info.maybe_written);
+        }
+        let error = ProduceError::Broker {
+            topic: Arc::clone(&self.topics[partition.topic].name),
+            partition: partition.index,
+            code: answer.error_code,
+            message: answer.error_message.clone(),
+            fate: if batch.info.maybe_written { Fate::Unknown } else { Fate::NotWritten },
+        };
+        self.complete(now, id, batch, Outcome::Failed(error));
+        self.schedule(now, id);
+    }
+
+    /// A request with this batch went out and there will be no answer.
+    pub(super) fn batch_unanswered(&mut self, now: Instant, id: u32, order: u64, cause: &str) {
+        let Some(sent) = self.take_in_flight(id, order) else { return };
+        match sent.batch {
+            Some(mut batch) => {
+                batch.info.maybe_written = true;
+                batch.info.last_cause = Some(cause.to_owned());
+                if self.config.acks == 0 || batch.info.attempts > self.config.retries {
+                    let answer = PartitionResponse {
+                        error_code: code::NETWORK_EXCEPTION,
+                        error_message: Some(cause.to_owned()),
+                        ..PartitionResponse::default()
+                    };
+                    self.fail_batch(now, id, batch, &answer);
+                    return;
+                }
+                self.retry_later(now, id, batch);
+            }
+            None => {
+                if let Some(sequence) = sent.sequence {
+                    self.partitions[id as usize].sequences.leave_hole(order, sequence, false);
+                }
+            }
+        }
+        self.schedule(now, id);
+    }
+
+    fn retry_later(&mut self, now: Instant, id: u32, batch: Sealed) {
+        let wait = self.retry_backoff().after(batch.info.attempts, &mut self.rng);
+        let partition = &mut self.partitions[id as usize];
+        let until = now + wait;
+        partition.blocked_until = Some(partition.blocked_until.map_or(until, |before| before.max(until)));
+        partition.requeue(batch);
+        self.active.insert(id);
+        self.expire(now, id);
+    }
+
+    fn complete(&mut self, now: Instant, id: u32, batch: Sealed, outcome: Outcome) {
+        let partition = &mut self.partitions[id as usize];
+        partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.wire_len() as u64);
+        if partition.queue.is_empty() && partition.in_flight.is_empty() {
+            partition.queued_bytes = 0;
+        }
+        partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
+        self.finish(batch.info.order, batch.done(outcome));
+    }
+
+    fn take_in_flight(&mut self, id: u32, order: u64) -> Option<InFlight> {
+        let in_flight = &mut self.partitions[id as usize].in_flight;
+        let at = in_flight.iter().position(|sent| sent.order == order)?;
+        Some(in_flight.remove(at))
+    }
+}
