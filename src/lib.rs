@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod error;
+pub mod net;
 pub mod plugin;
 pub mod protocol;
 mod record;

@@ -208,7 +208,8 @@ mod tests {
                 count: entries.len() as i32,
             };
             let mut bytes = header.encode(body.len(), body_crc(&body)).to_vec();
-            prop_assert_eq!(&crc32c::crc32c(&[&bytes[ATTRIBUTES_AT..], &body[..]].concat()).to_be_bytes()[..], &bytes[17..21]);
+            let crc = crc32c::crc32c(&[&bytes[ATTRIBUTES_AT..], &body[..]].concat());
+            prop_assert_eq!(&crc.to_be_bytes()[..], &bytes[17..21]);
             bytes.extend_from_slice(&body);
             let set = RecordBatchDecoder::decode(&mut bytes::Bytes::from(bytes)).unwrap();
             prop_assert_eq!(set.records.len(), entries.len());
