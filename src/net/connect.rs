@@ -82,3 +82,7 @@ fn lookup_words(error: &io::Error) -> String {
 fn millis(limit: Duration) -> String {
     format!("{} ms", limit.as_millis())
 }
+
+#[cfg(test)]
+#[path = "tests/connect.rs"]
+mod tests;

@@ -249,3 +249,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "tests/connection.rs"]
+mod tests;

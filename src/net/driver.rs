@@ -29,13 +29,13 @@ use crate::core::time::Instant;
 use crate::core::{Action, ConnectionId, Done, NodeId, Transmit};
 use crate::error::ProduceError;
 use crate::protocol::codec::encode_request;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
@@ -52,8 +52,9 @@ pub trait Events: Send {
     fn flushed(&mut self, flush: u64);
     /// All of the above of one pass was said.
     fn pass_ended(&mut self);
-    /// The driver is no more, by an error of its own: nothing that is pending will ever be done. Called once and
-    /// last. The core's lock may be poisoned.
+    /// The driver is no more, by an error of its own or of one of these functions: nothing that is pending will ever
+    /// be done, unless this function fails it. What the driver held is done or back in the core by now. Called once
+    /// and last. The core's lock may be poisoned.
     fn driver_died(&mut self, reason: &str);
 }
 
@@ -133,6 +134,7 @@ fn run<M: Machine, E: Events>(runtime: &LocalRuntime, mut driver: Driver<M, E>) 
             .unwrap_or_else(|| "no words".to_owned());
         let reason = format!("the driver panicked: {words}");
         tracing::error!(target: LOG, "{reason}");
+        driver.give_back();
         driver.events.driver_died(&reason);
     }
 }
@@ -156,7 +158,7 @@ struct Driver<M: Machine, E> {
     inbound: Vec<(ConnectionId, Inbound)>,
     sealed: Vec<M::Sealed>,
     unsealed: Vec<M::Unsealed>,
-    actions: Vec<Action>,
+    actions: VecDeque<Action>,
     transmits: Vec<Transmit>,
 }
 
@@ -165,6 +167,7 @@ struct Link {
     peer: Rc<Peer>,
     outbox: Rc<Outbox>,
     task: AbortHandle,
+    is_up: bool,
 }
 
 impl Drop for Link {
@@ -188,7 +191,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
             inbound: Vec::new(),
             sealed: Vec::new(),
             unsealed: Vec::new(),
-            actions: Vec::new(),
+            actions: VecDeque::new(),
             transmits: Vec::new(),
         }
     }
@@ -255,14 +258,17 @@ impl<M: Machine, E: Events> Driver<M, E> {
         self.inbox.swap(&mut self.inbound);
         let links = &mut self.links;
         self.inbound.retain(|(from, inbound)| match inbound {
-            Inbound::Connected(_) => links.get(from).is_some_and(|link| {
-                tracing::debug!(target: LOG, "{} is connected", link.peer);
+            Inbound::Connected(_) => links.get_mut(from).is_some_and(|link| {
+                tracing::debug!(target: LOG, "{}: connected", link.peer);
+                link.is_up = true;
                 self.failures.remove(&link.peer.node);
                 true
             }),
             Inbound::Lost(cause) => links.remove(from).is_some_and(|link| {
                 let node = link.peer.node;
-                *self.failures.entry(node).or_default() += 1;
+                if !link.is_up {
+                    *self.failures.entry(node).or_default() += 1;
+                }
                 match self.log.pass(now, node, cause) {
                     Some(0) => tracing::warn!(target: LOG, "{cause}"),
                     Some(more) => tracing::warn!(target: LOG, "{cause} ({more} times more since the last time)"),
@@ -323,10 +329,12 @@ impl<M: Machine, E: Events> Driver<M, E> {
         if self.actions.is_empty() {
             return;
         }
-        let mut actions = std::mem::take(&mut self.actions);
-        for action in actions.drain(..) {
+        // One by one: if one of them panics, the others are still here.
+        while let Some(action) = self.actions.pop_front() {
             match action {
-                Action::Connect { connection, node, host, port } => self.connect(connection, Peer::new(node, &host, port)),
+                Action::Connect { connection, node, host, port } => {
+                    self.connect(connection, Peer::new(node, &host, port))
+                }
                 Action::Disconnect { connection, reason } => {
                     if let Some(link) = self.links.remove(&connection) {
                         tracing::info!(target: LOG, "{}: disconnected: {reason}", link.peer);
@@ -337,8 +345,23 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 Action::Flushed(flush) => self.events.flushed(flush),
             }
         }
-        self.actions = actions;
         self.events.pass_ended();
+    }
+
+    /// After a panic: what is known is told to those who wait for it, and batches go back to the core, where who fails
+    /// everything finds them. Each on its own, since anything may panic again.
+    fn give_back(&mut self) {
+        for action in self.actions.drain(..) {
+            if let Action::Done(done) = action {
+                let _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
+            }
+        }
+        let now = self.clock.now();
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = self.sealed.drain(..).chain(self.unsealed.drain(..).map(M::seal));
+        for sealed in sealed {
+            let _ = catch_unwind(AssertUnwindSafe(|| core.handle_sealed(now, sealed)));
+        }
     }
 
     fn connect(&mut self, id: ConnectionId, peer: Peer) {
@@ -363,7 +386,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 }
             })
         };
-        self.links.insert(id, Link { peer, outbox, task: task.abort_handle() });
+        self.links.insert(id, Link { peer, outbox, task: task.abort_handle(), is_up: false });
     }
 }
 
@@ -406,3 +429,7 @@ fn let_others_run() -> impl Future<Output = ()> {
         Poll::Pending
     })
 }
+
+#[cfg(test)]
+#[path = "tests/driver.rs"]
+mod tests;

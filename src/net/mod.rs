@@ -24,6 +24,9 @@ mod handshake;
 mod log_limit;
 mod machine;
 mod peer;
+#[cfg(test)]
+#[path = "tests/brokers.rs"]
+mod test_brokers;
 mod waker;
 
 pub use clock::Clock;

@@ -62,10 +62,7 @@ mod tests {
     #[test]
     fn errors_name_the_node_and_what_it_advertises() {
         let broker = Peer::new(NodeId(1), "kafka-internal", 9092);
-        assert_eq!(
-            broker.unreachable("why"),
-            "broker 1 advertises kafka-internal:9092, which cannot be reached: why"
-        );
+        assert_eq!(broker.unreachable("why"), "broker 1 advertises kafka-internal:9092, which cannot be reached: why");
         assert_eq!(broker.to_string(), "broker 1 (kafka-internal:9092)");
         let bootstrap = Peer::new(NodeId(-1), "[::1]", 9092);
         assert_eq!(bootstrap.address(), ("::1", 9092));
