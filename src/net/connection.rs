@@ -240,7 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     fn closed(&self) -> &'static str {
         if self.frames.is_partial() {
             "the broker closed the connection in the middle of an answer"
-        } else if !self.answered && !(self.awaited.is_empty() && self.writing.is_empty()) {
+        } else if !(self.answered || self.awaited.is_empty() && self.writing.is_empty()) {
             // It answers ApiVersions to everyone, and hangs up on the next request of who did not log in.
             "the broker closed the connection on the first request: does it want SASL, while security.protocol is \
              PLAINTEXT?"

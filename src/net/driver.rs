@@ -215,7 +215,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                     sleep.as_mut().reset(self.clock.timer_at(at));
                 }
             }
-            let slept = self.sleep(armed.is_some().then(|| sleep.as_mut())).await;
+            let slept = self.sleep(armed.is_some().then_some(sleep.as_mut())).await;
             if slept {
                 // It must be armed again even for the same deadline.
                 armed = None;

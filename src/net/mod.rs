@@ -14,6 +14,7 @@
 //! | `driver` | the thread that moves the core |
 //! | `admin` | topics: asked for and created, once |
 
+pub mod admin;
 mod clock;
 mod config;
 mod connect;
