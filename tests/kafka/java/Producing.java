@@ -22,6 +22,8 @@ final class Producing {
         args.end();
         config.put("bootstrap.servers", bootstrap);
         config.putIfAbsent("linger.ms", "5");
+        // A paused broker answers nothing; the default would wait for it half a minute.
+        config.putIfAbsent("request.timeout.ms", "5000");
         LongAdder delivered = new LongAdder();
         AtomicReference<Exception> first = new AtomicReference<>();
         try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {

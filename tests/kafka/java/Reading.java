@@ -192,6 +192,7 @@ final class Reading {
             config.put("allow.auto.create.topics", "false");
             config.put("max.poll.records", "50000");
             config.put("fetch.max.wait.ms", "100");
+            config.put("request.timeout.ms", "5000");
             config.put("max.partition.fetch.bytes", Integer.toString(8 << 20));
             config.put("default.api.timeout.ms", Long.toString(timeout * 1000));
             config.put("check.crcs", "true");
