@@ -61,7 +61,7 @@ impl TraceParent {
     }
 
     fn digits(&self, at: usize) -> u64 {
-        u64::from_le_bytes(std::array::from_fn(|digit| self.0[at + digit]))
+        u64::from_le_bytes(self.0[at..at + 8].try_into().expect("eight digits"))
     }
 }
 
