@@ -12,7 +12,7 @@ impl Guest for crate::Guest {
         if vice::is("tally") {
             fields = Fields::empty();
         }
-        let random = vice::is("wants-change") && crate::pointsman::plugin::host::random() % 2 == 0;
+        let random = vice::is("wants-change") && crate::pointsman::plugin::host::random().is_multiple_of(2);
         let changes = match vice::mode().as_str() {
             "undeclared-edit" => Fields::VALUE,
             _ => Fields::all(),
