@@ -1,5 +1,6 @@
 //! pointsman: a Kafka producer whose partitioner, serializers and interceptors are sandboxed WebAssembly components.
 
+pub mod config;
 pub mod core;
 pub mod error;
 pub mod plugin;

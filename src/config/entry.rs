@@ -1,0 +1,24 @@
+//! A setting as its source has it, before anything is known about its key.
+
+use super::error::Place;
+
+/// A key, its text, and where both stand. No `Debug`: the text may be a secret.
+#[derive(Clone)]
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) raw: Raw,
+    pub(super) place: Place,
+}
+
+/// A value as text, or as an array of texts (TOML only).
+#[derive(Clone, PartialEq)]
+pub(super) enum Raw {
+    Text(String),
+    List(Vec<String>),
+}
+
+impl Entry {
+    pub(super) fn text(key: impl Into<String>, value: impl Into<String>, place: Place) -> Entry {
+        Entry { key: key.into(), raw: Raw::Text(value.into()), place }
+    }
+}

@@ -1,0 +1,221 @@
+//! Configuration: Kafka's own keys and a few more, read once into types that can only hold what is valid.
+//!
+//! ```
+//! use pointsman::config::{Acks, Config};
+//!
+//! let config = Config::from_toml(
+//!     r#"
+//!     [producer]
+//!     bootstrap.servers = "127.0.0.1:9092"
+//!     acks = "all"
+//!     partitioner.class = "wasm:region-router"
+//!
+//!     [plugins.region-router]
+//!     component = "plugins/region-router.wasm"
+//!     [plugins.region-router.settings]
+//!     regions.bj = "0-1"
+//!     "#,
+//! )?;
+//! assert_eq!(config.producer.acks, Acks::All);
+//! assert_eq!(config.plugins["region-router"].settings, [("regions.bj".into(), "0-1".into())]);
+//! # Ok::<(), pointsman::config::Error>(())
+//! ```
+//!
+//! The same as a properties file, where a plugin's keys begin with `plugins.NAME.`:
+//!
+//! ```properties
+//! bootstrap.servers=127.0.0.1:9092
+//! partitioner.class=wasm:region-router
+//! plugins.region-router.component=plugins/region-router.wasm
+//! plugins.region-router.settings.regions.bj=0-1
+//! ```
+//!
+//! Settings come, each overriding the ones before, from Kafka's defaults, a preset, the file, the overrides.
+//!
+//! | preset | sets |
+//! |---|---|
+//! | `basic` | nothing: Kafka's defaults |
+//! | `reliable` | `acks=all`, `enable.idempotence=true`, `max.in.flight.requests.per.connection=5` as if written, so that a key that contradicts them is an error; `delivery.timeout.ms=300000` |
+//! | `throughput` | `batch.size=262144`, `linger.ms=20`, `compression.type=lz4`, `buffer.memory=134217728` |
+//!
+//! Everything that is wrong comes back in one [`Error`]; what is merely worth knowing is in [`Config::notices`].
+
+mod check;
+mod entry;
+mod error;
+mod keys;
+mod not_yet;
+mod plugin;
+mod preset;
+mod producer;
+mod properties;
+mod resolve;
+mod suggest;
+mod toml;
+mod value;
+
+pub use error::{Error, Place, Problem, ProblemKind, Source};
+pub use keys::{Importance, Key, Kind, Status, keys, plugin_keys};
+pub use plugin::{DeadLetter, OnError, PluginConfig};
+pub use producer::{
+    Acks, CompressionType, DnsLookup, HostPort, InterceptorClass, MetadataRecoveryStrategy, PartitionerClass,
+    PluginUse, ProducerConfig, SerializerClass,
+};
+
+use entry::Entry;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+/// A valid configuration.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Config {
+    /// The producer's own settings.
+    pub producer: ProducerConfig,
+    /// The plugins by name. All that the producer's settings name are here; others may be.
+    pub plugins: BTreeMap<String, PluginConfig>,
+    /// What is worth telling the user: keys without effect, values that were adjusted.
+    pub notices: Vec<String>,
+}
+
+impl Config {
+    /// Reads a file: `.toml` as TOML, anything else as Java properties. A name without an extension is read as TOML if
+    /// the text has a table header.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Config, Error> {
+        Config::from_file_with(path, &[])
+    }
+
+    /// Reads a file and overrides single keys, as the command's `-X key=value` does. A later override wins.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file and the overrides.
+    pub fn from_file_with(path: impl AsRef<Path>, overrides: &[(String, String)]) -> Result<Config, Error> {
+        let path = path.as_ref();
+        let file = Place::of(Source::File(path.into()));
+        let bytes = read_file(path).map_err(|error| {
+            Error::new(vec![Problem::new(ProblemKind::Unreadable, &file, None, format!("cannot be read: {error}"))])
+        })?;
+        let text = properties::decode(bytes);
+        let format = match path.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("toml") => Format::Toml,
+            None if text.lines().any(|line| line.trim_start().starts_with('[')) => Format::Toml,
+            _ => Format::Properties,
+        };
+        from_text(format, &text, file, overrides)
+    }
+
+    /// Reads TOML text. Relative paths in it are relative to the current folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn from_toml(text: &str) -> Result<Config, Error> {
+        from_text(Format::Toml, text, Place::of(Source::Text), &[])
+    }
+
+    /// Reads the text of a Java properties file. Relative paths in it are relative to the current folder.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the text.
+    pub fn from_properties(text: &str) -> Result<Config, Error> {
+        from_text(Format::Properties, text, Place::of(Source::Text), &[])
+    }
+
+    /// Starts a configuration in code.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+}
+
+/// A configuration made in code, by the same keys as in a file.
+///
+/// ```
+/// use pointsman::config::{Config, PluginConfig};
+///
+/// let config = Config::builder()
+///     .set("bootstrap.servers", "localhost:9092")
+///     .set("linger.ms", 20)
+///     .set("interceptor.classes", "wasm:trace")
+///     .plugin(PluginConfig::new("trace", "plugins/trace-context.wasm"))
+///     .build()?;
+/// assert_eq!(config.producer.linger.as_millis(), 20);
+/// # Ok::<(), pointsman::config::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Builder {
+    entries: Vec<Entry>,
+    plugins: Vec<PluginConfig>,
+}
+
+impl Builder {
+    /// Sets a key, also one of a plugin (`plugins.NAME.timeout.ms`). The last value of a key counts.
+    #[must_use]
+    pub fn set(mut self, key: impl Into<String>, value: impl fmt::Display) -> Builder {
+        self.entries.push(Entry::text(key, value.to_string(), Place::of(Source::Code)));
+        self
+    }
+
+    /// Adds a plugin, or replaces the one of its name.
+    #[must_use]
+    pub fn plugin(mut self, plugin: PluginConfig) -> Builder {
+        self.plugins.retain(|other| other.name != plugin.name);
+        self.plugins.push(plugin);
+        self
+    }
+
+    /// Checks it all.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub fn build(self) -> Result<Config, Error> {
+        resolve::resolve(self.entries, self.plugins, &Place::of(Source::Whole), Vec::new())
+    }
+}
+
+impl fmt::Debug for Builder {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.entries.iter().map(|entry| entry.key.as_str()).collect();
+        f.debug_struct("Builder").field("keys", &keys).field("plugins", &self.plugins).finish()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Toml,
+    Properties,
+}
+
+fn from_text(format: Format, text: &str, file: Place, overrides: &[(String, String)]) -> Result<Config, Error> {
+    let mut problems = Vec::new();
+    let mut entries = match format {
+        Format::Toml => toml::read(text, &file, &mut problems),
+        Format::Properties => properties::read(text, &file, &mut problems),
+    };
+    if entries.is_empty() && !problems.is_empty() {
+        // Nothing could be read: what is missing would only distract.
+        return Err(Error::new(problems));
+    }
+    let place = Place::of(Source::Override);
+    entries.extend(overrides.iter().map(|(key, value)| Entry::text(key.trim(), value, place.clone())));
+    resolve::resolve(entries, Vec::new(), &file, problems)
+}
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(io::Error::other("larger than 4 MiB, so surely no configuration"));
+    }
+    Ok(bytes)
+}
+
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! From entries to a configuration: overriding, the key table, the checks across keys.
+
+use super::entry::{Entry, Raw};
+use super::error::{Error, Place, Problem, ProblemKind, Source};
+use super::keys::{ALIASES, Key, Status, is_foreign, keys};
+use super::plugin::{OnError, PluginConfig};
+use super::producer::{PluginUse, ProducerConfig, Values};
+use super::value::{self, quote};
+use super::{Config, check, not_yet, preset, suggest};
+use std::collections::BTreeMap;
+
+/// Later entries override earlier ones. `whole` is the place named for what is missing.
+pub(super) fn resolve(
+    entries: Vec<Entry>,
+    in_code: Vec<PluginConfig>,
+    whole: &Place,
+    mut problems: Vec<Problem>,
+) -> Result<Config, Error> {
+    let mut notices = Vec::new();
+    let (of_plugins, of_producer): (Vec<_>, Vec<_>) =
+        entries.into_iter().partition(|entry| entry.key == "plugins" || entry.key.starts_with("plugins."));
+
+    let of_producer = last_of_each(with_preset(of_producer), &mut notices);
+    let values = read_values(&of_producer, whole, &mut problems, &mut notices);
+    let mut producer = ProducerConfig::from_values(&values, &mut problems);
+    check::check(&mut producer, &values, &mut problems, &mut notices);
+    not_yet::check(&mut producer, &values, &mut problems, &mut notices);
+
+    let mut plugins = PluginConfig::read_all(of_plugins, &mut problems);
+    for plugin in in_code {
+        let place = Place::of(Source::Code);
+        plugin.check(&place, &mut problems);
+        plugins.insert(plugin.name.clone(), (plugin, place));
+    }
+    check_plugins_in_use(&producer, &values, &plugins, &mut problems, &mut notices);
+
+    if problems.is_empty() {
+        let plugins = plugins.into_iter().map(|(name, (plugin, _))| (name, plugin)).collect();
+        Ok(Config { producer, plugins, notices })
+    } else {
+        Err(Error::new(problems))
+    }
+}
+
+/// Puts the keys of the preset that counts in front. An unknown preset is refused with its key, later.
+fn with_preset(entries: Vec<Entry>) -> Vec<Entry> {
+    let chosen = entries.iter().rev().find(|entry| entry.key == "preset");
+    let preset = chosen.and_then(|entry| match &entry.raw {
+        Raw::Text(name) => preset::values(name.trim()),
+        Raw::List(_) => None,
+    });
+    let Some((name, values)) = preset else { return entries };
+    let place = Place::of(Source::Preset(name));
+    values.iter().map(|(key, value)| Entry::text(*key, *value, place.clone())).chain(entries).collect()
+}
+
+/// Keeps the last entry of each key. Twice in one file is legal in Java, but hardly meant.
+fn last_of_each(entries: Vec<Entry>, notices: &mut Vec<String>) -> Vec<Entry> {
+    let mut last: Vec<Entry> = Vec::new();
+    let mut at: BTreeMap<String, usize> = BTreeMap::new();
+    for entry in entries {
+        let Some(&before) = at.get(&entry.key) else {
+            at.insert(entry.key.clone(), last.len());
+            last.push(entry);
+            continue;
+        };
+        if let (Source::File(_) | Source::Text, Some(line)) = (&entry.place.source, last[before].place.line)
+            && entry.place.source == last[before].place.source
+            && Key::find(&entry.key).is_some()
+        {
+            notices.push(format!("{}: {} was set in line {line} already; the last one counts", entry.place, entry.key));
+        }
+        last[before] = entry;
+    }
+    last
+}
+
+fn read_values(entries: &[Entry], whole: &Place, problems: &mut Vec<Problem>, notices: &mut Vec<String>) -> Values {
+    let mut values = Values::default();
+    let mut foreign = Vec::new();
+    for entry in entries {
+        let Some(key) = Key::find(&entry.key) else {
+            if let Some(problem) = unknown(entry, &mut foreign) {
+                problems.push(problem);
+            }
+            continue;
+        };
+        match value::parse(key, &entry.raw) {
+            Ok(value) => {
+                let is_default = value == value::default(key);
+                match key.status {
+                    Status::NotYet(feature) if !is_default => {
+                        let help = match key.default {
+                            Some(default) if !default.is_empty() => {
+                                format!("leave it out, or at its default {default}")
+                            }
+                            _ => "leave it out".to_owned(),
+                        };
+                        let what = format!("not supported yet ({feature})");
+                        problems.push(
+                            Problem::new(ProblemKind::NotSupportedYet, &entry.place, Some(key.name), what).help(help),
+                        );
+                    }
+                    Status::Accepted(why) if !is_default => {
+                        notices.push(format!("{}: {} has no effect: {why}", entry.place, key.name));
+                    }
+                    _ => {}
+                }
+                values.set.insert(key.name, (value, entry.place.clone()));
+            }
+            Err((what, help)) => {
+                // The words about a secret's value would quote it.
+                let (what, help) =
+                    if key.is_secret() { ("not a valid value".to_owned(), String::new()) } else { (what, help) };
+                problems.push(Problem::new(ProblemKind::InvalidValue, &entry.place, Some(key.name), what).help(help));
+            }
+        }
+    }
+    if !foreign.is_empty() {
+        notices.push(format!("ignored, as keys of other clients: {}", foreign.join(", ")));
+    }
+    require_servers(entries, &values, whole, problems);
+    values
+}
+
+fn require_servers(entries: &[Entry], values: &Values, whole: &Place, problems: &mut Vec<Problem>) {
+    let key = "bootstrap.servers";
+    let what = match values.set.get(key) {
+        Some((value::Value::List(servers), _)) if servers.is_empty() => "no server is named",
+        // What is set but invalid has been said already.
+        None if !entries.iter().any(|entry| entry.key == key) => "missing",
+        _ => return,
+    };
+    let place = values.place(key).unwrap_or(whole);
+    problems.push(
+        Problem::new(ProblemKind::Missing, place, Some(key), what)
+            .help("name one or more brokers, such as localhost:9092"),
+    );
+}
+
+/// What is wrong with a key that is not in the table; nothing if it belongs to another client.
+fn unknown(entry: &Entry, foreign: &mut Vec<String>) -> Option<Problem> {
+    let name = entry.key.as_str();
+    let names = || keys().iter().map(|key| key.name);
+    let problem = |kind, what: &str, help: String| Some(Problem::new(kind, &entry.place, Some(name), what).help(help));
+    if name.starts_with("config.providers.") {
+        let what = "not supported yet (configuration providers)";
+        return problem(ProblemKind::NotSupportedYet, what, "leave it out".to_owned());
+    }
+    // Some foreign keys are a letter or two from ours (key.deserializer), so they come first.
+    if is_foreign(name) && is_showable(name) {
+        foreign.push(name.to_owned());
+        return None;
+    }
+    if let Some((_, meant)) = ALIASES.iter().find(|(alias, _)| *alias == name) {
+        return problem(ProblemKind::UnknownKey, "another client's name", format!("Kafka's own name is {meant}"));
+    }
+    if let Some(meant) = suggest::misspelt(&name.to_ascii_lowercase(), names()) {
+        return problem(ProblemKind::UnknownKey, "not a known key", format!("did you mean {meant}?"));
+    }
+    if !is_showable(name) {
+        let letters = name.chars().count();
+        let what = format!("not a known key; its {letters} letters are not shown, as they may belong to a secret");
+        let help = "a value of several lines needs a backslash at the end of each, or in TOML three quotes around it";
+        return Some(Problem::new(ProblemKind::UnknownKey, &entry.place, None, what).help(help));
+    }
+    let nearest = suggest::nearest(name, names(), 3).join(", ");
+    problem(
+        ProblemKind::UnknownKey,
+        "not a known key",
+        format!("the nearest known ones are {nearest}; `pointsman config list` shows all"),
+    )
+}
+
+/// Whether a text is surely meant as a key. The lines of a PEM key pasted without backslashes come as keys too.
+fn is_showable(name: &str) -> bool {
+    const LETTERS_MAX: usize = 80;
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-_".contains(&byte);
+    name.len() <= LETTERS_MAX && name.bytes().all(is_plain)
+}
+
+fn check_plugins_in_use(
+    producer: &ProducerConfig,
+    values: &Values,
+    plugins: &BTreeMap<String, (PluginConfig, Place)>,
+    problems: &mut Vec<Problem>,
+    notices: &mut Vec<String>,
+) {
+    for (used_as, name) in producer.plugins_in_use() {
+        let Some((plugin, place)) = plugins.get(name) else {
+            let Some(place) = values.place(used_as.key()) else { continue };
+            let help = match suggest::nearest(name, plugins.keys().map(String::as_str), 1).first() {
+                Some(near) => format!("add [plugins.{name}] with its component, or write wasm:{near}"),
+                None => format!("add a table [plugins.{name}] with component = \"{name}.wasm\""),
+            };
+            let what = format!("wasm:{name} names a plugin that is not described: no {}", quote_table(name));
+            problems.push(Problem::new(ProblemKind::Missing, place, Some(used_as.key()), what).help(help));
+            continue;
+        };
+        if plugin.on_error == OnError::Fallback && used_as != PluginUse::Partitioner {
+            let what = format!("fallback is for partitioners, and {name} is used in {}", used_as.key());
+            let key = format!("plugins.{name}.on-error");
+            problems.push(
+                Problem::new(ProblemKind::Conflict, place, Some(&key), what).help("write fail, drop or dead-letter"),
+            );
+        }
+    }
+    for (name, (_, place)) in plugins {
+        if !producer.plugins_in_use().any(|(_, used)| used == name) {
+            notices.push(format!("{place}: plugin {name} is not used; wasm:{name} in [producer] would use it"));
+        }
+    }
+}
+
+fn quote_table(name: &str) -> String {
+    let quoted = quote(name);
+    format!("[plugins.{}]", quoted.trim_matches('"'))
+}
