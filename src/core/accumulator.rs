@@ -5,6 +5,7 @@ use super::completion::{Completion, Outcome};
 use super::metadata::TopicHandle;
 use super::node::Link;
 use super::partition::Slot;
+use super::partitioner::Sticky;
 use super::time::Instant;
 use super::timers::Timer;
 use super::{Core, partitioner};
@@ -40,6 +41,21 @@ pub enum Placement {
     Default,
     /// This one.
     Partition(i32),
+    /// One of a set, chosen as the built-in choice does without a key: sticky, by queue length.
+    Group(GroupHandle),
+}
+
+/// A set of a topic's partitions, from [`Core::group`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GroupHandle(u32);
+
+/// A set of partitions with its own sticky choice, whoever names it.
+#[derive(Debug)]
+pub(super) struct Group {
+    topic: TopicHandle,
+    /// Ascending, each once.
+    members: Vec<u32>,
+    sticky: Sticky,
 }
 
 /// Where a record was appended.
@@ -49,10 +65,19 @@ pub struct Appended<'a> {
     pub completion: &'a Arc<Completion>,
     /// Which record of the batch it is.
     pub index: u32,
+    /// The partition's number among all that the core knows, without gaps.
+    pub partition: u32,
     /// Whether a batch became full: then [`Core::poll_full`] has work.
     pub filled: bool,
     /// Whether a batch was begun: then the driver has to learn of it.
     pub began: bool,
+}
+
+/// Whose sticky choice a record followed.
+#[derive(Clone, Copy, Debug)]
+enum StickyOf {
+    Topic,
+    Group(GroupHandle),
 }
 
 impl Core {
@@ -95,15 +120,34 @@ impl Core {
         // Only a batch that can take no further record is closed here; one that could is closed by its next record.
         let full = !batch.fits(0);
         partition.queued_bytes += len as u64;
-        if sticky {
-            self.topics[record.topic.index()].sticky.book(len, self.config.batch_size, !full && !filled);
+        let sticky = match sticky {
+            None => None,
+            Some(StickyOf::Topic) => Some(&mut self.topics[record.topic.index()].sticky),
+            Some(StickyOf::Group(group)) => Some(&mut self.groups[group.0 as usize].sticky),
+        };
+        if let Some(sticky) = sticky {
+            sticky.book(len, self.config.batch_size, !full && !filled);
         }
         let Some(Slot::Open(batch)) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
-        Ok(Appended { completion: batch.completion(), index, filled, began })
+        Ok(Appended { completion: batch.completion(), index, partition: id, filled, began })
     }
 
-    /// The partition's dense id, and whether the choice was the sticky one.
-    fn place(&mut self, record: &Append<'_>) -> Result<(u32, bool), ProduceError> {
+    /// A set of partitions that records may be appended to. The same set is the same group, for all who ask: its
+    /// sticky choice belongs to it.
+    pub fn group(&mut self, topic: TopicHandle, members: &[u32]) -> GroupHandle {
+        let mut members = members.to_vec();
+        members.sort_unstable();
+        members.dedup();
+        let known = self.groups.iter().position(|group| group.topic == topic && group.members == members);
+        let at = known.unwrap_or_else(|| {
+            self.groups.push(Group { topic, members, sticky: Sticky::default() });
+            self.groups.len() - 1
+        });
+        GroupHandle(at as u32)
+    }
+
+    /// The partition's dense id, and whose sticky choice it was, if it was one.
+    fn place(&mut self, record: &Append<'_>) -> Result<(u32, Option<StickyOf>), ProduceError> {
         let topic = &mut self.topics[record.topic.index()];
         let count = topic.partitions.len();
         let by_key = record.key.filter(|_| !self.config.ignore_keys);
@@ -112,20 +156,41 @@ impl Core {
                 let at = usize::try_from(index).ok().filter(|&at| at < count);
                 let missing =
                     || ProduceError::NoSuchPartition { topic: Arc::clone(&topic.name), partition: index, count };
-                (at.ok_or_else(missing)?, false)
+                (at.ok_or_else(missing)?, None)
+            }
+            (Placement::Group(handle), _) => {
+                let group = &mut self.groups[handle.0 as usize];
+                let (ids, partitions) = (&topic.partitions, &self.partitions);
+                // A topic that was made anew may have fewer partitions than when the group was formed.
+                let known: Vec<u32>;
+                let members = match group.members.last() {
+                    Some(&last) if (last as usize) < count => &group.members,
+                    _ => {
+                        known = group.members.iter().copied().filter(|&at| (at as usize) < count).collect();
+                        &known
+                    }
+                };
+                if members.is_empty() {
+                    let partition = group.members.first().map_or(-1, |&at| at as i32);
+                    return Err(ProduceError::NoSuchPartition { topic: Arc::clone(&topic.name), partition, count });
+                }
+                let usable = |at: usize| partitions[ids[members[at] as usize] as usize].leader.is_some();
+                let queued = |at: usize| partitions[ids[members[at] as usize] as usize].queued_bytes;
+                let chosen = group.sticky.choose(members.len(), &mut self.rng, usable, queued);
+                (members[chosen] as usize, Some(StickyOf::Group(handle)))
             }
             (Placement::Default, _) if self.config.round_robin => {
                 topic.next_in_turn = topic.next_in_turn.wrapping_add(1);
                 let first = topic.next_in_turn;
                 let usable = |at: &usize| self.partitions[topic.partitions[*at] as usize].leader.is_some();
-                ((0..count).map(|step| (first + step) % count).find(usable).unwrap_or(first % count), false)
+                ((0..count).map(|step| (first + step) % count).find(usable).unwrap_or(first % count), None)
             }
-            (Placement::Default, Some(key)) => (partitioner::partition_of_key(key, count), false),
+            (Placement::Default, Some(key)) => (partitioner::partition_of_key(key, count), None),
             (Placement::Default, None) => {
                 let (ids, partitions) = (&topic.partitions, &self.partitions);
                 let usable = |at: usize| partitions[ids[at] as usize].leader.is_some();
                 let queued = |at: usize| partitions[ids[at] as usize].queued_bytes;
-                (topic.sticky.choose(count, &mut self.rng, usable, queued), true)
+                (topic.sticky.choose(count, &mut self.rng, usable, queued), Some(StickyOf::Topic))
             }
         };
         Ok((topic.partitions[at], sticky))

@@ -48,7 +48,7 @@ impl Done {
 }
 
 /// A function to call with the fate of one record.
-pub type Callback = Box<dyn FnOnce(&Completion, u32, &Outcome) + Send>;
+pub type Callback = Box<dyn FnOnce(&Completion, u32, &Run) + Send>;
 
 /// Shared by the deliveries of one batch.
 pub struct Completion {
@@ -118,8 +118,13 @@ impl Completion {
             }
         }
         if let Some(run) = self.outcome(index) {
-            callback(self, index, &run.outcome);
+            callback(self, index, run);
         }
+    }
+
+    /// Whether someone is to be called.
+    pub fn has_callbacks(&self) -> bool {
+        !self.lock().callbacks.is_empty()
     }
 
     fn complete(&self, runs: Vec<Run>) {
@@ -127,7 +132,7 @@ impl Completion {
         let waiters = std::mem::take(&mut *self.lock());
         for (index, callback) in waiters.callbacks {
             if let Some(run) = self.outcome(index) {
-                callback(self, index, &run.outcome);
+                callback(self, index, run);
             }
         }
         for waker in waiters.wakers {

@@ -80,6 +80,11 @@ impl Permit {
         self.inner.available.fetch_sub(bytes, Ordering::AcqRel);
     }
 
+    /// Makes more bytes that [`MemoryPool::try_take`] took part of the permit.
+    pub fn adopt_more(&mut self, bytes: usize) {
+        self.bytes += signed(bytes);
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let bytes = signed(bytes);

@@ -29,7 +29,7 @@ pub mod time;
 mod timers;
 mod verdict;
 
-pub use accumulator::{Append, Appended, Placement};
+pub use accumulator::{Append, Appended, GroupHandle, Placement};
 pub use batch::{Sealed, Unsealed};
 pub use completion::{Callback, Completion, Done, Outcome, Run};
 pub use config::CoreConfig;
@@ -39,6 +39,7 @@ pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
 pub use partitioner::{murmur2, partition_of_key};
 
 use crate::error::{Fate, ProduceError};
+use accumulator::Group;
 use backoff::Backoff;
 use batch::OpenBatch;
 use metadata::{Refresh, Topic};
@@ -64,6 +65,7 @@ pub struct Core {
     topics: Vec<Topic>,
     topics_by_name: BTreeMap<Arc<str>, usize>,
     partitions: Vec<Partition>,
+    groups: Vec<Group>,
     refresh: Refresh,
 
     nodes: BTreeMap<NodeId, Node>,
@@ -106,6 +108,7 @@ impl Core {
             topics: Vec::new(),
             topics_by_name: BTreeMap::new(),
             partitions: Vec::new(),
+            groups: Vec::new(),
             refresh: Refresh::default(),
             nodes,
             connections: BTreeMap::new(),

@@ -39,3 +39,12 @@ impl Sub<Instant> for Instant {
         self.saturating_since(earlier)
     }
 }
+
+/// Reads the time for those who may. The one that reads a real clock is in `net`; a test has its own.
+pub trait Clock: Send + Sync {
+    /// Monotonic, for deadlines.
+    fn now(&self) -> Instant;
+
+    /// Milliseconds since the Unix epoch, for record timestamps.
+    fn wall_ms(&self) -> i64;
+}

@@ -188,6 +188,11 @@ impl<'a> HeaderColumnsRef<'a> {
         HeaderColumnsRef { counts, names: self.names.range(first..last), values: self.values.range(first..last) }
     }
 
+    /// Name and value of each header, record after record.
+    pub fn each(self) -> HeaderIter<'a> {
+        HeaderIter { names: self.names.iter(), values: self.values.iter() }
+    }
+
     /// Whether these are the headers of `records` records: counts, lengths and UTF-8 names all agree.
     ///
     /// # Errors
@@ -210,6 +215,21 @@ impl<'a> HeaderColumnsRef<'a> {
             }
         }
         Ok(())
+    }
+}
+
+/// Iterator over the headers of a batch.
+#[derive(Clone, Debug)]
+pub struct HeaderIter<'a> {
+    names: ColumnIter<'a>,
+    values: ColumnIter<'a>,
+}
+
+impl<'a> Iterator for HeaderIter<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        Some((self.names.next()?.unwrap_or_default(), self.values.next()?))
     }
 }
 

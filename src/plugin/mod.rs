@@ -1,11 +1,17 @@
 //! The plugin pipeline: roles, batches of columns, the chain that runs them.
 
+mod chain;
 mod columns;
 mod failure;
+mod records;
 mod roles;
 
-pub use columns::{Column, ColumnIter, ColumnRef, HeaderColumns, HeaderColumnsRef, NULL, TopicColumn, TopicColumnRef};
+pub use chain::{Chain, Ended, Groups, Tags, Used};
+pub use columns::{
+    Column, ColumnIter, ColumnRef, HeaderColumns, HeaderColumnsRef, HeaderIter, NULL, TopicColumn, TopicColumnRef,
+};
 pub use failure::{FailureKind, Hook, PluginFailure};
+pub use records::Records;
 pub use roles::{
     Acknowledgements, Batch, Consistency, Edit, Edits, Fields, HeaderReads, HeaderRemoval, Interceptor,
     InterceptorWants, Partitioner, PartitionerWants, Placements, PluginFactory, Reads, Refusal, Serialized, Serializer,

@@ -1,0 +1,202 @@
+//! Outcomes on their way back: collected into columns for the on-acknowledgement hooks, then made known.
+
+use super::chunk::RECORDS_MAX;
+use crate::core::{Done, Outcome};
+use crate::error::{Fate, ProduceError};
+use crate::plugin::{Acknowledgements, Chain, Ended, TopicColumnRef};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What the lane keeps of each chunk until all its records are acknowledged.
+#[derive(Default)]
+pub(super) struct Pending {
+    next: u64,
+    chunks: BTreeMap<u64, PendingChunk>,
+}
+
+struct PendingChunk {
+    left: usize,
+    timestamps: Vec<i64>,
+    /// By interceptor, then by slot.
+    tags: Vec<Vec<u64>>,
+}
+
+/// Names a record among those that are pending: the chunk's number and the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token(u64);
+
+impl Token {
+    pub(super) fn new(chunk: u64, slot: u32) -> Token {
+        Token(chunk * RECORDS_MAX as u64 + u64::from(slot))
+    }
+
+    pub(super) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    fn chunk(self) -> u64 {
+        self.0 / RECORDS_MAX as u64
+    }
+
+    fn slot(self) -> usize {
+        (self.0 % RECORDS_MAX as u64) as usize
+    }
+}
+
+impl Pending {
+    /// Keeps what the acknowledgements of a chunk's records will need; `left` of them are still to come.
+    pub(super) fn keep(&mut self, left: usize, timestamps: Vec<i64>, tags: Vec<Vec<u64>>) -> u64 {
+        let chunk = self.next;
+        self.next += 1;
+        if left > 0 {
+            self.chunks.insert(chunk, PendingChunk { left, timestamps, tags });
+        }
+        chunk
+    }
+
+    /// The chunk got so many records fewer into batches than was thought.
+    pub(super) fn forget(&mut self, chunk: u64, records: usize) {
+        if let Some(pending) = self.chunks.get_mut(&chunk) {
+            pending.left -= records;
+            if pending.left == 0 {
+                self.chunks.remove(&chunk);
+            }
+        }
+    }
+}
+
+/// Outcomes as columns, up to one call's worth.
+#[derive(Default)]
+pub(super) struct Outcomes {
+    topics: Vec<Arc<str>>,
+    topic_of: Vec<u32>,
+    partitions: Vec<i32>,
+    offsets: Vec<i64>,
+    timestamps: Vec<i64>,
+    errors: Vec<i16>,
+    fates: Vec<u8>,
+    /// By interceptor.
+    tags: Vec<Vec<u64>>,
+}
+
+impl Outcomes {
+    /// Adds the outcomes of a batch's records, telling the chain whenever a call's worth is there.
+    pub(super) fn add_done(&mut self, done: &Done, pending: &mut Pending, chain: &mut Chain) {
+        let mut tokens = done.tokens.iter().map(|&bits| Token(bits));
+        for run in &done.runs {
+            for nth in 0..run.count {
+                let Some(token) = tokens.next() else { return };
+                let Some(chunk) = pending.chunks.get_mut(&token.chunk()) else { continue };
+                let slot = token.slot();
+                let created = chunk.timestamps.get(slot).copied().unwrap_or(-1);
+                let tag = |interceptor: usize| chunk.tags.get(interceptor).and_then(|tags| tags.get(slot)).copied();
+                self.begin(done.completion.topic(), chain, tag);
+                self.partitions.push(done.completion.partition());
+                match &run.outcome {
+                    Outcome::Written { base_offset, log_append_time } => {
+                        self.offsets.push(base_offset.map_or(-1, |base| base + i64::from(nth)));
+                        self.timestamps.push(log_append_time.unwrap_or(created));
+                        self.errors.push(0);
+                        self.fates.push(0);
+                    }
+                    Outcome::Failed(error) => self.failed(error, created),
+                }
+                chunk.left -= 1;
+                if chunk.left == 0 {
+                    pending.chunks.remove(&token.chunk());
+                }
+                self.tell_if_full(chain);
+            }
+        }
+    }
+
+    /// Adds a record that ended on the client's side.
+    pub(super) fn add_ended(
+        &mut self,
+        topic: &Arc<str>,
+        partition: i32,
+        timestamp: i64,
+        ended: &Ended,
+        tags: &[Vec<u64>],
+        chain: &mut Chain,
+    ) {
+        let slot = ended.slot as usize;
+        self.begin(topic, chain, |interceptor| tags.get(interceptor).and_then(|tags| tags.get(slot)).copied());
+        self.partitions.push(partition);
+        self.failed(&ended.error, timestamp);
+        self.tell_if_full(chain);
+    }
+
+    fn begin(&mut self, topic: &Arc<str>, chain: &Chain, tag: impl Fn(usize) -> Option<u64>) {
+        let at = match self.topics.iter().rposition(|known| Arc::ptr_eq(known, topic) || known == topic) {
+            Some(at) => at,
+            None => {
+                self.topics.push(Arc::clone(topic));
+                self.topics.len() - 1
+            }
+        };
+        self.topic_of.push(at as u32);
+        self.tags.resize_with(chain.interceptors.len(), Vec::new);
+        for (interceptor, tags) in self.tags.iter_mut().enumerate() {
+            tags.push(tag(interceptor).unwrap_or(0));
+        }
+    }
+
+    fn failed(&mut self, error: &ProduceError, timestamp: i64) {
+        self.offsets.push(-1);
+        self.timestamps.push(timestamp);
+        self.errors.push(error.acknowledgement_code());
+        self.fates.push(match error.fate() {
+            Fate::NotWritten => 1,
+            Fate::Unknown => 2,
+        });
+    }
+
+    fn tell_if_full(&mut self, chain: &mut Chain) {
+        if self.errors.len() >= RECORDS_MAX {
+            self.tell(chain);
+        }
+    }
+
+    /// Calls the hooks with what was collected.
+    pub(super) fn tell(&mut self, chain: &mut Chain) {
+        if self.errors.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = self.topics.iter().map(|topic| &**topic).collect();
+        let acknowledgements = Acknowledgements {
+            count: self.errors.len(),
+            topics: TopicColumnRef { names: &names, indexes: if names.len() == 1 { &[] } else { &self.topic_of } },
+            partitions: &self.partitions,
+            offsets: &self.offsets,
+            timestamps: &self.timestamps,
+            errors: &self.errors,
+            fates: &self.fates,
+            tags: &[],
+        };
+        for (plugin, failure) in chain.on_acknowledgement(&acknowledgements, &self.tags) {
+            // The outcome stands whatever the hook did.
+            tracing::warn!(target: "pointsman::plugin", %plugin, "on-acknowledgement {failure}");
+        }
+        let tags = std::mem::take(&mut self.tags);
+        *self = Outcomes { tags: tags.into_iter().map(cleared).collect(), ..std::mem::take(self).cleared() };
+    }
+
+    fn cleared(self) -> Outcomes {
+        Outcomes {
+            topics: cleared(self.topics),
+            topic_of: cleared(self.topic_of),
+            partitions: cleared(self.partitions),
+            offsets: cleared(self.offsets),
+            timestamps: cleared(self.timestamps),
+            errors: cleared(self.errors),
+            fates: cleared(self.fates),
+            tags: Vec::new(),
+        }
+    }
+}
+
+fn cleared<T>(mut items: Vec<T>) -> Vec<T> {
+    items.clear();
+    items
+}

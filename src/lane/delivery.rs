@@ -1,0 +1,205 @@
+//! The fate of one record, as its sender sees it.
+
+use crate::core::{Completion, Outcome, Run};
+use crate::error::{Fate, ProduceError};
+use crate::record::RecordMetadata;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::Thread;
+use std::time::{Duration, Instant};
+
+/// The fate of a record that the producer has accepted: a future, and more for programs without async. Dropping it
+/// loses nothing; the record is delivered all the same.
+#[must_use = "a delivery says whether the record arrived; to send and forget, drop it on purpose"]
+pub struct Delivery {
+    tickets: Arc<Tickets>,
+    slot: u32,
+}
+
+/// The deliveries of one chunk: they know nothing until the lane has placed their records in batches, and then share
+/// those batches' completions.
+#[derive(Default)]
+pub(super) struct Tickets {
+    placed: OnceLock<Placed>,
+    waiters: Mutex<Vec<Waker>>,
+}
+
+/// Where each record of a chunk ended up.
+#[derive(Default)]
+pub(super) struct Placed {
+    pub(super) completions: Vec<Arc<Completion>>,
+    pub(super) errors: Vec<ProduceError>,
+    pub(super) slots: Vec<Slot>,
+}
+
+/// Where one record ended up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slot {
+    /// Index in `completions`; or [`ENDED`], and `index` is one in `errors`.
+    pub(super) completion: u32,
+    /// Which record of its batch it is.
+    pub(super) index: u32,
+    pub(super) facts: Facts,
+}
+
+/// A record that did not reach a batch.
+pub(super) const ENDED: u32 = u32::MAX;
+
+/// What a delivery tells of a record besides where it stands.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Facts {
+    pub(super) timestamp: i64,
+    /// −1 is null.
+    pub(super) key_size: i32,
+    /// −1 is null.
+    pub(super) value_size: i32,
+}
+
+impl Facts {
+    /// The metadata of record `index` of a batch, or why there is none.
+    pub(super) fn result(
+        &self,
+        completion: &Completion,
+        index: u32,
+        run: &Run,
+    ) -> Result<RecordMetadata, ProduceError> {
+        match &run.outcome {
+            Outcome::Failed(error) => Err(error.clone()),
+            Outcome::Written { base_offset, log_append_time } => Ok(RecordMetadata {
+                topic: Arc::clone(completion.topic()),
+                partition: completion.partition(),
+                offset: base_offset.map(|base| base + i64::from(index - run.first)),
+                timestamp: log_append_time.unwrap_or(self.timestamp),
+                serialized_key_size: usize::try_from(self.key_size).ok(),
+                serialized_value_size: usize::try_from(self.value_size).ok(),
+            }),
+        }
+    }
+}
+
+impl Tickets {
+    /// Makes known where the chunk's records ended up.
+    pub(super) fn place(&self, placed: Placed) {
+        if self.placed.set(placed).is_err() {
+            unreachable!("a chunk is placed once");
+        }
+        for waker in std::mem::take(&mut *self.lock()) {
+            waker.wake();
+        }
+    }
+
+    fn poll(&self, slot: u32, waker: &Waker) -> Poll<Result<RecordMetadata, ProduceError>> {
+        if self.placed.get().is_none() {
+            let mut waiters = self.lock();
+            // Placing sets first and takes the waiters then.
+            if self.placed.get().is_none() {
+                if !waiters.last().is_some_and(|known| known.will_wake(waker)) {
+                    waiters.push(waker.clone());
+                }
+                return Poll::Pending;
+            }
+        }
+        let Some(placed) = self.placed.get() else { unreachable!("looked at above") };
+        let Slot { completion, index, facts } = placed.slots[slot as usize];
+        if completion == ENDED {
+            return Poll::Ready(Err(placed.errors[index as usize].clone()));
+        }
+        let completion = &placed.completions[completion as usize];
+        match completion.poll(index, waker) {
+            Some(run) => Poll::Ready(facts.result(completion, index, run)),
+            None => Poll::Pending,
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
+        self.waiters.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Tickets {
+    fn drop(&mut self) {
+        // A lane that died cannot place its chunks; whoever holds a delivery finds out by polling.
+        for waker in std::mem::take(&mut *self.lock()) {
+            waker.wake();
+        }
+    }
+}
+
+impl Delivery {
+    pub(super) fn new(tickets: Arc<Tickets>, slot: u32) -> Delivery {
+        Delivery { tickets, slot }
+    }
+
+    /// The fate, if it is known by now.
+    pub fn try_result(&self) -> Option<Result<RecordMetadata, ProduceError>> {
+        match self.tickets.poll(self.slot, Waker::noop()) {
+            Poll::Ready(result) => Some(result),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Blocks the thread until the fate is known.
+    ///
+    /// # Errors
+    /// The record was not delivered, or it is not known whether it was.
+    pub fn wait(self) -> Result<RecordMetadata, ProduceError> {
+        let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
+        loop {
+            match self.tickets.poll(self.slot, &waker) {
+                Poll::Ready(result) => return result,
+                Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+
+    /// As [`Delivery::wait`], but gives the delivery back when `patience` ends first.
+    ///
+    /// # Errors
+    /// The delivery itself, still open.
+    pub fn wait_timeout(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Delivery> {
+        let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
+        #[expect(clippy::disallowed_methods, reason = "how long this thread sleeps is no business of the core's")]
+        let deadline = Instant::now() + patience;
+        loop {
+            if let Poll::Ready(result) = self.tickets.poll(self.slot, &waker) {
+                return Ok(result);
+            }
+            #[expect(clippy::disallowed_methods, reason = "as above")]
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(self);
+            }
+            std::thread::park_timeout(left);
+        }
+    }
+}
+
+impl Future for Delivery {
+    type Output = Result<RecordMetadata, ProduceError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.tickets.poll(self.slot, context.waker())
+    }
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Delivery").field(&self.try_result()).finish()
+    }
+}
+
+/// Wakes a thread that parked.
+pub(super) struct Unpark(pub(super) Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// What becomes of a record whose producer ended before it reached a batch.
+pub(super) fn closed() -> ProduceError {
+    ProduceError::Closed { fate: Fate::NotWritten }
+}

@@ -1,0 +1,101 @@
+//! Runs callbacks: on a thread of their own, since what a callback does is nobody's business but its owner's, and
+//! must hold up neither the lane nor the driver. Started with the first callback.
+
+use crate::core::Done;
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Mutex, OnceLock};
+use std::thread::{JoinHandle, ThreadId};
+
+/// Something to do on the delivery thread, in order.
+pub(crate) enum Job {
+    /// Completes a batch, which calls its records' callbacks.
+    Complete(Done),
+    /// A callback of a record that reached no batch, or the end of a flush.
+    Run(Box<dyn FnOnce() + Send>),
+}
+
+/// The delivery thread, if there is need of one.
+#[derive(Default)]
+pub(crate) struct DeliveryThread {
+    running: OnceLock<Running>,
+}
+
+struct Running {
+    jobs: Mutex<Option<Sender<Job>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    id: ThreadId,
+}
+
+impl DeliveryThread {
+    /// Starts the thread if it does not run yet. To be called before the first callback is accepted.
+    pub(crate) fn need(&self) {
+        self.running.get_or_init(|| {
+            let (sender, jobs) = mpsc::channel();
+            let thread = std::thread::Builder::new()
+                .name("pointsman-delivery".into())
+                .spawn(move || {
+                    for job in jobs {
+                        match job {
+                            Job::Complete(done) => done.complete(),
+                            Job::Run(job) => job(),
+                        }
+                    }
+                })
+                .expect("a thread can be started");
+            let id = thread.thread().id();
+            Running { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), id }
+        });
+    }
+
+    /// Completes a batch: here, or on the delivery thread if it has callbacks.
+    pub(crate) fn complete(&self, done: Done) {
+        if self.running.get().is_some() && done.completion.has_callbacks() {
+            self.submit(Job::Complete(done));
+        } else {
+            done.complete();
+        }
+    }
+
+    /// Runs a job after everything that was handed over before: on the delivery thread, or here if there is none.
+    pub(crate) fn run(&self, job: Box<dyn FnOnce() + Send>) {
+        if self.running.get().is_some() {
+            self.submit(Job::Run(job));
+        } else {
+            job();
+        }
+    }
+
+    /// Whether the caller is a callback.
+    pub(crate) fn is_current(&self) -> bool {
+        self.running.get().is_some_and(|running| running.id == std::thread::current().id())
+    }
+
+    /// Runs what was handed over, then ends the thread.
+    pub(crate) fn finish(&self) {
+        let Some(running) = self.running.get() else { return };
+        drop(running.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
+        let thread = running.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        if let Some(thread) = thread
+            && !self.is_current()
+        {
+            // A callback that panicked has told so by the panic hook.
+            let _ = thread.join();
+        }
+    }
+
+    fn submit(&self, job: Job) {
+        let Some(running) = self.running.get() else { unreachable!("asked for before") };
+        let jobs = running.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let refused = match &*jobs {
+            Some(sender) => sender.send(job).err().map(|refused| refused.0),
+            None => Some(job),
+        };
+        drop(jobs);
+        // The thread is gone (a callback panicked, or all is closed): the fates must become known all the same.
+        match refused {
+            None => {}
+            Some(Job::Complete(done)) => done.complete(),
+            Some(Job::Run(job)) => job(),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! A lane: where records are staged, run through the plugins, and appended to the core in the order of their sends.
+//!
+//! `send` copies a record into the lane's open chunk under a short lock. One thread per lane takes chunk after chunk,
+//! runs the plugin chain over it as one batch of columns and appends the result; while it works, the next chunk
+//! gathers. Acknowledgements come back through the same thread, so an instance is never called from two.
+//!
+//! Not obvious:
+//! - The lane never waits. What cannot be staged at once waits in [`waiting`], outside, in the order of the sends.
+//! - Memory is taken at `send` and held by the chunk until its records are in batches, which hold their own.
+//! - Lock order: waiting, then staging or core; the lane's thread holds at most one of them, and none in a hook.
+
+mod acknowledge;
+mod chunk;
+mod delivery;
+mod delivery_thread;
+mod staging;
+mod waiting;
+mod worker;
+
+pub use delivery::Delivery;
+pub(crate) use delivery_thread::DeliveryThread;
+pub(crate) use staging::{AckItem, LaneConfig, Shared, Submitted};
+pub(crate) use waiting::Waiter;
+pub(crate) use worker::start;
+
+use crate::error::ProduceError;
+use crate::record::RecordMetadata;
+
+/// Called with the fate of a record.
+pub(crate) type UserCallback = Box<dyn FnOnce(Result<RecordMetadata, ProduceError>) + Send>;

@@ -1,0 +1,395 @@
+//! Where senders leave records for the lane's thread.
+
+use super::chunk::{Chunk, staged_size};
+use super::delivery::{Delivery, Tickets, closed};
+use super::waiting::{Waiter, Waiting};
+use super::{DeliveryThread, UserCallback};
+use crate::core::time::Clock;
+use crate::core::{Core, Done, MemoryPool, TopicStatus};
+use crate::error::{Fate, ProduceError};
+use crate::plugin::Records;
+use crate::record::Record;
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+/// What a lane needs to know of the configuration.
+#[derive(Clone, Debug)]
+pub(crate) struct LaneConfig {
+    /// `max.block.ms`.
+    pub(crate) max_block: Duration,
+    /// Most bytes staged at a time.
+    pub(crate) staged_max: usize,
+    /// Whether the outcomes pass the lane on their way to the deliveries.
+    pub(crate) acknowledgements: bool,
+}
+
+/// What senders, the driver and the lane's thread share.
+pub(crate) struct Shared {
+    pub(crate) config: LaneConfig,
+    pub(crate) core: Arc<Mutex<Core>>,
+    pub(crate) memory: MemoryPool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake_driver: Box<dyn Fn() + Send + Sync>,
+    pub(crate) delivery_thread: Arc<DeliveryThread>,
+    state: Mutex<State>,
+    work: Condvar,
+    pub(super) waiting: Mutex<Waiting>,
+    /// Senders that wait for memory; a newcomer queues behind them.
+    pub(super) waiting_for_memory: AtomicUsize,
+}
+
+pub(super) struct State {
+    queue: VecDeque<Item>,
+    acknowledgements: Vec<AckItem>,
+    staged: usize,
+    /// Topics that records can be staged for.
+    topics: HashMap<Box<str>, Arc<str>>,
+    /// The topic of the last record: mostly that of the next one, too.
+    last_topic: Option<Arc<str>>,
+    /// Emptied columns, to be filled again.
+    spare: Vec<Records>,
+    /// The lane's thread waits on `work`.
+    asleep: bool,
+    /// Senders wait; the lane's thread watches their deadlines.
+    pub(super) watch: bool,
+    closed: bool,
+}
+
+/// Something in the lane's queue: records and what has its place between them.
+pub(super) enum Item {
+    Chunk(Chunk),
+    /// Everything before it is to be sent now; the job runs when all of it is done.
+    Flush(Box<dyn FnOnce() + Send>),
+    /// The last item: the plugins' close hooks, and the end of the thread.
+    Stop,
+}
+
+/// Outcomes on their way through the lane.
+pub(crate) enum AckItem {
+    /// Of a batch.
+    Done(Done),
+    /// Every outcome that a flush waits for has passed.
+    Flushed(u64),
+    /// The driver is gone; nothing more will come.
+    DriverDied(Arc<str>),
+}
+
+/// What became of a send.
+pub(crate) enum Submitted {
+    /// Staged.
+    Accepted(Delivery),
+    /// In line for memory or metadata.
+    Waiting(Arc<Waiter>),
+    /// Not accepted.
+    Refused(ProduceError),
+}
+
+/// What the lane's thread does next.
+pub(super) struct Work {
+    pub(super) acknowledgements: Vec<AckItem>,
+    pub(super) item: Option<Item>,
+    pub(super) watch: bool,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "the parts that a lane joins")]
+    pub(crate) fn new(
+        config: LaneConfig,
+        core: Arc<Mutex<Core>>,
+        memory: MemoryPool,
+        clock: Arc<dyn Clock>,
+        wake_driver: Box<dyn Fn() + Send + Sync>,
+        delivery_thread: Arc<DeliveryThread>,
+    ) -> Shared {
+        let state = State {
+            queue: VecDeque::new(),
+            acknowledgements: Vec::new(),
+            staged: 0,
+            topics: HashMap::new(),
+            last_topic: None,
+            spare: Vec::new(),
+            asleep: false,
+            watch: false,
+            closed: false,
+        };
+        Shared {
+            config,
+            core,
+            memory,
+            clock,
+            wake_driver,
+            delivery_thread,
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            waiting: Mutex::new(Waiting::default()),
+            waiting_for_memory: AtomicUsize::new(0),
+        }
+    }
+
+    /// Takes a record's place in the order of sends: stages it, or puts it in line. With `may_wait` false, what
+    /// would have to wait is refused.
+    pub(crate) fn submit(&self, record: &Record<'_>, callback: Option<UserCallback>, may_wait: bool) -> Submitted {
+        if callback.is_some() {
+            self.delivery_thread.need();
+        }
+        let bytes = staged_size(record);
+        if bytes > self.memory.total() {
+            return Submitted::Refused(ProduceError::TooLarge {
+                topic: record.topic.into(),
+                size: bytes,
+                key: "buffer.memory",
+                limit: self.memory.total(),
+            });
+        }
+        let mut state = self.lock();
+        if state.closed {
+            return Submitted::Refused(closed());
+        }
+        if let Some(topic) = state.topic(record.topic) {
+            // Nobody is overtaken: while someone waits for memory, so does everyone after.
+            if self.waiting_for_memory.load(Ordering::Acquire) == 0
+                && state.has_room(&self.config)
+                && self.memory.try_take(bytes)
+            {
+                let delivery = self.stage(&mut state, &topic, record, bytes, callback);
+                return Submitted::Accepted(delivery);
+            }
+            drop(state);
+            if !may_wait {
+                return Submitted::Refused(ProduceError::BufferFull);
+            }
+            return Submitted::Waiting(self.wait_for_memory(topic, record, bytes, callback));
+        }
+        drop(state);
+        self.submit_to_new_topic(record, bytes, callback, may_wait)
+    }
+
+    fn submit_to_new_topic(
+        &self,
+        record: &Record<'_>,
+        bytes: usize,
+        callback: Option<UserCallback>,
+        may_wait: bool,
+    ) -> Submitted {
+        if let Err(reason) = valid_topic(record.topic) {
+            return Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason });
+        }
+        // Held throughout, so that a record that waits for this topic is not overtaken.
+        let mut waiting = self.lock_waiting();
+        let status = if waiting.has_topic(record.topic) {
+            TopicStatus::Pending
+        } else {
+            let status = self.lock_core().topic(self.clock.now(), record.topic);
+            (self.wake_driver)();
+            status
+        };
+        match status {
+            TopicStatus::Ready(_) => {
+                self.lock().learn(record.topic);
+                drop(waiting);
+                self.submit(record, callback, may_wait)
+            }
+            TopicStatus::Pending if may_wait => {
+                let waiter = self.waiter(record, bytes, callback);
+                waiting.push_for_topic(Arc::clone(&waiter));
+                drop(waiting);
+                self.watch();
+                Submitted::Waiting(waiter)
+            }
+            TopicStatus::Pending => Submitted::Refused(ProduceError::Topic {
+                topic: record.topic.into(),
+                reason: "its metadata is not known yet".to_owned(),
+            }),
+        }
+    }
+
+    /// Puts a record whose memory was taken into the open chunk.
+    pub(super) fn stage(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        topic: &Arc<str>,
+        record: &Record<'_>,
+        bytes: usize,
+        callback: Option<UserCallback>,
+    ) -> Delivery {
+        let timestamp = record.timestamp.unwrap_or_else(|| self.clock.wall_ms());
+        state.staged += bytes;
+        let open = matches!(state.queue.back(), Some(Item::Chunk(chunk)) if chunk.has_room_for(bytes));
+        if !open {
+            let chunk = Chunk {
+                records: state.spare.pop().unwrap_or_default(),
+                accepted: self.clock.now(),
+                tickets: Arc::new(Tickets::default()),
+                callbacks: Vec::new(),
+                permit: self.memory.adopt(0),
+                bytes: 0,
+            };
+            state.queue.push_back(Item::Chunk(chunk));
+        }
+        let Some(Item::Chunk(chunk)) = state.queue.back_mut() else { unreachable!("a chunk is open") };
+        let delivery = chunk.push(topic, record, timestamp, bytes, callback);
+        self.rouse(state);
+        delivery
+    }
+
+    /// Puts a flush after everything staged so far; `job` runs when all of that is done. On a closed lane at once.
+    pub(crate) fn flush(&self, job: Box<dyn FnOnce() + Send>) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            job();
+            return;
+        }
+        state.queue.push_back(Item::Flush(job));
+        self.rouse(&mut state);
+    }
+
+    /// Takes no more records. Those that wait outside are refused.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        let refused = self.lock_waiting().take_all();
+        self.waiting_for_memory.store(0, Ordering::Release);
+        for waiter in refused {
+            waiter.refuse(closed(), &self.delivery_thread);
+        }
+    }
+
+    /// As [`Shared::flush`], on a lane that is closing.
+    pub(crate) fn flush_closed(&self, job: Box<dyn FnOnce() + Send>) {
+        let mut state = self.lock();
+        state.queue.push_back(Item::Flush(job));
+        self.rouse(&mut state);
+    }
+
+    /// Ends the lane's thread after everything that is queued.
+    pub(crate) fn stop(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        state.queue.push_back(Item::Stop);
+        self.rouse(&mut state);
+    }
+
+    /// Hands outcomes to the lane's thread.
+    pub(crate) fn acknowledge(&self, item: AckItem) {
+        let mut state = self.lock();
+        state.acknowledgements.push(item);
+        self.rouse(&mut state);
+    }
+
+    /// Waits for work. Acknowledgements come with it whole: they are finite and free memory. `until` bounds the wait.
+    pub(super) fn next_work(&self, patience: Option<Duration>) -> Work {
+        let mut state = self.lock();
+        if state.queue.is_empty() && state.acknowledgements.is_empty() && !(state.watch && patience.is_none()) {
+            state.asleep = true;
+            state = match patience {
+                None => self.work.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Some(patience) => {
+                    let waited = self.work.wait_timeout(state, patience);
+                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                }
+            };
+            state.asleep = false;
+        }
+        let item = state.queue.pop_front();
+        if let Some(Item::Chunk(chunk)) = &item {
+            state.staged -= chunk.bytes;
+        }
+        Work {
+            acknowledgements: std::mem::take(&mut state.acknowledgements),
+            item,
+            watch: std::mem::take(&mut state.watch),
+        }
+    }
+
+    /// Takes back emptied columns.
+    pub(super) fn recycle(&self, mut records: Records) {
+        records.clear();
+        let mut state = self.lock();
+        if state.spare.len() < 4 {
+            state.spare.push(records);
+        }
+    }
+
+    /// Sees to it that the lane's thread looks after those who wait.
+    pub(super) fn watch(&self) {
+        let mut state = self.lock();
+        state.watch = true;
+        self.rouse(&mut state);
+    }
+
+    /// Everything that is queued, when the lane's thread can do no more.
+    pub(super) fn take_queue(&self) -> (Vec<AckItem>, VecDeque<Item>) {
+        let mut state = self.lock();
+        state.closed = true;
+        (std::mem::take(&mut state.acknowledgements), std::mem::take(&mut state.queue))
+    }
+
+    fn rouse(&self, state: &mut MutexGuard<'_, State>) {
+        if std::mem::take(&mut state.asleep) {
+            self.work.notify_one();
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn lock_waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    pub(super) fn lock_core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl State {
+    fn topic(&mut self, name: &str) -> Option<Arc<str>> {
+        match &self.last_topic {
+            Some(topic) if **topic == *name => Some(Arc::clone(topic)),
+            _ => {
+                let topic = Arc::clone(self.topics.get(name)?);
+                self.last_topic = Some(Arc::clone(&topic));
+                Some(topic)
+            }
+        }
+    }
+
+    /// From now on records can be staged for the topic.
+    pub(super) fn learn(&mut self, name: &str) -> Arc<str> {
+        let known = self.topics.entry(name.into()).or_insert_with(|| name.into());
+        Arc::clone(known)
+    }
+
+    /// Whether more may be staged.
+    pub(super) fn has_room(&self, config: &LaneConfig) -> bool {
+        self.staged < config.staged_max
+    }
+
+    /// Whether enough was worked off for those who wait to go on for a while.
+    pub(super) fn has_ample_room(&self, config: &LaneConfig) -> bool {
+        self.staged < config.staged_max - config.staged_max / 4
+    }
+}
+
+/// Kafka's rule for topic names.
+fn valid_topic(name: &str) -> Result<(), String> {
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if name.is_empty() || name == "." || name == ".." {
+        return Err("not a topic name".to_owned());
+    }
+    if name.len() > 249 {
+        return Err(format!("a topic name has at most 249 letters, this one {}", name.len()));
+    }
+    match name.chars().find(|letter| !legal(*letter)) {
+        Some(letter) => Err(format!("{letter:?} cannot be in a topic name (letters, digits, '.', '_' and '-' can)")),
+        None => Ok(()),
+    }
+}
+
+/// What becomes of records when the driver is no more.
+pub(super) fn died(reason: &Arc<str>) -> ProduceError {
+    ProduceError::Fatal { reason: Arc::clone(reason), fate: Fate::NotWritten }
+}

@@ -1,0 +1,304 @@
+//! Senders that wait: for their topic's metadata, then for memory, in the order of their sends.
+//!
+//! A record that waits is copied, so that its place depends on nobody polling anything. Whoever frees memory moves
+//! the first in line into the lane; the sender only learns of it.
+
+use super::chunk::staged_size;
+use super::delivery::Delivery;
+use super::staging::{Shared, State};
+use super::{DeliveryThread, UserCallback};
+use crate::core::time::Instant;
+use crate::error::{Fate, ProduceError, Stage};
+use crate::record::{Header, Record};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Poll, Waker};
+
+/// A record in line, and whoever waits for its turn.
+pub(crate) struct Waiter {
+    record: OwnedRecord,
+    bytes: usize,
+    deadline: Instant,
+    state: Mutex<WaiterState>,
+}
+
+struct WaiterState {
+    turn: Turn,
+    callback: Option<UserCallback>,
+    waker: Option<Waker>,
+}
+
+enum Turn {
+    InLine,
+    Settled(Result<Delivery, ProduceError>),
+    /// Its sender went away, or has the answer.
+    Over,
+}
+
+struct OwnedRecord {
+    topic: String,
+    partition: Option<i32>,
+    timestamp: Option<i64>,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// All who wait. Those of one topic that is not known are in line among themselves; those for memory are all in one.
+#[derive(Default)]
+pub(super) struct Waiting {
+    topics: BTreeMap<String, VecDeque<Arc<Waiter>>>,
+    memory: VecDeque<Arc<Waiter>>,
+}
+
+impl Waiting {
+    pub(super) fn has_topic(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
+    }
+
+    pub(super) fn push_for_topic(&mut self, waiter: Arc<Waiter>) {
+        self.topics.entry(waiter.record.topic.clone()).or_default().push_back(waiter);
+    }
+
+    pub(super) fn take_all(&mut self) -> Vec<Arc<Waiter>> {
+        let topics = std::mem::take(&mut self.topics);
+        topics.into_values().flatten().chain(std::mem::take(&mut self.memory)).collect()
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let fronts = self.topics.values().filter_map(VecDeque::front).chain(self.memory.front());
+        fronts.map(|waiter| waiter.deadline).min()
+    }
+}
+
+impl Waiter {
+    /// Whether the record's turn has come, and how it went; else `waker` is woken when it does.
+    pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Delivery, ProduceError>> {
+        let mut state = self.lock();
+        if matches!(state.turn, Turn::InLine) {
+            state.waker = Some(waker.clone());
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut state.turn, Turn::Over) {
+            Turn::Settled(result) => Poll::Ready(result),
+            Turn::InLine | Turn::Over => Poll::Ready(Err(ProduceError::Misuse("an accept was polled after its end"))),
+        }
+    }
+
+    /// Takes the record back if its turn has not come.
+    pub(crate) fn cancel(&self) {
+        let mut state = self.lock();
+        if matches!(state.turn, Turn::InLine) {
+            state.turn = Turn::Over;
+            state.callback = None;
+        }
+    }
+
+    /// Tells the sender, and its callback, that the record was not accepted.
+    pub(super) fn refuse(&self, error: ProduceError, delivery_thread: &DeliveryThread) {
+        let mut state = self.lock();
+        if !matches!(state.turn, Turn::InLine) {
+            return;
+        }
+        let callback = state.callback.take();
+        Self::settle(state, Err(error.clone()));
+        if let Some(callback) = callback {
+            delivery_thread.run(Box::new(move || callback(Err(error))));
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.lock().turn, Turn::Over)
+    }
+
+    fn settle(mut state: MutexGuard<'_, WaiterState>, result: Result<Delivery, ProduceError>) {
+        state.turn = Turn::Settled(result);
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, WaiterState> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Shared {
+    pub(super) fn waiter(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Arc<Waiter> {
+        debug_assert_eq!(bytes, staged_size(record));
+        Arc::new(Waiter {
+            record: OwnedRecord::from(record),
+            bytes,
+            deadline: self.clock.now() + self.config.max_block,
+            state: Mutex::new(WaiterState { turn: Turn::InLine, callback, waker: None }),
+        })
+    }
+
+    pub(super) fn wait_for_memory(
+        &self,
+        topic: Arc<str>,
+        record: &Record<'_>,
+        bytes: usize,
+        callback: Option<UserCallback>,
+    ) -> Arc<Waiter> {
+        debug_assert_eq!(*topic, *record.topic);
+        let waiter = self.waiter(record, bytes, callback);
+        let mut waiting = self.lock_waiting();
+        waiting.memory.push_back(Arc::clone(&waiter));
+        self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        drop(waiting);
+        // Memory may have come back between the attempt and the line, and what lingers holds some.
+        self.admit();
+        self.watch();
+        (self.wake_driver)();
+        waiter
+    }
+
+    /// A topic became usable, or cannot be used: those who wait for it go on, in order.
+    pub(crate) fn topic_settled(&self, name: &str, outcome: &Result<(), ProduceError>) {
+        let mut waiting = self.lock_waiting();
+        let line = waiting.topics.remove(name).unwrap_or_default();
+        match outcome {
+            Ok(()) => {
+                // In line before the topic is known: a newcomer that finds it known finds the line, too.
+                waiting.memory.extend(line);
+                self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+                self.lock().learn(name);
+                drop(waiting);
+                self.admit();
+            }
+            Err(error) => {
+                drop(waiting);
+                for waiter in line {
+                    waiter.refuse(error.clone(), &self.delivery_thread);
+                }
+            }
+        }
+    }
+
+    /// Moves those who wait for memory into the lane, as far as there is room. To be called by whoever may have freed
+    /// some. Cheap when nobody waits.
+    pub(crate) fn admit(&self) {
+        if self.waiting_for_memory.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        let mut waiting = self.lock_waiting();
+        // Whoever waited goes on for a while: being admitted one record at a time would cost a wake-up each.
+        let ample = |bytes: usize| {
+            let needed = (bytes + self.memory.total() / 8).min(self.memory.total());
+            self.memory.available() >= needed as i64
+        };
+        if waiting.memory.front().is_some_and(|first| ample(first.bytes)) && self.lock().has_ample_room(&self.config) {
+            let mut state = self.lock();
+            while let Some(first) = waiting.memory.front() {
+                if first.is_over() {
+                    waiting.memory.pop_front();
+                    continue;
+                }
+                if !state.has_room(&self.config) || !self.memory.try_take(first.bytes) {
+                    break;
+                }
+                if let Some(first) = waiting.memory.pop_front() {
+                    self.admit_one(&mut state, &first);
+                }
+            }
+        }
+        self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+    }
+
+    fn admit_one(&self, lane: &mut MutexGuard<'_, State>, waiter: &Waiter) {
+        let mut state = waiter.lock();
+        if !matches!(state.turn, Turn::InLine) {
+            self.memory.give_back(waiter.bytes);
+            return;
+        }
+        let topic = lane.learn(&waiter.record.topic);
+        let callback = state.callback.take();
+        let record = &waiter.record;
+        let headers = record.headers();
+        let delivery = self.stage(lane, &topic, &record.borrow(&headers), waiter.bytes, callback);
+        Waiter::settle(state, Ok(delivery));
+    }
+
+    /// Whether anybody waits for memory: then nothing should linger.
+    pub(crate) fn is_memory_short(&self) -> bool {
+        self.waiting_for_memory.load(Ordering::Acquire) > 0
+    }
+
+    /// Refuses those whose `max.block.ms` is over, and says when the next one's is.
+    pub(super) fn expire_waiting(&self, now: Instant) -> Option<Instant> {
+        let mut waiting = self.lock_waiting();
+        let mut refused = Vec::new();
+        let mut forgotten = Vec::new();
+        waiting.topics.retain(|topic, line| {
+            while let Some(first) = line.pop_front_if(|first| first.is_over() || first.deadline <= now) {
+                refused.push((first, Stage::Metadata));
+            }
+            if line.is_empty() {
+                forgotten.push(topic.clone());
+            }
+            !line.is_empty()
+        });
+        while let Some(first) = waiting.memory.pop_front_if(|first| first.is_over() || first.deadline <= now) {
+            refused.push((first, Stage::Memory));
+        }
+        self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        let next = waiting.next_deadline();
+        drop(waiting);
+        for (waiter, stage) in refused {
+            let topic = &waiter.record.topic;
+            let last_cause = match stage {
+                Stage::Metadata => self.lock_core().topic_trouble(topic),
+                _ => None,
+            };
+            let error = ProduceError::Timeout {
+                topic: topic.as_str().into(),
+                key: "max.block.ms",
+                limit: self.config.max_block,
+                stage,
+                last_cause,
+                fate: Fate::NotWritten,
+            };
+            waiter.refuse(error, &self.delivery_thread);
+        }
+        let mut core = self.lock_core();
+        for topic in forgotten {
+            core.forget(&topic);
+        }
+        next
+    }
+}
+
+impl OwnedRecord {
+    fn headers(&self) -> Vec<Header<'_>> {
+        self.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect()
+    }
+
+    fn borrow<'a>(&'a self, headers: &'a [Header<'a>]) -> Record<'a> {
+        Record {
+            topic: &self.topic,
+            partition: self.partition,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers,
+        }
+    }
+}
+
+impl From<&Record<'_>> for OwnedRecord {
+    fn from(record: &Record<'_>) -> OwnedRecord {
+        let headers = record.headers.iter();
+        OwnedRecord {
+            topic: record.topic.to_owned(),
+            partition: record.partition,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: headers.map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
+        }
+    }
+}

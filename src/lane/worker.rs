@@ -1,0 +1,436 @@
+//! The lane's thread: chunk after chunk through the chain and into the core.
+
+use super::acknowledge::{Outcomes, Pending, Token};
+use super::chunk::Chunk;
+use super::delivery::{ENDED, Facts, Placed, Slot};
+use super::staging::{AckItem, Item, Shared, Work, died};
+use super::{UserCallback, delivery};
+use crate::core::time::Instant;
+use crate::core::{Append, Core, GroupHandle, Placement, Sealed, TopicHandle, TopicStatus, Unsealed};
+use crate::error::{Fate, ProduceError, Stage};
+use crate::plugin::{Chain, Ended, Groups, HeaderColumns, HeaderIter, Records, Tags, Topology};
+use crate::protocol::record_batch::{self, NO_HEADERS};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, MutexGuard};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Guests run on this thread and may use a megabyte of it.
+const STACK: usize = 4 * 1024 * 1024;
+
+/// Starts a lane's thread.
+///
+/// # Errors
+/// The operating system has no thread for us.
+pub(crate) fn start(
+    shared: Arc<Shared>,
+    chain: Chain,
+    delivery_timeout: Duration,
+    number: u32,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("pointsman-lane-{number}")).stack_size(STACK).spawn(move || {
+        let mut worker = Worker {
+            lane: Guard(shared),
+            chain,
+            delivery_timeout,
+            topics: BTreeMap::new(),
+            groups: Groups::new(),
+            group_handles: BTreeMap::new(),
+            pending: Pending::default(),
+            outcomes: Outcomes::default(),
+            flushes: BTreeMap::new(),
+            batches: Vec::new(),
+            headers: Vec::new(),
+            dead: None,
+        };
+        worker.run();
+    })
+}
+
+struct Worker {
+    lane: Guard,
+    chain: Chain,
+    delivery_timeout: Duration,
+    topics: BTreeMap<Arc<str>, TopicHandle>,
+    groups: Groups,
+    group_handles: BTreeMap<Arc<str>, Vec<GroupHandle>>,
+    pending: Pending,
+    outcomes: Outcomes,
+    flushes: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
+    /// By the core's partition number: the batch that the chunk's last record for it went to, as its place in the
+    /// chunk's completions. Valid where the first is the chunk's number.
+    batches: Vec<(u64, u32)>,
+    headers: Vec<u8>,
+    /// Why the driver is no more.
+    dead: Option<Arc<str>>,
+}
+
+/// Whatever ends the thread, everybody who waits for the lane learns of it.
+struct Guard(Arc<Shared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.close();
+        let (acknowledgements, items) = self.0.take_queue();
+        for item in acknowledgements {
+            if let AckItem::Done(done) = item {
+                self.0.delivery_thread.complete(done);
+            }
+        }
+        for item in items {
+            match item {
+                Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
+                Item::Flush(job) => self.0.delivery_thread.run(job),
+                Item::Stop => {}
+            }
+        }
+    }
+}
+
+fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
+    let slots =
+        (0..chunk.records.len()).map(|_| Slot { completion: ENDED, index: 0, facts: Facts::default() }).collect();
+    chunk.tickets.place(Placed { completions: Vec::new(), errors: vec![error.clone()], slots });
+    for (_, callback) in chunk.callbacks {
+        let error = error.clone();
+        shared.delivery_thread.run(Box::new(move || callback(Err(error))));
+    }
+}
+
+impl Worker {
+    fn run(&mut self) {
+        let mut patience = None;
+        let mut chunk_number = 0;
+        loop {
+            let Work { acknowledgements, item, watch } = self.lane.0.next_work(patience);
+            if !acknowledgements.is_empty() {
+                self.acknowledge(acknowledgements);
+            }
+            match item {
+                Some(Item::Chunk(chunk)) => {
+                    chunk_number += 1;
+                    self.process(chunk, chunk_number);
+                    self.lane.0.admit();
+                }
+                Some(Item::Flush(job)) => self.flush(job),
+                Some(Item::Stop) => {
+                    self.outcomes.tell(&mut self.chain);
+                    self.chain.close();
+                    return;
+                }
+                None => {}
+            }
+            if watch || patience.is_some() {
+                let now = self.lane.0.clock.now();
+                patience = self.lane.0.expire_waiting(now).map(|at| (at - now).max(Duration::from_millis(1)));
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, items: Vec<AckItem>) {
+        // The hooks hear of an outcome before the sender does.
+        let mut dones = Vec::with_capacity(items.len());
+        let mut flushed = Vec::new();
+        for item in items {
+            match item {
+                AckItem::Done(done) => {
+                    self.outcomes.add_done(&done, &mut self.pending, &mut self.chain);
+                    dones.push(done);
+                }
+                AckItem::Flushed(flush) => flushed.extend(self.flushes.remove(&flush)),
+                AckItem::DriverDied(reason) => {
+                    flushed.extend(std::mem::take(&mut self.flushes).into_values());
+                    self.dead = Some(reason);
+                }
+            }
+        }
+        self.outcomes.tell(&mut self.chain);
+        for done in dones {
+            self.lane.0.delivery_thread.complete(done);
+        }
+        for job in flushed {
+            self.lane.0.delivery_thread.run(job);
+        }
+        self.lane.0.admit();
+    }
+
+    fn flush(&mut self, job: Box<dyn FnOnce() + Send>) {
+        if self.dead.is_some() {
+            self.lane.0.delivery_thread.run(job);
+            return;
+        }
+        let now = self.lane.0.clock.now();
+        let flush = self.lane.0.lock_core().flush(now);
+        self.flushes.insert(flush, job);
+        (self.lane.0.wake_driver)();
+    }
+
+    fn process(&mut self, chunk: Chunk, number: u64) {
+        if let Some(reason) = &self.dead {
+            fail_chunk(&self.lane.0, chunk, &died(reason));
+            return;
+        }
+        let shared = Arc::clone(&self.lane.0);
+        let now = shared.clock.now();
+        if chunk.accepted + self.delivery_timeout <= now {
+            let error = ProduceError::Timeout {
+                topic: chunk.records.topics.first().cloned().unwrap_or_else(|| "".into()),
+                key: "delivery.timeout.ms",
+                limit: self.delivery_timeout,
+                stage: Stage::Lane,
+                last_cause: None,
+                fate: Fate::NotWritten,
+            };
+            fail_chunk(&shared, chunk, &error);
+            return;
+        }
+        let Chunk { mut records, accepted, tickets, callbacks, permit, .. } = chunk;
+        let slots = records.len();
+        let mut ended = Vec::new();
+        let facts = self.facts_of_failures(&records);
+        let tags = self.chain.on_send(&mut records, slots, &mut ended);
+        self.know_topics(now, &mut records, &mut ended);
+        self.chain.serialize(&mut records, &mut ended);
+        let targets = self.place(&mut records, &mut ended);
+
+        let timestamps = if shared.config.acknowledgements { records.timestamps_by_slot(slots) } else { Vec::new() };
+        let pending =
+            shared.config.acknowledgements.then(|| self.pending.keep(records.len(), timestamps, tags.clone()));
+        let placed = self.append(now, accepted, &records, &targets, number, pending, slots, callbacks, &mut ended);
+        // The records are in batches, which have taken memory of their own.
+        drop(permit);
+        self.tell_ended(&facts, &ended, &tags);
+        tickets.place(placed);
+        shared.recycle(records);
+    }
+
+    /// What on-acknowledgement is told of records that end in the lane: topic, partition and timestamp by slot.
+    fn facts_of_failures(&self, records: &Records) -> Option<Records> {
+        // Rarely needed and not cheap: only the columns that are, and only with someone to tell.
+        self.lane.0.config.acknowledgements.then(|| Records {
+            topics: records.topics.clone(),
+            topic_of: records.topic_of.clone(),
+            partitions: records.partitions.clone(),
+            timestamps: records.timestamps.clone(),
+            ..Records::default()
+        })
+    }
+
+    fn tell_ended(&mut self, facts: &Option<Records>, ended: &[Ended], tags: &Tags) {
+        let Some(facts) = facts else { return };
+        for record in ended {
+            let slot = record.slot as usize;
+            let topic = &facts.topics[facts.topic_of[slot] as usize];
+            let (partition, timestamp) = (facts.partitions[slot], facts.timestamps[slot]);
+            self.outcomes.add_ended(topic, partition, timestamp, record, tags, &mut self.chain);
+        }
+        self.outcomes.tell(&mut self.chain);
+    }
+
+    /// Sees to it that every topic of the chunk is known to the core, and to the partitioner.
+    fn know_topics(&mut self, now: Instant, records: &mut Records, ended: &mut Vec<Ended>) {
+        let mut failed: Vec<(u32, ProduceError)> = Vec::new();
+        for (at, topic) in records.topics.iter().enumerate() {
+            if self.topics.contains_key(topic) {
+                continue;
+            }
+            let mut core = self.lane.0.lock_core();
+            let TopicStatus::Ready(handle) = core.topic(now, topic) else {
+                let reason = "an interceptor sent a record to it, and its metadata is not known yet".to_owned();
+                failed.push((at as u32, ProduceError::Topic { topic: Arc::clone(topic), reason }));
+                continue;
+            };
+            let leaders = core.topic_info(handle).leaders;
+            drop(core);
+            let keyed = self.chain.partitioner_wants().is_none_or(|wants| wants.consistency == Default::default());
+            let topology = Topology {
+                topic: topic.to_string(),
+                partitions: leaders.len() as u32,
+                leaders: if keyed { Vec::new() } else { leaders },
+                brokers: Vec::new(),
+            };
+            match self.chain.on_topology(&topology, &mut self.groups) {
+                Ok(()) => {
+                    let mut core = self.lane.0.lock_core();
+                    let groups = self.groups.get(topic).into_iter().flatten();
+                    let groups = groups.map(|members| core.group(handle, members)).collect();
+                    drop(core);
+                    self.group_handles.insert(Arc::clone(topic), groups);
+                    self.topics.insert(Arc::clone(topic), handle);
+                }
+                Err(error) => failed.push((at as u32, error)),
+            }
+        }
+        for (topic, error) in failed {
+            let dead: Vec<u32> =
+                (0..records.len() as u32).filter(|&at| records.topic_of[at as usize] == topic).collect();
+            ended.extend(dead.iter().map(|&at| Ended { slot: records.slots[at as usize], error: error.clone() }));
+            records.remove(&dead);
+        }
+    }
+
+    /// One target per record that is left, as the partitioner answers.
+    fn place(&mut self, records: &mut Records, ended: &mut Vec<Ended>) -> Vec<i32> {
+        self.chain.partition(records, ended)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the chunk's parts, each with a name")]
+    fn append(
+        &mut self,
+        now: Instant,
+        accepted: Instant,
+        records: &Records,
+        targets: &[i32],
+        number: u64,
+        pending: Option<u64>,
+        slots: usize,
+        callbacks: Vec<(u32, UserCallback)>,
+        ended: &mut Vec<Ended>,
+    ) -> Placed {
+        let shared = Arc::clone(&self.lane.0);
+        let unplaced = Slot { completion: ENDED, index: 0, facts: Facts::default() };
+        let mut placed = Placed { slots: vec![unplaced; slots], ..Placed::default() };
+        let handles: Vec<Option<TopicHandle>> =
+            records.topics.iter().map(|topic| self.topics.get(topic).copied()).collect();
+        let groups: Vec<&[GroupHandle]> =
+            records.topics.iter().map(|topic| self.group_handles.get(topic).map_or(&[][..], Vec::as_slice)).collect();
+        let mut callbacks = callbacks.into_iter().peekable();
+        let mut lost = Vec::new();
+        let mut full = Vec::new();
+        let mut began = false;
+        let mut refused = 0;
+        {
+            let mut core = shared.lock_core();
+            let mut keys = records.keys.as_ref().iter();
+            let mut values = records.values.as_ref().iter();
+            let mut headers = HeaderBlocks::new(&records.headers);
+            for at in 0..records.len() {
+                let slot = records.slots[at];
+                let topic_at = records.topic_of[at] as usize;
+                let (key, value) = (keys.next().flatten(), values.next().flatten());
+                let block = headers.next(&mut self.headers);
+                let Some(topic) = handles[topic_at] else { unreachable!("records of other topics have ended") };
+                let record = Append {
+                    topic,
+                    placement: placement(targets[at], groups[topic_at]),
+                    timestamp: records.timestamps[at],
+                    accepted,
+                    key,
+                    value,
+                    headers: block,
+                    token: pending.map(|chunk| Token::new(chunk, slot).to_bits()),
+                };
+                while callbacks.peek().is_some_and(|(of, _)| *of < slot) {
+                    lost.extend(callbacks.next());
+                }
+                let callback = callbacks.next_if(|(of, _)| *of == slot);
+                match core.append(now, &record) {
+                    Ok(appended) => {
+                        let facts = Facts {
+                            timestamp: record.timestamp,
+                            key_size: key.map_or(-1, |key| key.len() as i32),
+                            value_size: value.map_or(-1, |value| value.len() as i32),
+                        };
+                        let partition = appended.partition as usize;
+                        if partition >= self.batches.len() {
+                            self.batches.resize(partition + 1, (0, 0));
+                        }
+                        let known = &mut self.batches[partition];
+                        if known.0 != number || appended.began {
+                            *known = (number, placed.completions.len() as u32);
+                            placed.completions.push(Arc::clone(appended.completion));
+                        }
+                        placed.slots[slot as usize] = Slot { completion: known.1, index: appended.index, facts };
+                        if let Some((_, callback)) = callback {
+                            // Under the core's lock: the batch cannot be done yet, so callbacks keep log order.
+                            appended.completion.call(appended.index, user_callback(facts, callback));
+                        }
+                        began |= appended.began;
+                        if appended.filled {
+                            take_full(&mut core, &mut full);
+                        }
+                    }
+                    Err(error) => {
+                        refused += 1;
+                        lost.extend(callback);
+                        ended.push(Ended { slot, error });
+                    }
+                }
+            }
+        }
+        lost.extend(callbacks);
+        let any_full = !full.is_empty();
+        // Sealed here, by the thread that filled them, without the lock.
+        let sealed: Vec<Sealed> = full.into_iter().map(Unsealed::seal).collect();
+        if any_full {
+            let mut core = shared.lock_core();
+            for batch in sealed {
+                core.handle_sealed(now, batch);
+            }
+        }
+        if any_full || began {
+            (shared.wake_driver)();
+        }
+        if let Some(chunk) = pending {
+            self.pending.forget(chunk, refused);
+        }
+        for record in ended.iter() {
+            placed.slots[record.slot as usize].index = placed.errors.len() as u32;
+            placed.errors.push(record.error.clone());
+        }
+        for (slot, callback) in lost {
+            if let Some(record) = ended.iter().find(|record| record.slot == slot) {
+                let error = record.error.clone();
+                shared.delivery_thread.run(Box::new(move || callback(Err(error))));
+            }
+        }
+        placed
+    }
+}
+
+/// What the partitioner answered, in the core's terms.
+fn placement(target: i32, groups: &[GroupHandle]) -> Placement {
+    match target {
+        0.. => Placement::Partition(target),
+        -1 => Placement::Default,
+        // The plugin's side has checked the number against its topic's groups.
+        _ => groups
+            .get((-2i32).wrapping_sub(target) as usize)
+            .map_or(Placement::Default, |&group| Placement::Group(group)),
+    }
+}
+
+fn take_full(core: &mut MutexGuard<'_, Core>, full: &mut Vec<Unsealed>) {
+    while let Some(batch) = core.poll_full() {
+        full.push(batch);
+    }
+}
+
+fn user_callback(facts: Facts, callback: UserCallback) -> crate::core::Callback {
+    Box::new(move |completion, index, run| callback(facts.result(completion, index, run)))
+}
+
+/// The headers of record after record, encoded.
+struct HeaderBlocks<'a> {
+    columns: &'a HeaderColumns,
+    each: HeaderIter<'a>,
+    at: usize,
+}
+
+impl<'a> HeaderBlocks<'a> {
+    fn new(columns: &'a HeaderColumns) -> HeaderBlocks<'a> {
+        HeaderBlocks { columns, each: columns.as_ref().each(), at: 0 }
+    }
+
+    fn next<'b>(&mut self, scratch: &'b mut Vec<u8>) -> &'b [u8] {
+        let Some(&count) = self.columns.counts.get(self.at) else { return NO_HEADERS };
+        self.at += 1;
+        if count == 0 {
+            return NO_HEADERS;
+        }
+        scratch.clear();
+        record_batch::encode_headers(scratch, count as usize, self.each.by_ref().take(count as usize));
+        scratch
+    }
+}
