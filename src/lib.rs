@@ -4,10 +4,15 @@ pub mod config;
 pub mod core;
 pub mod error;
 mod lane;
+pub mod net;
 pub mod plugin;
+mod producer;
 pub mod protocol;
 mod record;
+pub mod wasm;
 
 pub use config::Config;
 pub use error::ProduceError;
+pub use lane::Delivery;
+pub use producer::{Accept, CloseError, Producer, StartError};
 pub use record::{Header, Record, RecordMetadata};

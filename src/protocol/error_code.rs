@@ -37,6 +37,7 @@ codes! {
     PRODUCER_FENCED = ProducerFenced,
     RECORD_LIST_TOO_LARGE = RecordListTooLarge,
     REQUEST_TIMED_OUT = RequestTimedOut,
+    TOPIC_ALREADY_EXISTS = TopicAlreadyExists,
     TOPIC_AUTHORIZATION_FAILED = TopicAuthorizationFailed,
     UNKNOWN_PRODUCER_ID = UnknownProducerId,
     UNKNOWN_TOPIC_ID = UnknownTopicId,

@@ -1,6 +1,7 @@
-//! Bytes to structs and back. No state and no clock. Record batches and Produce are our own code, since every record
-//! passes through them; the other messages come from the `kafka-protocol` crate.
+//! Bytes to structs and back. No state and no clock. All of it is our own code: every record passes through record
+//! batches and Produce, and every decoder meets the network. The `kafka-protocol` crate is the oracle of the tests.
 
+pub mod codec;
 pub mod error_code;
 pub mod messages;
 pub mod record_batch;

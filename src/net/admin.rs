@@ -1,0 +1,324 @@
+//! Topics, asked for and created: a few requests on a connection of their own. For the command and for tests.
+
+use super::config::NetConfig;
+use super::connect::connect;
+use super::frames::FrameBuffer;
+use super::handshake::{check_correlation, exchange};
+use super::peer::Peer;
+use crate::core::NodeId;
+use crate::protocol::codec::create_topics::{self, CreateTopicsRequest, CreatedTopic, NewTopic};
+use crate::protocol::codec::metadata::{self, Placement};
+use crate::protocol::codec::{DecodeError, EncodeError, Frame};
+use crate::protocol::messages::{ApiKey, ApiVersions, MetadataRequest, MetadataResponse};
+use crate::protocol::{error_code, versions};
+use std::io;
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// Why a topic could not be asked for or created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AdminError {
+    /// None of the brokers that were tried could be talked to; one cause each.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The connection broke, or what came over it made no sense.
+    #[error("{broker}: {cause}")]
+    Connection {
+        /// Which broker.
+        broker: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The broker does not speak a version of the API that we do.
+    #[error("{broker} speaks no version of {api:?} that we do")]
+    Version {
+        /// Which broker.
+        broker: String,
+        /// Which API.
+        api: ApiKey,
+    },
+    /// The request cannot be put into bytes.
+    #[error(transparent)]
+    Request(#[from] EncodeError),
+    /// The broker said no.
+    #[error("topic {topic}: the broker answered {}{}", error_code::name(*code), message.as_ref().map(|words| format!("; {words}")).unwrap_or_default())]
+    Topic {
+        /// The topic.
+        topic: String,
+        /// Kafka's error code.
+        code: i16,
+        /// The broker's own words.
+        message: Option<String>,
+    },
+    /// The cluster has no controller at the moment.
+    #[error("the cluster has no controller at the moment")]
+    NoController,
+}
+
+/// A topic as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// Its id; zeros from brokers that give none.
+    pub id: [u8; 16],
+    /// By number.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionDescription {
+    /// Its number.
+    pub index: i32,
+    /// The leader's node id; −1 while there is none.
+    pub leader: i32,
+    /// −1 from brokers that do not say.
+    pub leader_epoch: i32,
+    /// Where its replicas are.
+    pub placement: Placement,
+}
+
+/// A client for topics. See [`BlockingAdmin`] for programs without async.
+#[derive(Debug)]
+pub struct Admin {
+    config: NetConfig,
+    request_timeout: Duration,
+    session: Session,
+}
+
+impl Admin {
+    /// Connects to the first bootstrap server that answers.
+    ///
+    /// # Errors
+    /// None does; the error has the cause of each.
+    pub async fn connect(
+        bootstrap: &[(String, u16)],
+        config: NetConfig,
+        request_timeout: Duration,
+    ) -> Result<Admin, AdminError> {
+        let session = Session::any(bootstrap, &config, request_timeout).await?;
+        Ok(Admin { config, request_timeout, session })
+    }
+
+    /// Creates topics: what became of each, in the order asked for. −1 partitions or replicas are the broker's default.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked. That a topic was refused is in the answer: see [`created`].
+    pub async fn create_topics(&mut self, topics: Vec<NewTopic>) -> Result<Vec<CreatedTopic>, AdminError> {
+        let metadata = self.session.metadata(&[]).await?.0;
+        let controller = metadata
+            .brokers
+            .iter()
+            .find(|broker| broker.id == metadata.controller_id)
+            .ok_or(AdminError::NoController)?;
+        let peer = Peer::new(NodeId(controller.id), &controller.host, controller.port);
+        let mut controller = Session::open(peer, &self.config, self.request_timeout).await?;
+        let request = CreateTopicsRequest {
+            topics,
+            timeout_ms: i32::try_from(self.request_timeout.as_millis()).unwrap_or(i32::MAX),
+            validate_only: false,
+        };
+        let encode = |version, id, client_id: &str| create_topics::encode(&request, version, id, client_id);
+        let mut answered = controller.call(ApiKey::CreateTopics, encode, create_topics::decode).await?;
+        answered.sort_by_key(|topic| request.topics.iter().position(|asked| asked.name == topic.name));
+        Ok(answered)
+    }
+
+    /// Describes topics. None is created by asking.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked, or a topic does not exist.
+    pub async fn describe_topics(&mut self, topics: &[&str]) -> Result<Vec<TopicDescription>, AdminError> {
+        // A description of no topics is no request for brokers only.
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (metadata, placements) = self.session.metadata(topics).await?;
+        let mut placements = placements.into_iter();
+        let mut described = Vec::with_capacity(metadata.topics.len());
+        for topic in metadata.topics {
+            let placements = placements.by_ref().take(topic.partitions.len());
+            let mut partitions: Vec<_> = topic
+                .partitions
+                .iter()
+                .zip(placements)
+                .map(|(partition, placement)| PartitionDescription {
+                    index: partition.index,
+                    leader: partition.leader,
+                    leader_epoch: partition.leader_epoch,
+                    placement,
+                })
+                .collect();
+            if topic.error_code != error_code::NONE {
+                return Err(AdminError::Topic { topic: topic.name, code: topic.error_code, message: None });
+            }
+            partitions.sort_by_key(|partition| partition.index);
+            described.push(TopicDescription { name: topic.name, id: topic.id, partitions });
+        }
+        described.sort_by_key(|topic| topics.iter().position(|asked| *asked == topic.name));
+        Ok(described)
+    }
+
+    /// Which of these topics the cluster does not know.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked, or refuses to tell of a topic.
+    pub async fn missing_topics(&mut self, topics: &[&str]) -> Result<Vec<String>, AdminError> {
+        if topics.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut missing = Vec::new();
+        for topic in self.session.metadata(topics).await?.0.topics {
+            match topic.error_code {
+                error_code::UNKNOWN_TOPIC_OR_PARTITION => missing.push(topic.name),
+                error_code::NONE | error_code::LEADER_NOT_AVAILABLE => {}
+                code => return Err(AdminError::Topic { topic: topic.name, code, message: None }),
+            }
+        }
+        Ok(missing)
+    }
+}
+
+/// Whether a topic is there now: it was created, or already existed and that is all right.
+///
+/// # Errors
+/// It was refused.
+pub fn created(topic: &CreatedTopic, may_exist: bool) -> Result<(), AdminError> {
+    match topic.error_code {
+        error_code::NONE => Ok(()),
+        error_code::TOPIC_ALREADY_EXISTS if may_exist => Ok(()),
+        code => Err(AdminError::Topic { topic: topic.name.clone(), code, message: topic.error_message.clone() }),
+    }
+}
+
+/// [`Admin`] with a runtime of its own. Not for use inside a runtime.
+#[derive(Debug)]
+pub struct BlockingAdmin {
+    runtime: tokio::runtime::Runtime,
+    admin: Admin,
+}
+
+impl BlockingAdmin {
+    /// See [`Admin::connect`].
+    ///
+    /// # Errors
+    /// As there; or the operating system gives no runtime.
+    pub fn connect(
+        bootstrap: &[(String, u16)],
+        config: NetConfig,
+        request_timeout: Duration,
+    ) -> Result<BlockingAdmin, AdminError> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .map_err(|error: io::Error| AdminError::Unreachable(format!("no runtime: {error}")))?;
+        let admin = runtime.block_on(Admin::connect(bootstrap, config, request_timeout))?;
+        Ok(BlockingAdmin { runtime, admin })
+    }
+
+    /// See [`Admin::create_topics`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn create_topics(&mut self, topics: Vec<NewTopic>) -> Result<Vec<CreatedTopic>, AdminError> {
+        self.runtime.block_on(self.admin.create_topics(topics))
+    }
+
+    /// See [`Admin::describe_topics`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn describe_topics(&mut self, topics: &[&str]) -> Result<Vec<TopicDescription>, AdminError> {
+        self.runtime.block_on(self.admin.describe_topics(topics))
+    }
+
+    /// See [`Admin::missing_topics`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn missing_topics(&mut self, topics: &[&str]) -> Result<Vec<String>, AdminError> {
+        self.runtime.block_on(self.admin.missing_topics(topics))
+    }
+}
+
+/// One connection, one request at a time.
+#[derive(Debug)]
+struct Session {
+    broker: String,
+    client_id: String,
+    stream: TcpStream,
+    frames: FrameBuffer,
+    versions: ApiVersions,
+    request_timeout: Duration,
+    next_correlation_id: i32,
+}
+
+impl Session {
+    async fn any(bootstrap: &[(String, u16)], config: &NetConfig, limit: Duration) -> Result<Session, AdminError> {
+        let mut causes = Vec::new();
+        for (at, (host, port)) in bootstrap.iter().enumerate() {
+            let peer = Peer::new(NodeId(-1 - at as i32), host, *port);
+            match Session::open(peer, config, limit).await {
+                Ok(session) => return Ok(session),
+                Err(error) => causes.push(error.to_string()),
+            }
+        }
+        Err(AdminError::Unreachable(causes.join("; ")))
+    }
+
+    async fn open(peer: Peer, config: &NetConfig, request_timeout: Duration) -> Result<Session, AdminError> {
+        let (stream, versions) = connect(&peer, config, config.setup_timeout).await.map_err(AdminError::Unreachable)?;
+        Ok(Session {
+            broker: peer.to_string(),
+            client_id: config.client_id.clone(),
+            stream,
+            frames: FrameBuffer::default(),
+            versions,
+            request_timeout,
+            next_correlation_id: 0,
+        })
+    }
+
+    async fn metadata(&mut self, topics: &[&str]) -> Result<(MetadataResponse, Vec<Placement>), AdminError> {
+        let topics = topics.iter().map(|topic| (*topic).to_owned()).collect();
+        let request = MetadataRequest { topics, allow_auto_topic_creation: false };
+        let encode = |version, id, client_id: &str| metadata::encode(&request, version, id, client_id);
+        self.call(ApiKey::Metadata, encode, metadata::decode_with_placements).await
+    }
+
+    async fn call<T>(
+        &mut self,
+        api: ApiKey,
+        encode: impl Fn(i16, i32, &str) -> Result<Frame, EncodeError>,
+        decode: impl Fn(&[u8], i16) -> Result<T, DecodeError>,
+    ) -> Result<T, AdminError> {
+        let failed = |cause| AdminError::Connection { broker: self.broker.clone(), cause };
+        let version = self
+            .versions
+            .pick(api, versions::ours(api))
+            .ok_or_else(|| AdminError::Version { broker: self.broker.clone(), api })?;
+        let id = self.next_correlation_id;
+        self.next_correlation_id += 1;
+        let request = encode(version, id, &self.client_id)?.to_vec();
+        let answer = timeout(self.request_timeout, exchange(&mut self.stream, &mut self.frames, &request)).await;
+        let frame = match answer {
+            Ok(Ok(frame)) => frame,
+            Ok(Err(cause)) => return Err(failed(cause)),
+            Err(_) => {
+                let limit = self.request_timeout.as_millis();
+                return Err(failed(format!("no answer to {api:?} within {limit} ms")));
+            }
+        };
+        check_correlation(frame, id).map_err(failed)?;
+        decode(frame, version)
+            .map_err(|error| failed(format!("the answer to {api:?} version {version} cannot be read: {error}")))
+    }
+}
+
+#[cfg(test)]
+#[path = "tests/admin.rs"]
+mod tests;

@@ -1,0 +1,435 @@
+//! The thread that moves the core.
+//!
+//! It has an own OS thread with an own runtime of that thread only, so that no runtime of the caller is needed and
+//! none can be shut down under it. On it live the driver's loop and one task per connection, joined by plain cells
+//! ([`super::connection`]): nothing is sent from thread to thread, and a wake-up among them costs no system call. What
+//! comes from outside is a [`Waker`] and the core behind its lock.
+//!
+//! One pass of the loop, in this order:
+//! 1. takes what connections brought (answers are decoded by then, off the lock);
+//! 2. locks the core **once**: tells it what came, what was sealed, that its time has come; takes actions, batches to
+//!    seal and requests to send, until it has none; unlocks;
+//! 3. hands the requests to their connections and lets these write;
+//! 4. carries out the actions: connects, disconnects, passes fates of records on to [`Events`];
+//! 5. seals batches, which go back to the core in the next pass, at once;
+//! 6. sleeps until the core's next deadline, a connection or the [`Waker`].
+//!
+//! Under the lock nothing is encoded, decoded, compressed, written, logged or awaited, and no [`Events`] is called.
+//! A pass costs a constant, and something per request and per batch, nothing per record.
+
+use super::clock::Clock;
+use super::config::NetConfig;
+use super::connect::connect;
+use super::connection::{Connection, Inbound, Inbox, Outbox, Outgoing};
+use super::log_limit::LogLimit;
+use super::machine::Machine;
+use super::peer::Peer;
+use super::waker::Waker;
+use crate::core::time::Instant;
+use crate::core::{Action, ConnectionId, Done, NodeId, Transmit};
+use crate::error::ProduceError;
+use crate::protocol::codec::encode_request;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::Poll;
+use std::thread::JoinHandle;
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Sleep, sleep_until};
+
+/// What the driver passes on. Called on the driver's thread without any lock: everything waits while it runs.
+pub trait Events: Send {
+    /// Records' fates are known.
+    fn done(&mut self, done: Done);
+    /// A topic that was asked for can be used, or cannot.
+    fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>);
+    /// Everything that was appended before this flush is done.
+    fn flushed(&mut self, flush: u64);
+    /// All of the above of one pass was said.
+    fn pass_ended(&mut self);
+    /// The driver is no more, by an error of its own or of one of these functions: nothing that is pending will ever
+    /// be done, unless this function fails it. What the driver held is done or back in the core by now. Called once
+    /// and last. The core's lock may be poisoned.
+    fn driver_died(&mut self, reason: &str);
+}
+
+/// A driver that runs. Dropping it stops the driver and does not wait for that.
+#[derive(Debug)]
+pub struct DriverHandle {
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl DriverHandle {
+    /// See [`Waker::wake`].
+    pub fn wake(&self) {
+        self.waker.wake();
+    }
+
+    /// Makes the driver do one more pass, so that what the core has for the shell by now is passed on, then close its
+    /// connections and end.
+    pub fn shutdown(&self) {
+        self.waker.stop();
+    }
+
+    /// Waits for the end of the driver's thread. Not to be called on it, as by an [`Events`].
+    pub fn join(mut self) {
+        self.waker.stop();
+        if let Some(thread) = self.thread.take() {
+            // A panic was told to the events, and by the panic hook.
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Drop for DriverHandle {
+    fn drop(&mut self) {
+        self.waker.stop();
+    }
+}
+
+/// Starts the driver of a core. `waker` is what wakes it; `clock` is the one whose time the core is told elsewhere.
+pub fn start<M: Machine>(
+    core: Arc<Mutex<M>>,
+    config: NetConfig,
+    clock: Clock,
+    waker: Waker,
+    events: impl Events + 'static,
+) -> io::Result<DriverHandle> {
+    let (started, outcome) = mpsc::sync_channel(1);
+    let for_handle = waker.clone();
+    let thread = std::thread::Builder::new().name("pointsman-driver".to_owned()).spawn(move || {
+        // A runtime of one thread is made where it is used.
+        match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
+            Ok(runtime) => {
+                let _ = started.send(Ok(()));
+                run(&runtime, Driver::new(core, config, clock, waker, events));
+                // A name may be looked up by a thread that hangs in the resolver: it is not waited for.
+                runtime.shutdown_background();
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    })?;
+    match outcome.recv() {
+        Ok(Ok(())) => Ok(DriverHandle { waker: for_handle, thread: Some(thread) }),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(io::Error::other("the driver's thread ended before it began")),
+    }
+}
+
+fn run<M: Machine, E: Events>(runtime: &LocalRuntime, mut driver: Driver<M, E>) {
+    let outcome = catch_unwind(AssertUnwindSafe(|| runtime.block_on(driver.run())));
+    if let Err(panic) = outcome {
+        let words = panic
+            .downcast_ref::<&str>()
+            .map(|words| (*words).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "no words".to_owned());
+        let reason = format!("the driver panicked: {words}");
+        tracing::error!(target: LOG, "{reason}");
+        driver.give_back();
+        driver.events.driver_died(&reason);
+    }
+}
+
+const LOG: &str = "pointsman::net";
+
+struct Driver<M: Machine, E> {
+    core: Arc<Mutex<M>>,
+    config: Arc<NetConfig>,
+    clock: Clock,
+    waker: Waker,
+    events: E,
+
+    links: BTreeMap<ConnectionId, Link>,
+    inbox: Rc<Inbox>,
+    /// How often in a row a node could not be reached: its setup timeout grows by it.
+    failures: BTreeMap<NodeId, u32>,
+    log: LogLimit,
+
+    // Of one pass; their memory serves again.
+    inbound: Vec<(ConnectionId, Inbound)>,
+    sealed: Vec<M::Sealed>,
+    unsealed: Vec<M::Unsealed>,
+    actions: VecDeque<Action>,
+    transmits: Vec<Transmit>,
+}
+
+/// The driver's end of a connection. Dropping it closes the connection.
+struct Link {
+    peer: Rc<Peer>,
+    outbox: Rc<Outbox>,
+    task: AbortHandle,
+    is_up: bool,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl<M: Machine, E: Events> Driver<M, E> {
+    fn new(core: Arc<Mutex<M>>, config: NetConfig, clock: Clock, waker: Waker, events: E) -> Driver<M, E> {
+        Driver {
+            core,
+            config: Arc::new(config),
+            clock,
+            inbox: Rc::new(Inbox::new(waker.clone())),
+            waker,
+            events,
+            links: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            log: LogLimit::default(),
+            inbound: Vec::new(),
+            sealed: Vec::new(),
+            unsealed: Vec::new(),
+            actions: VecDeque::new(),
+            transmits: Vec::new(),
+        }
+    }
+
+    async fn run(&mut self) {
+        let mut sleep = std::pin::pin!(sleep_until(self.clock.timer_at(self.clock.now())));
+        let mut armed: Option<Instant> = None;
+        loop {
+            let last = self.waker.is_stopped();
+            let deadline = self.pass().await;
+            if last {
+                self.links.clear();
+                return;
+            }
+            if !self.sealed.is_empty() {
+                continue;
+            }
+            if deadline != armed {
+                armed = deadline;
+                if let Some(at) = deadline {
+                    sleep.as_mut().reset(self.clock.timer_at(at));
+                }
+            }
+            let slept = self.sleep(armed.is_some().then_some(sleep.as_mut())).await;
+            if slept {
+                // It must be armed again even for the same deadline.
+                armed = None;
+            }
+        }
+    }
+
+    /// Until something is to be done; whether it was the deadline.
+    async fn sleep(&self, deadline: Option<Pin<&mut Sleep>>) -> bool {
+        match deadline {
+            None => {
+                self.waker.rung().await;
+                false
+            }
+            Some(deadline) => tokio::select! {
+                biased;
+                () = self.waker.rung() => false,
+                () = deadline => true,
+            },
+        }
+    }
+
+    /// See the module's documentation. Returns the core's next deadline.
+    async fn pass(&mut self) -> Option<Instant> {
+        self.waker.begin_pass();
+        let now = self.clock.now();
+        self.receive(now);
+        let deadline = self.consult(now);
+        let sent = self.send();
+        if sent && !(self.actions.is_empty() && self.unsealed.is_empty()) {
+            let_others_run().await;
+        }
+        self.act();
+        self.sealed.extend(self.unsealed.drain(..).map(M::seal));
+        deadline
+    }
+
+    /// What connections brought, less what comes from those that are given up.
+    fn receive(&mut self, now: Instant) {
+        self.inbox.swap(&mut self.inbound);
+        let links = &mut self.links;
+        self.inbound.retain(|(from, inbound)| match inbound {
+            Inbound::Connected(_) => links.get_mut(from).is_some_and(|link| {
+                tracing::debug!(target: LOG, "{}: connected", link.peer);
+                link.is_up = true;
+                self.failures.remove(&link.peer.node);
+                true
+            }),
+            Inbound::Lost(cause) => links.remove(from).is_some_and(|link| {
+                let node = link.peer.node;
+                if !link.is_up {
+                    *self.failures.entry(node).or_default() += 1;
+                }
+                match self.log.pass(now, node, cause) {
+                    Some(0) => tracing::warn!(target: LOG, "{cause}"),
+                    Some(more) => tracing::warn!(target: LOG, "{cause} ({more} times more since the last time)"),
+                    None => tracing::debug!(target: LOG, "{cause}"),
+                }
+                true
+            }),
+            Inbound::Response(..) | Inbound::Written(_) => links.contains_key(from),
+        });
+    }
+
+    /// The one time that a pass holds the lock.
+    fn consult(&mut self, now: Instant) -> Option<Instant> {
+        let mut core = lock(&self.core);
+        for (from, inbound) in self.inbound.drain(..) {
+            match inbound {
+                Inbound::Connected(versions) => core.handle_connected(now, from, versions),
+                Inbound::Response(id, response) => core.handle_response(now, from, id, response),
+                Inbound::Written(id) => core.handle_written(now, from, id),
+                Inbound::Lost(cause) => core.handle_disconnected(now, from, cause),
+            }
+        }
+        for sealed in self.sealed.drain(..) {
+            core.handle_sealed(now, sealed);
+        }
+        if core.poll_timeout().is_some_and(|at| at <= now) {
+            core.handle_timeout(now);
+        }
+        self.actions.extend(std::iter::from_fn(|| core.poll_action()));
+        self.unsealed.extend(std::iter::from_fn(|| core.poll_seal(now)));
+        self.transmits.extend(std::iter::from_fn(|| core.poll_transmit(now)));
+        // Looking for requests, the core may have found a broker to connect to.
+        self.actions.extend(std::iter::from_fn(|| core.poll_action()));
+        core.poll_timeout()
+    }
+
+    /// Hands requests to their connections; whether there were any.
+    fn send(&mut self) -> bool {
+        let mut sent = false;
+        for Transmit { connection, correlation_id, api_version: version, request, expects_response } in
+            self.transmits.drain(..)
+        {
+            let Some(link) = self.links.get(&connection) else { continue };
+            let api = request.api();
+            match encode_request(request, version, correlation_id, &self.config.client_id) {
+                Ok(frame) => {
+                    link.outbox.push(Outgoing { frame, correlation_id, api, version, expects_response });
+                    sent = true;
+                }
+                // The core asks for what cannot be said: without a connection it will see that it failed.
+                Err(error) => self.inbox.push(connection, Inbound::Lost(format!("{}: {error}", link.peer))),
+            }
+        }
+        sent
+    }
+
+    fn act(&mut self) {
+        if self.actions.is_empty() {
+            return;
+        }
+        // One by one: if one of them panics, the others are still here.
+        while let Some(action) = self.actions.pop_front() {
+            match action {
+                Action::Connect { connection, node, host, port } => {
+                    self.connect(connection, Peer::new(node, &host, port))
+                }
+                Action::Disconnect { connection, reason } => {
+                    if let Some(link) = self.links.remove(&connection) {
+                        tracing::info!(target: LOG, "{}: disconnected: {reason}", link.peer);
+                    }
+                }
+                Action::Done(done) => self.events.done(done),
+                Action::Topic { name, outcome } => self.events.topic(name, outcome),
+                Action::Flushed(flush) => self.events.flushed(flush),
+            }
+        }
+        self.events.pass_ended();
+    }
+
+    /// After a panic: what is known is told to those who wait for it, and batches go back to the core, where who fails
+    /// everything finds them. Each on its own, since anything may panic again.
+    fn give_back(&mut self) {
+        for action in self.actions.drain(..) {
+            if let Action::Done(done) = action {
+                let _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
+            }
+        }
+        let now = self.clock.now();
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        let sealed = self.sealed.drain(..).chain(self.unsealed.drain(..).map(M::seal));
+        for sealed in sealed {
+            let _ = catch_unwind(AssertUnwindSafe(|| core.handle_sealed(now, sealed)));
+        }
+    }
+
+    fn connect(&mut self, id: ConnectionId, peer: Peer) {
+        tracing::debug!(target: LOG, "{peer}: connecting");
+        let failures = self.failures.get(&peer.node).copied().unwrap_or(0);
+        let limit = self.config.setup_timeout_after(failures);
+        let peer = Rc::new(peer);
+        let outbox = Rc::new(Outbox::default());
+        let report = Report { id, inbox: Rc::clone(&self.inbox), peer: Rc::clone(&peer), made: false };
+        let task = {
+            let (inbox, outbox) = (Rc::clone(&self.inbox), Rc::clone(&outbox));
+            let (peer, config) = (Rc::clone(&peer), Arc::clone(&self.config));
+            spawn_local(async move {
+                let mut report = report;
+                match connect(&peer, &config, limit).await {
+                    Ok((stream, versions)) => {
+                        inbox.push(id, Inbound::Connected(versions));
+                        let cause = Connection::new(id, stream, inbox, outbox).run().await;
+                        report.lost(format!("{peer}: {cause}"));
+                    }
+                    Err(cause) => report.lost(cause),
+                }
+            })
+        };
+        self.links.insert(id, Link { peer, outbox, task: task.abort_handle(), is_up: false });
+    }
+}
+
+/// Sees to it that the end of a connection's task is told, also if it panicked.
+struct Report {
+    id: ConnectionId,
+    inbox: Rc<Inbox>,
+    peer: Rc<Peer>,
+    made: bool,
+}
+
+impl Report {
+    fn lost(&mut self, cause: String) {
+        self.made = true;
+        self.inbox.push(self.id, Inbound::Lost(cause));
+    }
+}
+
+impl Drop for Report {
+    fn drop(&mut self) {
+        if !self.made {
+            self.lost(format!("{}: the connection was given up", self.peer));
+        }
+    }
+}
+
+/// A core whose lock is poisoned may be in any state: the driver dies of it, and says so.
+fn lock<M>(core: &Mutex<M>) -> MutexGuard<'_, M> {
+    core.lock().expect("nobody panics with the core's lock")
+}
+
+/// Lets the tasks that are ready run once, without a look at the sockets.
+fn let_others_run() -> impl Future<Output = ()> {
+    let mut ran = false;
+    poll_fn(move |cx| {
+        if std::mem::replace(&mut ran, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+#[cfg(test)]
+#[path = "tests/driver.rs"]
+mod tests;

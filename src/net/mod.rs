@@ -1,0 +1,37 @@
+//! The shell around [`crate::core`]: sockets, the driver's loop, the only clock. Nothing else names tokio.
+//!
+//! | file | what |
+//! |---|---|
+//! | `clock` | time, read here only |
+//! | `peer` | whom a connection is for, in the words of its errors |
+//! | `connect` | from a name to a socket, every address in turn |
+//! | `handshake` | the first request: which versions the broker speaks |
+//! | `frames` | bytes as they come, cut into answers; what is not Kafka is named |
+//! | `connection` | requests out and answers in, in order |
+//! | `log_limit` | one line per broker and cause per interval |
+//! | `waker` | how other threads wake the driver |
+//! | `machine` | the core as the driver sees it |
+//! | `driver` | the thread that moves the core |
+//! | `admin` | topics: asked for and created, once |
+
+pub mod admin;
+mod clock;
+mod config;
+mod connect;
+mod connection;
+mod driver;
+mod frames;
+mod handshake;
+mod log_limit;
+mod machine;
+mod peer;
+#[cfg(test)]
+#[path = "tests/brokers.rs"]
+mod test_brokers;
+mod waker;
+
+pub use clock::Clock;
+pub use config::NetConfig;
+pub use driver::{DriverHandle, Events, start};
+pub use machine::Machine;
+pub use waker::Waker;

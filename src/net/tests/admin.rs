@@ -1,0 +1,60 @@
+use super::*;
+use crate::net::test_brokers::{SmallKafka, nobody};
+
+fn servers(addresses: &[std::net::SocketAddr]) -> Vec<(String, u16)> {
+    addresses.iter().map(|address| (address.ip().to_string(), address.port())).collect()
+}
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[test]
+fn topics_are_described_by_whichever_server_answers() {
+    let kafka = SmallKafka::start(3, |_, _, answer| Some(answer));
+    let mut admin = BlockingAdmin::connect(&servers(&[nobody(), kafka.address]), NetConfig::default(), LIMIT).unwrap();
+    let described = admin.describe_topics(&["orders"]).unwrap();
+    assert_eq!(described[0].name, "orders");
+    let leaders: Vec<_> = described[0].partitions.iter().map(|partition| (partition.index, partition.leader)).collect();
+    assert_eq!(leaders, [(0, 1), (1, 1), (2, 1)]);
+    assert_eq!(admin.missing_topics(&["orders"]).unwrap(), Vec::<String>::new());
+}
+
+#[test]
+fn the_causes_of_all_servers_are_told() {
+    let nobodies = [nobody(), nobody()];
+    let error = BlockingAdmin::connect(&servers(&nobodies), NetConfig::default(), LIMIT).unwrap_err();
+    for address in nobodies {
+        let part = format!("bootstrap server {address} cannot be reached: {address}: connection refused");
+        assert!(error.to_string().contains(&part), "{error}");
+    }
+}
+
+#[test]
+fn a_broker_that_hangs_up_or_cannot_create_topics_is_named() {
+    let kafka = SmallKafka::start(1, |_, _, answer| Some(answer));
+    let mut admin = BlockingAdmin::connect(&servers(&[kafka.address]), NetConfig::default(), LIMIT).unwrap();
+    let topic = NewTopic { name: "t".to_owned(), partitions: 1, replication_factor: 1, configs: Vec::new() };
+    let error = admin.create_topics(vec![topic]).unwrap_err();
+    assert_eq!(error.to_string(), format!("broker 1 ({}) speaks no version of CreateTopics that we do", kafka.address));
+
+    let kafka = SmallKafka::start(1, |api, _, answer| (api != 3).then_some(answer));
+    let mut admin = BlockingAdmin::connect(&servers(&[kafka.address]), NetConfig::default(), LIMIT).unwrap();
+    let error = admin.describe_topics(&["t"]).unwrap_err();
+    assert!(
+        error.to_string().starts_with(&format!("bootstrap server {}: the broker closed the connection", kafka.address))
+    );
+}
+
+#[test]
+fn a_refusal_has_the_brokers_words() {
+    let refused = CreatedTopic {
+        name: "t".to_owned(),
+        error_code: error_code::TOPIC_ALREADY_EXISTS,
+        error_message: Some("Topic 't' already exists.".to_owned()),
+        ..CreatedTopic::default()
+    };
+    assert_eq!(created(&refused, true), Ok(()));
+    assert_eq!(
+        created(&refused, false).unwrap_err().to_string(),
+        "topic t: the broker answered TOPIC_ALREADY_EXISTS; Topic 't' already exists."
+    );
+}

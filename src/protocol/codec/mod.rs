@@ -1,0 +1,56 @@
+//! Messages as bytes: one file per API, over one reader and one writer that know both encodings, the old one and the
+//! flexible one (KIP-482).
+//!
+//! The decoders are our own although the `kafka-protocol` crate has them all: its arrays reserve what their count
+//! claims, so that a frame of ten bytes can ask for gigabytes. Here a count is checked against the bytes that are left
+//! before anything is reserved: a frame of N bytes never makes more than a small multiple of N. The crate is the oracle
+//! of the tests, in every version.
+
+pub mod api_versions;
+pub mod create_topics;
+mod frame;
+mod init_producer_id;
+pub mod metadata;
+mod produce;
+mod read;
+#[cfg(test)]
+mod tests;
+mod write;
+
+pub use frame::{Frame, IoSlices};
+pub use read::DecodeError;
+pub use write::EncodeError;
+
+use super::messages::{ApiKey, Request, Response};
+use read::Reader;
+
+/// The bytes of a request, header included.
+pub fn encode_request(
+    request: Request,
+    version: i16,
+    correlation_id: i32,
+    client_id: &str,
+) -> Result<Frame, EncodeError> {
+    match request {
+        Request::Produce(request) => produce::encode(request, version, correlation_id, client_id),
+        Request::Metadata(request) => metadata::encode(&request, version, correlation_id, client_id),
+        Request::InitProducerId(request) => init_producer_id::encode(&request, version, correlation_id, client_id),
+    }
+}
+
+/// To which request a response belongs. `frame` is without its length.
+pub fn correlation_id(frame: &[u8]) -> Result<i32, DecodeError> {
+    Reader::new(frame, false).i32()
+}
+
+/// A response to what [`encode_request`] made. `frame` is without its length.
+pub fn decode_response(api: ApiKey, version: i16, frame: &[u8]) -> Result<Response, DecodeError> {
+    Ok(match api {
+        ApiKey::Produce => Response::Produce(produce::decode(frame, version)?),
+        ApiKey::Metadata => Response::Metadata(metadata::decode(frame, version)?),
+        ApiKey::InitProducerId => Response::InitProducerId(init_producer_id::decode(frame, version)?),
+        ApiKey::ApiVersions | ApiKey::CreateTopics => {
+            return Err(Reader::new(frame, false).error("a response that no request of the producer has"));
+        }
+    })
+}

@@ -1,0 +1,337 @@
+//! The place of one instance: one use of a plugin on one lane. The instance in it comes and goes (after a failed call,
+//! or when its memory has grown), the seat stays.
+
+use super::output::cut;
+use super::plugin::{RoleIndices, Shared};
+use super::state::State;
+use super::ticker::Running;
+use crate::plugin::{FailureKind, Hook, PluginFailure};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+use wasmtime::component::Instance;
+use wasmtime::{Store, Trap, WasmBacktrace};
+
+/// What differs between the roles.
+pub(super) trait Role: Send {
+    /// The loaded functions.
+    type Guest: Send;
+    /// What `configure` answers.
+    type Wants: PartialEq + Send;
+    /// As the contract calls it.
+    const NAME: &'static str;
+
+    fn is_among(&self, roles: &RoleIndices) -> bool;
+
+    /// # Errors
+    /// A function's type is not the contract's.
+    fn load(&self, roles: &RoleIndices, store: &mut Store<State>, instance: &Instance)
+    -> wasmtime::Result<Self::Guest>;
+
+    fn configure(
+        &self,
+        guest: &Self::Guest,
+        store: &mut Store<State>,
+        settings: &[(&str, &str)],
+    ) -> wasmtime::Result<Result<Self::Wants, String>>;
+
+    fn close(&self, guest: &Self::Guest, store: &mut Store<State>) -> wasmtime::Result<()>;
+}
+
+/// One use of a plugin on one lane.
+pub(super) struct Seat<R: Role> {
+    plugin: Arc<Shared>,
+    role: R,
+    lane: u32,
+    wants: R::Wants,
+    live: Option<Live<R>>,
+    recycled: Option<Instant>,
+}
+
+/// What became of a plugin's instances.
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) started: AtomicU64,
+    pub(super) discarded: AtomicU64,
+    pub(super) recycled: AtomicU64,
+}
+
+/// Whether the instance has seen a call since `configure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Freshness {
+    Fresh,
+    Used,
+}
+
+struct Live<R: Role> {
+    store: Store<State>,
+    guest: R::Guest,
+    /// Past this many bytes it is replaced.
+    recycle_at: u64,
+}
+
+impl<R: Role> Seat<R> {
+    /// Starts the first instance.
+    ///
+    /// # Errors
+    /// It does not start: [`FailureKind::Configure`].
+    pub(super) fn new(plugin: Arc<Shared>, role: R, lane: u32) -> Result<Seat<R>, PluginFailure> {
+        let (live, wants) = Live::start(&plugin, &role, lane)?;
+        Ok(Seat { plugin, role, lane, wants, live: Some(live), recycled: None })
+    }
+
+    pub(super) fn role(&self) -> &R {
+        &self.role
+    }
+
+    pub(super) fn wants(&self) -> &R::Wants {
+        &self.wants
+    }
+
+    /// Sees that there is an instance to call, and says whether it is a new one.
+    ///
+    /// # Errors
+    /// It does not start: [`FailureKind::Configure`].
+    pub(super) fn ready(&mut self) -> Result<Freshness, PluginFailure> {
+        match &self.live {
+            None => {
+                self.live = Some(self.successor()?);
+                Ok(Freshness::Fresh)
+            }
+            Some(live) if live.has_outgrown() && may_recycle(self.recycled, Instant::now) => Ok(self.recycle()),
+            Some(_) => Ok(Freshness::Used),
+        }
+    }
+
+    /// Calls the instance. `input` is the size of the arguments in bytes, which bounds the answer's.
+    ///
+    /// # Errors
+    /// The call failed; the instance is gone.
+    pub(super) fn call<T>(
+        &mut self,
+        input: usize,
+        call: impl FnOnce(&R::Guest, &mut Store<State>) -> wasmtime::Result<T>,
+    ) -> Result<T, PluginFailure> {
+        self.ready()?;
+        let live = self.live.as_mut().expect("ready made one");
+        let result_max = RESULT_BYTES_MIN.saturating_add(input.saturating_mul(RESULT_PER_INPUT));
+        let running = begin(&self.plugin, &mut live.store, self.plugin.limits.timeout, result_max);
+        let answer = call(&live.guest, &mut live.store);
+        drop(running);
+        match answer {
+            Ok(answer) => {
+                live.store.data_mut().call_ended();
+                Ok(answer)
+            }
+            Err(error) => {
+                let failure = failure(&mut live.store, &error);
+                self.discard();
+                Err(failure)
+            }
+        }
+    }
+
+    /// The answer of the last call broke a rule: the instance is gone.
+    pub(super) fn broke_rule(&mut self, hook: Hook, rule: impl std::fmt::Display) -> PluginFailure {
+        self.discard();
+        PluginFailure::new(FailureKind::BrokenRule, format!("{hook}: {rule}"))
+    }
+
+    /// The instance cannot be used as it is.
+    pub(super) fn discard(&mut self) {
+        if self.live.take().is_some() {
+            self.plugin.counts.discarded.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// The last call, if there is an instance.
+    pub(super) fn close(&mut self) {
+        if let Some(live) = self.live.take() {
+            live.close(&self.plugin, &self.role);
+        }
+    }
+
+    fn recycle(&mut self) -> Freshness {
+        self.recycled = Some(Instant::now());
+        match self.successor() {
+            Ok(successor) => {
+                self.plugin.counts.recycled.fetch_add(1, Relaxed);
+                if let Some(live) = self.live.replace(successor) {
+                    live.close(&self.plugin, &self.role);
+                }
+                Freshness::Fresh
+            }
+            // The old one still works.
+            Err(failure) => {
+                tracing::warn!(plugin = self.plugin.identity.plugin_name, "not replaced though it grew: {failure}");
+                Freshness::Used
+            }
+        }
+    }
+
+    fn successor(&self) -> Result<Live<R>, PluginFailure> {
+        let (live, wants) = Live::start(&self.plugin, &self.role, self.lane)?;
+        // The chain has laid out its columns for the first answer.
+        if wants != self.wants {
+            let cause = format!("configure of the {} asked for something else than at the start", R::NAME);
+            return Err(PluginFailure::new(FailureKind::Configure, cause));
+        }
+        Ok(live)
+    }
+}
+
+impl<R: Role> Live<R> {
+    fn start(plugin: &Shared, role: &R, lane: u32) -> Result<(Live<R>, R::Wants), PluginFailure> {
+        let (mut store, instance) = start::instantiate(plugin, lane)?;
+        let not_started = |cause: String| PluginFailure::new(FailureKind::Configure, cause);
+        let guest =
+            role.load(&plugin.roles, &mut store, &instance).map_err(|error| not_started(format!("{error:#}")))?;
+        let settings: Vec<(&str, &str)> =
+            plugin.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+        let running = begin(plugin, &mut store, plugin.limits.start_timeout, RESULT_BYTES_MIN);
+        let configured = role.configure(&guest, &mut store, &settings);
+        drop(running);
+        match configured {
+            Ok(Ok(wants)) => {
+                store.data_mut().call_ended();
+                plugin.counts.started.fetch_add(1, Relaxed);
+                let recycle_at = recycle_at(store.data().memory.total(), plugin.limits.memory_max);
+                Ok((Live { store, guest, recycle_at }, wants))
+            }
+            Ok(Err(words)) => {
+                store.data_mut().call_ended();
+                Err(not_started(format!("configure returned an error: {}", cut(&words))))
+            }
+            Err(error) => Err(not_started(format!("configure {}", failure(&mut store, &error)))),
+        }
+    }
+
+    fn has_outgrown(&self) -> bool {
+        self.store.data().memory.total() > self.recycle_at
+    }
+
+    fn close(mut self, plugin: &Shared, role: &R) {
+        let running = begin(plugin, &mut self.store, plugin.limits.timeout, RESULT_BYTES_MIN);
+        let closed = role.close(&self.guest, &mut self.store);
+        drop(running);
+        match closed {
+            Ok(()) => self.store.data_mut().call_ended(),
+            Err(error) => {
+                let failure = failure(&mut self.store, &error);
+                tracing::warn!(plugin = plugin.identity.plugin_name, "close of the {} {failure}", R::NAME);
+            }
+        }
+    }
+}
+
+/// Instantiation, which roles share.
+pub(super) mod start {
+    use super::*;
+
+    /// A store with an instance in it, not configured yet.
+    ///
+    /// # Errors
+    /// [`FailureKind::Configure`].
+    pub(in super::super) fn instantiate(plugin: &Shared, lane: u32) -> Result<(Store<State>, Instance), PluginFailure> {
+        let state = State::new(Arc::clone(&plugin.identity), lane, plugin.limits.memory_max);
+        let mut store = Store::new(plugin.engine.wasmtime(), state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(|mut context| context.data_mut().deadline.expired());
+        store.set_max_component_handles(HANDLES_MAX);
+        let running = begin(plugin, &mut store, plugin.limits.start_timeout, RESULT_BYTES_MIN);
+        let instance = plugin.pre.instantiate(&mut store);
+        drop(running);
+        match instance {
+            Ok(instance) => {
+                store.data_mut().call_ended();
+                Ok((store, instance))
+            }
+            Err(error) => {
+                let cause = format!("instantiation {}", failure(&mut store, &error));
+                Err(PluginFailure::new(FailureKind::Configure, cause))
+            }
+        }
+    }
+}
+
+/// Arms the limits. Time passes for the guest while the guard lives.
+fn begin<'a>(plugin: &'a Shared, store: &mut Store<State>, limit: Duration, result_max: usize) -> Running<'a> {
+    store.set_hostcall_fuel(result_max);
+    let state = store.data_mut();
+    state.memory.call_begins();
+    let ticks = state.deadline.arm(limit);
+    store.set_epoch_deadline(ticks);
+    plugin.engine.ticker().running()
+}
+
+/// What a failed call means. Its lines and numbers are discarded.
+fn failure(store: &mut Store<State>, error: &wasmtime::Error) -> PluginFailure {
+    let fuel = store.hostcall_fuel();
+    let state = store.data_mut();
+    let last_words = state.call_failed();
+    if let Some(exceeded) = state.deadline.exceeded() {
+        return PluginFailure::new(FailureKind::Deadline, exceeded);
+    }
+    let root = error.root_cause().to_string();
+    // Wasmtime's type for it is private.
+    if root.contains("fuel allocated for hostcalls") {
+        let cause = format!("an answer, or an argument to the host, of more than {fuel} bytes");
+        return PluginFailure::new(FailureKind::ResultSize, cause);
+    }
+    if let Some(refusal) = state.memory.refusal() {
+        return PluginFailure::new(FailureKind::Memory, refusal);
+    }
+    let trapped = error.is::<Trap>() || error.is::<WasmBacktrace>();
+    if !trapped {
+        let cause = format!("the answer cannot be read: {root}");
+        return PluginFailure::new(FailureKind::BrokenRule, cause);
+    }
+    let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
+    let cause = match last_words {
+        Some(words) => format!("{words} ({root})"),
+        None => root.to_owned(),
+    };
+    PluginFailure::new(FailureKind::Trap, cause)
+}
+
+/// Where an instance that grows is replaced, before it fails a record: past half of the limit and twice its first
+/// size, and in any case with a quarter of its room left.
+fn recycle_at(configured: u64, max: u64) -> u64 {
+    let room = max.saturating_sub(configured);
+    (max / 2).max(configured.saturating_mul(2)).min(configured + room / 4 * 3)
+}
+
+fn may_recycle(last: Option<Instant>, now: impl FnOnce() -> Instant) -> bool {
+    last.is_none_or(|last| now().saturating_duration_since(last) >= RECYCLE_PERIOD)
+}
+
+/// Every call may answer with this many bytes, and with [`RESULT_PER_INPUT`] times what it was given.
+const RESULT_BYTES_MIN: usize = 4 << 20;
+const RESULT_PER_INPUT: usize = 4;
+
+/// Streams, mostly: a plugin needs two.
+const HANDLES_MAX: usize = 1024;
+
+/// A plugin that leaks fast must not turn into a loop of starts.
+const RECYCLE_PERIOD: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instances_are_replaced_once_a_second_at_most() {
+        let first = Instant::now();
+        assert!(may_recycle(None, || first));
+        assert!(!may_recycle(Some(first), || first + RECYCLE_PERIOD / 2));
+        assert!(may_recycle(Some(first), || first + RECYCLE_PERIOD));
+    }
+
+    #[test]
+    fn growth_is_bounded_before_the_limit() {
+        assert_eq!(recycle_at(2, 64), 32, "half of the limit");
+        assert_eq!(recycle_at(20, 64), 40, "twice its size");
+        assert_eq!(recycle_at(48, 64), 60, "a quarter of its room left");
+        assert_eq!(recycle_at(64, 64), 64);
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests against a real Kafka. `cargo test --test kafka -- --ignored` runs them; they need Java 17 and Maven.
+
+mod cluster;
+mod harness;

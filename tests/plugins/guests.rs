@@ -1,0 +1,120 @@
+//! Builds the guest once per test process and loads it.
+
+use pointsman::plugin::{Batch, Column, FailureKind, PluginFailure, TopicColumnRef};
+use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+/// The component that has every role and every vice.
+pub(crate) fn guest() -> PathBuf {
+    built().join("guest.wasm")
+}
+
+/// A component that is only a partitioner: everything to the last partition.
+pub(crate) fn router() -> PathBuf {
+    built().join("examples/router.wasm")
+}
+
+/// The folder of the components, built for this process.
+fn built() -> &'static Path {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/guests");
+        let built = Command::new(env!("CARGO"))
+            .args(["build", "--quiet", "--locked", "--release", "--lib", "--examples", "--target", "wasm32-wasip2"])
+            .current_dir(source)
+            .env("CARGO_TARGET_DIR", target())
+            .env_remove("RUSTFLAGS")
+            .env_remove("CARGO_ENCODED_RUSTFLAGS")
+            .output()
+            .expect("cargo runs");
+        assert!(
+            built.status.success(),
+            "the test guest does not build. If its target is missing: rustup target add wasm32-wasip2\n\n{}",
+            String::from_utf8_lossy(&built.stderr)
+        );
+        target().join("wasm32-wasip2/release")
+    });
+    &BUILT
+}
+
+/// `target/guests`, beside the profile that this test was built into.
+pub(crate) fn target() -> PathBuf {
+    let own = std::env::current_exe().expect("the path of this test");
+    own.ancestors().nth(3).expect("target/debug/deps/this").join("guests")
+}
+
+/// One engine for all tests, which keeps the compiled guest between runs.
+pub(crate) fn engine() -> &'static Engine {
+    static ENGINE: LazyLock<Engine> =
+        LazyLock::new(|| Engine::new(EngineOptions { cache_dir: Some(target().join("compiled")) }).expect("an engine"));
+    &ENGINE
+}
+
+/// The guest's options: no pin, no uses, time enough for a slow machine.
+pub(crate) fn options(settings: &[(&str, &str)]) -> PluginOptions {
+    PluginOptions {
+        name: "guest".into(),
+        path: guest(),
+        sha256: None,
+        settings: settings.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        limits: Limits { timeout: Duration::from_secs(20), ..Limits::default() },
+        client_id: "orders".into(),
+        uses: vec![],
+    }
+}
+
+/// The guest in one of its modes.
+pub(crate) fn mode(mode: &str) -> Plugin {
+    with(&[("mode", mode)], |_| {})
+}
+
+/// The guest with settings, and other options changed.
+pub(crate) fn with(settings: &[(&str, &str)], change: impl FnOnce(&mut PluginOptions)) -> Plugin {
+    let mut options = options(settings);
+    change(&mut options);
+    load(options).expect("the guest loads")
+}
+
+/// Loads into the tests' engine.
+pub(crate) fn load(options: PluginOptions) -> Result<Plugin, LoadError> {
+    Plugin::load(engine(), options)
+}
+
+/// Some records, owned.
+pub(crate) struct Records {
+    pub(crate) keys: Column,
+    pub(crate) values: Column,
+    indexes: Vec<u32>,
+}
+
+/// Records `key-0`, `key-1`, … of topics "orders" and "trips" in turns.
+pub(crate) fn records(count: usize) -> Records {
+    let (mut keys, mut values) = (Column::default(), Column::default());
+    for i in 0..count {
+        keys.push(Some(format!("key-{i}").as_bytes()));
+        values.push(if i % 3 == 2 { None } else { Some(b"a value") });
+    }
+    Records { keys, values, indexes: (0..count as u32).map(|i| i % 2).collect() }
+}
+
+impl Records {
+    pub(crate) fn batch(&self) -> Batch<'_> {
+        Batch {
+            count: self.keys.len(),
+            topics: Some(TopicColumnRef { names: &["orders", "trips"], indexes: &self.indexes }),
+            keys: Some(self.keys.as_ref()),
+            values: Some(self.values.as_ref()),
+            ..Batch::default()
+        }
+    }
+}
+
+/// Whether a call failed so, with words that hold these.
+#[track_caller]
+pub(crate) fn assert_fails<T: std::fmt::Debug>(answer: Result<T, PluginFailure>, kind: FailureKind, words: &str) {
+    let failure = answer.expect_err("the call fails");
+    assert_eq!(failure.kind, kind, "{failure}");
+    assert!(failure.cause.contains(words), "{:?} should hold {words:?}", failure.cause);
+}

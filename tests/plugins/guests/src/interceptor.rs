@@ -1,0 +1,129 @@
+use crate::exports::pointsman::plugin::interceptor::*;
+use crate::pointsman::plugin::types::Fields;
+use crate::vice;
+
+impl Guest for crate::Guest {
+    fn configure(settings: Settings) -> Result<Wants, String> {
+        vice::configure(settings)?;
+        let (mut fields, mut headers) = (Fields::KEY | Fields::VALUE, None);
+        if vice::is("echo") {
+            (fields, headers) = (Fields::all(), Some(vec![]));
+        }
+        if vice::is("tally") {
+            fields = Fields::empty();
+        }
+        let random = vice::is("wants-change") && crate::pointsman::plugin::host::random() % 2 == 0;
+        let changes = match vice::mode().as_str() {
+            "undeclared-edit" => Fields::VALUE,
+            _ => Fields::all(),
+        };
+        Ok(Wants { on_send: Some(Reads { fields, headers }), changes, acknowledgements: !random })
+    }
+
+    fn on_send(records: Batch) -> Result<Edits, String> {
+        vice::act()?;
+        let count = records.count;
+        let mut edits = nothing();
+        match vice::mode().as_str() {
+            "header" => edits.added_headers = Some(header_for_each(count, "trace", b"0123456789abcdef")),
+            "echo" => {
+                edits.topics = records.topics.map(|topics| TopicEdit { indexes: vec![], topics });
+                edits.partitions = records.partitions.map(|partitions| PartitionEdit { indexes: vec![], partitions });
+                edits.timestamps = records.timestamps.map(|timestamps| TimestampEdit { indexes: vec![], timestamps });
+                edits.keys = records.keys.map(|column| ColumnEdit { indexes: vec![], column });
+                edits.values = records.values.map(|column| ColumnEdit { indexes: vec![], column });
+                edits.added_headers = records.headers;
+                edits.removed_headers = vec![HeaderRemoval { name: "old".into(), indexes: vec![0] }];
+                edits.tags = (0..u64::from(count)).collect();
+                edits.dropped = vec![0];
+                edits.refused = vec![Refusal { index: 1, reason: "it is the second".into() }];
+            }
+            "tally" => edits.tags = vec![u64::from(vice::calls()); count as usize],
+            "undeclared-edit" => edits.keys = Some(column_edit(vec![], vec![1; count as usize], count as usize)),
+            "bad-lengths" => edits.values = Some(column_edit(vec![], vec![7; count as usize], 3)),
+            "negative-lengths" => edits.values = Some(column_edit(vec![], vec![-2; count as usize], 0)),
+            "few-lengths" => edits.values = Some(column_edit(vec![], vec![], 0)),
+            "descending" => edits.values = Some(column_edit(vec![1, 0], vec![0, 0], 0)),
+            "index-out-of-range" => edits.values = Some(column_edit(vec![count], vec![0], 0)),
+            "topic-index" => {
+                let topics = TopicColumn { names: vec!["a".into()], indexes: vec![9; count as usize] };
+                edits.topics = Some(TopicEdit { indexes: vec![], topics });
+            }
+            "partition-number" => {
+                edits.partitions = Some(PartitionEdit { indexes: vec![], partitions: vec![-2; count as usize] });
+            }
+            "header-counts" => {
+                let mut headers = header_for_each(count, "n", b"v");
+                headers.counts[0] = u32::MAX;
+                edits.added_headers = Some(headers);
+            }
+            "header-null-name" => {
+                let mut headers = header_for_each(count, "", b"v");
+                headers.names.lengths[0] = -1;
+                edits.added_headers = Some(headers);
+            }
+            "header-not-utf8" => {
+                let mut headers = header_for_each(count, "n", b"v");
+                headers.names.data[0] = 0xff;
+                edits.added_headers = Some(headers);
+            }
+            "tags" => edits.tags = vec![1; count as usize + 1],
+            "dropped" => edits.dropped = vec![count],
+            "refused" => edits.refused = vec![Refusal { index: count, reason: String::new() }],
+            "refuse-long" => edits.refused = vec![Refusal { index: 0, reason: "é".repeat(100_000) }],
+            "huge-result" => {
+                edits.values = Some(column_edit(vec![], vec![0; count as usize], vice::number("bytes", 16 << 20)));
+            }
+            _ => {}
+        }
+        Ok(edits)
+    }
+
+    fn on_acknowledgement(acknowledgements: Acknowledgements) {
+        if let Err(words) = vice::act() {
+            panic!("{words}");
+        }
+        if vice::is("acks") {
+            let sum: u64 = acknowledgements.tags.iter().sum();
+            let (topics, errors) = (acknowledgements.topics, acknowledgements.errors);
+            println!("{} {sum} {:?} {:?} {errors:?}", acknowledgements.count, topics.names, topics.indexes);
+        }
+    }
+
+    fn close() {
+        if vice::is("close") {
+            println!("closed after {} calls", vice::calls());
+        }
+        if vice::is("close-panic") {
+            panic!("cannot close");
+        }
+    }
+}
+
+fn nothing() -> Edits {
+    Edits {
+        topics: None,
+        partitions: None,
+        timestamps: None,
+        keys: None,
+        values: None,
+        removed_headers: vec![],
+        added_headers: None,
+        tags: vec![],
+        dropped: vec![],
+        refused: vec![],
+    }
+}
+
+fn column_edit(indexes: Vec<u32>, lengths: Vec<i32>, bytes: usize) -> ColumnEdit {
+    ColumnEdit { indexes, column: Column { lengths, data: vec![b'x'; bytes] } }
+}
+
+fn header_for_each(count: u32, name: &str, value: &[u8]) -> HeaderColumns {
+    let count = count as usize;
+    HeaderColumns {
+        counts: vec![1; count],
+        names: Column { lengths: vec![name.len() as i32; count], data: name.as_bytes().repeat(count) },
+        values: Column { lengths: vec![value.len() as i32; count], data: value.repeat(count) },
+    }
+}

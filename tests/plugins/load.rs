@@ -1,0 +1,196 @@
+//! What may be wrong with a component, and how the error says it.
+
+use crate::encode;
+use crate::guests::{guest, load, mode, options, records, router};
+use pointsman::plugin::{PluginFactory, Side, Topology};
+use pointsman::wasm::{Engine, EngineOptions, Limits, Plugin, PluginOptions, Roles, Use};
+use std::path::Path;
+use std::time::Duration;
+
+/// The error of loading these bytes.
+fn error_of(bytes: &[u8]) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plugin.wasm");
+    std::fs::write(&path, bytes).unwrap();
+    let error = load(PluginOptions { path, ..options(&[]) }).expect_err("this is no plugin").to_string();
+    assert!(error.contains("plugin.wasm"), "{error} should name the file");
+    error
+}
+
+#[track_caller]
+fn assert_says(error: &str, words: &[&str]) {
+    for word in words {
+        assert!(error.contains(word), "{error:?} should hold {word:?}");
+    }
+}
+
+/// The error of loading the guest for a use.
+fn start_error(settings: &[(&str, &str)], used: Use) -> String {
+    let limits = Limits { start_timeout: Duration::from_millis(50), memory_max: 32 << 20, ..Limits::default() };
+    load(PluginOptions { uses: vec![used], limits, ..options(settings) }).expect_err("it does not start").to_string()
+}
+
+#[test]
+fn a_good_component_says_what_it_is() {
+    let plugin = mode("header");
+    assert_eq!(plugin.roles(), Roles { interceptor: true, serializer: true, partitioner: true });
+    assert_eq!(PluginFactory::name(&plugin), "guest");
+    assert!(plugin.imports().iter().any(|import| import == "pointsman:plugin/host@0.1.0"));
+}
+
+#[test]
+fn a_component_of_one_role_is_used_for_that_one_only() {
+    let router = || PluginOptions { path: router(), name: "router".into(), ..options(&[]) };
+    let plugin = load(PluginOptions { uses: vec![Use::Partitioner], ..router() }).unwrap();
+    assert_eq!(plugin.roles(), Roles { interceptor: false, serializer: false, partitioner: true });
+    let mut partitioner = plugin.partitioner(0).unwrap();
+    partitioner.on_topology(&Topology { topic: "orders".into(), partitions: 6, ..Topology::default() }).unwrap();
+    assert_eq!(partitioner.partition(&records(2).batch()).unwrap().targets, [5, 5]);
+
+    let failure = plugin.interceptor(0).err().expect("it is none");
+    assert_eq!(failure.cause, "router has no interceptor, only: partitioner");
+    let error = load(PluginOptions { uses: vec![Use::Serializer(Side::Key)], ..router() }).unwrap_err();
+    assert_says(&error.to_string(), &["router.wasm: has no serializer, only: partitioner"]);
+}
+
+#[test]
+fn a_missing_file() {
+    let error = load(PluginOptions { path: "/nowhere/router.wasm".into(), ..options(&[]) }).unwrap_err().to_string();
+    assert_says(&error, &["/nowhere/router.wasm", "cannot be read", "No such file"]);
+}
+
+#[test]
+fn a_core_module() {
+    assert_says(
+        &error_of(&encode::core_module()),
+        &["core WebAssembly module", "--target wasm32-wasip2", "wasm-tools"],
+    );
+}
+
+#[test]
+fn no_webassembly() {
+    assert_says(&error_of(b"\x7fELF\x02\x01\x01"), &["not a WebAssembly component", "\\x7fELF"]);
+    assert_says(&error_of(b""), &["the file is empty"]);
+}
+
+#[test]
+fn a_broken_component() {
+    let mut bytes = std::fs::read(guest()).unwrap();
+    bytes.truncate(bytes.len() / 2);
+    assert_says(&error_of(&bytes), &["not a valid component"]);
+}
+
+#[test]
+fn no_role() {
+    assert_says(&error_of(&encode::empty()), &["none of interceptor, serializer, partitioner", "exports nothing"]);
+    let other = encode::exporting("acme:router/api@1.0.0");
+    assert_says(&error_of(&other), &["pointsman:plugin@0.1.0", "it exports acme:router/api@1.0.0"]);
+}
+
+#[test]
+fn another_version_of_the_contract() {
+    let next = encode::exporting("pointsman:plugin/partitioner@0.2.0");
+    assert_says(&error_of(&next), &["built for pointsman:plugin/partitioner@0.2.0", "speaks pointsman:plugin@0.1.0"]);
+    let host = encode::importing("pointsman:plugin/host@1.0.0", "pointsman:plugin/partitioner@0.1.0");
+    assert_says(&error_of(&host), &["built for pointsman:plugin/host@1.0.0"]);
+}
+
+#[test]
+fn a_role_without_its_functions() {
+    let hollow = encode::exporting("pointsman:plugin/partitioner@0.1.0");
+    assert_says(&error_of(&hollow), &["its partitioner does not fit", "configure"]);
+}
+
+#[test]
+fn imports_that_no_plugin_gets() {
+    for (import, why) in [
+        ("wasi:sockets/tcp@0.2.0", "no plugin reaches the network"),
+        ("wasi:http/outgoing-handler@0.2.0", "no plugin reaches the network"),
+        ("wasi:keyvalue/store@0.2.0", "not among the WASI interfaces"),
+        ("wasi:clocks/wall-clock@0.3.0", "version 0.2"),
+        ("acme:secrets/vault@1.0.0", "only pointsman:plugin/host"),
+    ] {
+        let component = encode::importing(import, "pointsman:plugin/partitioner@0.1.0");
+        assert_says(&error_of(&component), &[&format!("imports {import}"), why]);
+    }
+}
+
+#[test]
+fn the_pin_is_checked() {
+    let digest = mode("header").sha256();
+    load(PluginOptions { sha256: Some(digest), ..options(&[]) }).expect("the digest is the file's");
+    let error = load(PluginOptions { sha256: Some([0xab; 32]), ..options(&[]) }).unwrap_err().to_string();
+    let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_says(&error, &[&found, &"ab".repeat(32), "pins"]);
+}
+
+#[test]
+fn configure_is_tried_for_each_use() {
+    let uses = [Use::Interceptor, Use::Serializer(Side::Key), Use::Serializer(Side::Value), Use::Partitioner];
+    for used in uses {
+        let error = start_error(&[("mode", "configure-error")], used);
+        assert_says(&error, &["plugin guest as", "configure returned an error: no region is called \"mars\""]);
+        load(PluginOptions { uses: vec![used], ..options(&[]) }).expect("without that mode it starts");
+    }
+    load(options(&[("mode", "configure-error")])).expect("nothing is tried that is not used");
+}
+
+#[test]
+fn a_start_that_goes_wrong_says_how() {
+    let error = start_error(&[("mode", "configure-trap")], Use::Interceptor);
+    assert_says(&error, &["configure trapped", "configure fell over"]);
+    let error = start_error(&[("mode", "configure-loop")], Use::Partitioner);
+    assert_says(&error, &["as partitioner", "it ran for more than 50ms"]);
+    let error = start_error(&[("mode", "configure-grow")], Use::Interceptor);
+    assert_says(&error, &["memory.max = 32 MiB reached"]);
+}
+
+#[test]
+fn memory_too_small_to_begin_with() {
+    let limits = Limits { memory_max: 64 << 10, ..Limits::default() };
+    let error = load(PluginOptions { limits, ..options(&[]) }).unwrap_err().to_string();
+    assert_says(&error, &["instantiation", "memory.max = 64 KiB reached"]);
+}
+
+#[test]
+fn a_slow_start_is_not_a_slow_call() {
+    let limits = Limits { timeout: Duration::from_millis(1), ..Limits::default() };
+    let settings = [("mode", "slow-start"), ("rounds", "30000000")];
+    load(PluginOptions { uses: vec![Use::Partitioner], limits, ..options(&settings) }).expect("it has ten seconds");
+}
+
+#[test]
+fn a_folder_that_others_write_to_is_no_cache() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    let (open, own) = (dir.path().join("open"), dir.path().join("made/by/us"));
+    std::fs::create_dir(&open).unwrap();
+    std::fs::set_permissions(&open, std::fs::Permissions::from_mode(0o777)).unwrap();
+    for (cache, used) in [(&open, false), (&own, true)] {
+        let engine = Engine::new(EngineOptions { cache_dir: Some(cache.clone()) }).expect("with or without a cache");
+        Plugin::load(&engine, options(&[])).expect("it loads in any case");
+        assert_eq!(holds_a_file(cache), used, "{}", cache.display());
+    }
+    assert_eq!(std::fs::metadata(&own).unwrap().permissions().mode() & 0o777, 0o700);
+    let file = dir.path().join("file");
+    std::fs::write(&file, "in the way").unwrap();
+    Engine::new(EngineOptions { cache_dir: Some(file) }).expect("a folder that cannot be made");
+}
+
+fn holds_a_file(dir: &Path) -> bool {
+    std::fs::read_dir(dir).unwrap().any(|entry| {
+        let path = entry.unwrap().path();
+        path.is_file() || holds_a_file(&path)
+    })
+}
+
+#[test]
+fn plugins_and_engines_outlive_each_other() {
+    let engine = Engine::new(EngineOptions::default()).unwrap();
+    let plugin = Plugin::load(&engine, options(&[("mode", "header")])).unwrap();
+    drop(engine);
+    let mut interceptor = plugin.interceptor(0).unwrap();
+    drop(plugin);
+    let records = records(1);
+    assert!(interceptor.on_send(&records.batch()).unwrap().added_headers.is_some());
+}

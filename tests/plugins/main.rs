@@ -1,0 +1,13 @@
+//! The Wasm host with real components. The guest under `guests/` behaves as its `mode` setting says, well or badly;
+//! after every misdeed the process lives, the failure says what it was, and the next call works.
+
+mod answers;
+mod bench;
+mod encode;
+mod guests;
+mod hostile;
+mod listen;
+mod lives;
+mod load;
+mod roles;
+mod sandbox;
