@@ -1,6 +1,9 @@
 //! The little of the library that this command needs, so that its tests need no broker.
 
+use super::topics::Cluster;
+use crate::cli::servers::{BROKER_DEFAULT, Servers};
 use pointsman::error::ProduceError;
+use pointsman::protocol::codec::create_topics::NewTopic;
 use pointsman::{Record, RecordMetadata};
 use std::time::Duration;
 
@@ -23,4 +26,48 @@ pub(super) trait Delivery: Send + 'static {
 
     /// Waits for it.
     fn wait(self) -> Result<RecordMetadata, ProduceError>;
+}
+
+impl Producer for pointsman::Producer {
+    type Delivery = pointsman::Delivery;
+
+    fn send(&self, record: &Record<'_>) -> Result<pointsman::Delivery, ProduceError> {
+        self.send_blocking(record)
+    }
+
+    fn close(&self, deadline: Duration) -> Result<(), String> {
+        self.close_blocking(deadline).map_err(|error| error.to_string())
+    }
+}
+
+impl Delivery for pointsman::Delivery {
+    fn try_result(&self) -> Option<Result<RecordMetadata, ProduceError>> {
+        pointsman::Delivery::try_result(self)
+    }
+
+    fn wait(self) -> Result<RecordMetadata, ProduceError> {
+        pointsman::Delivery::wait(self)
+    }
+}
+
+impl Cluster for Servers {
+    fn has(&mut self, topic: &str) -> Result<bool, String> {
+        let missing = self.admin().and_then(|admin| Ok(admin.missing_topics(&[topic])?));
+        missing.map(|missing| missing.is_empty()).map_err(|error| format!("{error:#}"))
+    }
+
+    fn create(&mut self, topic: &str, partitions: Option<i32>) -> Result<(), String> {
+        let topic = NewTopic {
+            name: topic.to_owned(),
+            partitions: partitions.unwrap_or(BROKER_DEFAULT),
+            replication_factor: BROKER_DEFAULT as i16,
+            configs: Vec::new(),
+        };
+        // Someone else may have been faster.
+        self.create_topic(topic, true).map_err(|error| format!("{error:#}"))
+    }
+
+    fn address(&self) -> String {
+        self.to_string()
+    }
 }

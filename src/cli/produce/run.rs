@@ -8,6 +8,7 @@
 //! | close | delivers what was accepted, once the input has ended or a signal came |
 
 use super::feed::{End, Job, Progress, feed};
+use super::input::Source;
 use super::kafka::Producer;
 use super::results::{Counts, Entry, Results};
 use super::topics::{Cluster, Topics};
@@ -43,6 +44,8 @@ pub(super) struct Options<W> {
     pub(super) report: Option<W>,
     /// Say nothing but errors.
     pub(super) is_quiet: bool,
+    /// Show a progress line, where stderr is a terminal.
+    pub(super) shows_progress: bool,
     /// Longest time for delivering what was accepted.
     pub(super) close_deadline: Duration,
 }
@@ -66,9 +69,9 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
     options: Options<W>,
     (events, inbox): (Sender<Event<S>>, &Receiver<Event<S>>),
 ) -> Outcome {
-    let Options { report, is_quiet, close_deadline } = options;
-    let names: Vec<String> = job.sources.iter().map(super::input::Source::name).collect();
-    let bytes: Option<u64> = job.sources.iter().map(super::input::Source::bytes).sum();
+    let Options { report, is_quiet, shows_progress, close_deadline } = options;
+    let names: Vec<String> = job.sources.iter().map(Source::name).collect();
+    let bytes: Option<u64> = job.sources.iter().map(Source::bytes).sum();
     let watch = Watch {
         names: names.clone(),
         bytes,
@@ -76,6 +79,7 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
         counts: Arc::default(),
         progress: Arc::default(),
         started: Instant::now(),
+        is_quiet,
     };
     let producer = Arc::new(producer);
 
@@ -91,7 +95,8 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
         let end = feed(&job, &*to, &mut topics, &window, &progress);
         drop(tell.send(Event::Fed(end)));
     });
-    watch.until_settled(&producer, close_deadline, is_quiet, &events, inbox)
+    let line = terminal::Progress::start(shows_progress);
+    watch.until_settled(line, inbox, || watch.close(Arc::clone(&producer), close_deadline, events.clone()))
 }
 
 /// What the watching thread sees.
@@ -102,54 +107,48 @@ struct Watch<D> {
     counts: Arc<Counts>,
     progress: Arc<Progress>,
     started: Instant,
+    is_quiet: bool,
 }
 
 impl<D: Send + 'static> Watch<D> {
-    fn until_settled<P: Producer, S: Send + 'static>(
-        &self,
-        producer: &Arc<P>,
-        close_deadline: Duration,
-        is_quiet: bool,
-        events: &Sender<Event<S>>,
-        inbox: &Receiver<Event<S>>,
-    ) -> Outcome {
-        let line = terminal::Progress::start(!is_quiet);
+    fn until_settled<S>(&self, line: terminal::Progress, inbox: &Receiver<Event<S>>, close: impl Fn()) -> Outcome {
         let mut end = None;
+        let mut signals = 0;
         let mut is_whole = true;
         let mut is_closing = false;
         let mut close = || {
             if !std::mem::replace(&mut is_closing, true) {
-                self.close(Arc::clone(producer), close_deadline, events.clone());
+                close();
             }
         };
         loop {
             match inbox.recv_timeout(TICK) {
-                Err(RecvTimeoutError::Timeout) => line.set(self.line(line.is_shown(), end.is_some())),
+                Err(RecvTimeoutError::Timeout) if line.is_shown() => line.set(self.line(end.is_some())),
+                Err(RecvTimeoutError::Timeout) | Ok(Event::Started(_)) => {}
                 Ok(Event::Fed(why)) => {
-                    end.get_or_insert(why);
+                    end = Some(why);
                     close();
                 }
-                Ok(Event::Signal(signal)) if end == Some(End::Stopped) => {
+                Ok(Event::Signal(signal)) if signals > 0 => {
                     drop(line);
                     self.abort(signal);
                     return Outcome::Aborted(signal);
                 }
                 Ok(Event::Signal(signal)) => {
+                    signals += 1;
                     let rest = count(self.window.open() as u64, "record");
                     say(format!("{signal}: delivering {rest} under way; once more aborts"));
-                    end = Some(End::Stopped);
-                    self.progress.stop();
+                    self.stop(&mut end);
                     close();
                 }
                 Ok(Event::ReportLost(error)) => {
                     is_whole = false;
                     if error.kind() == io::ErrorKind::BrokenPipe {
-                        say("stdout was closed, so the report ends here, and so does reading");
+                        say("stdout was closed: the report ends here, and so does reading");
                     } else {
                         say(format!("the report cannot be written ({error}), so reading ends here"));
                     }
-                    end.get_or_insert(End::Stopped);
-                    self.progress.stop();
+                    self.stop(&mut end);
                     close();
                 }
                 Ok(Event::Closed(Ok(()))) => {}
@@ -158,11 +157,16 @@ impl<D: Send + 'static> Watch<D> {
                     say(format!("closing the producer: {error}"));
                 }
                 Ok(Event::Settled) | Err(RecvTimeoutError::Disconnected) => break,
-                Ok(Event::Started(_)) => {}
             }
         }
         drop(line);
-        self.summarize(end, is_whole, is_quiet)
+        self.summarize(end, is_whole)
+    }
+
+    /// Ends the reading, if it has not ended by itself.
+    fn stop(&self, end: &mut Option<End>) {
+        end.get_or_insert(End::Stopped);
+        self.progress.stop();
     }
 
     fn close<P: Producer, S: Send + 'static>(&self, producer: Arc<P>, deadline: Duration, events: Sender<Event<S>>) {
@@ -178,10 +182,7 @@ impl<D: Send + 'static> Watch<D> {
         });
     }
 
-    fn line(&self, is_shown: bool, is_closing: bool) -> String {
-        if !is_shown {
-            return String::new();
-        }
+    fn line(&self, is_closing: bool) -> String {
         let Counts { delivered, failed, bad, .. } = &*self.counts;
         let delivered = delivered.load(Relaxed);
         let mut text = format!(
@@ -207,7 +208,7 @@ impl<D: Send + 'static> Watch<D> {
         say(format!("{signal} again: aborted; of {rest} under way it is not known whether they are written"));
     }
 
-    fn summarize(&self, end: Option<End>, is_whole: bool, is_quiet: bool) -> Outcome {
+    fn summarize(&self, end: Option<End>, is_whole: bool) -> Outcome {
         let elapsed = self.started.elapsed();
         let Counts { delivered, failed, unknown, bad } = &*self.counts;
         let [delivered, failed, unknown, bad] = [delivered, failed, unknown, bad].map(|count| count.load(Relaxed));
@@ -217,10 +218,12 @@ impl<D: Send + 'static> Watch<D> {
             Some(End::Stopped) if line == 0 => say(format!("stopped before the first line of {}", self.names[source])),
             Some(End::Stopped) => say(format!("stopped after {at}; what follows was not sent")),
             Some(End::Strict) => say(format!("stopped at {at}, as --strict asks for; what follows was not sent")),
-            Some(End::Fatal) => say(format!("stopped at {at}, as the producer cannot go on; what follows was not sent")),
+            Some(End::Fatal) => {
+                say(format!("stopped at {at}, as the producer cannot go on; what follows was not sent"))
+            }
             Some(End::Input) | None => {}
         }
-        if !is_quiet {
+        if !self.is_quiet {
             let mut text = format!("{}: {} delivered", count(delivered + failed, "record"), thousands(delivered));
             if failed > 0 {
                 text += &format!(", {} failed", thousands(failed));
@@ -250,6 +253,3 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
 /// Lines read and without an outcome: the bound of what `--report` keeps in order.
 const OUTSTANDING_MAX: usize = 100_000;
 const TICK: Duration = Duration::from_millis(200);
-
-#[cfg(test)]
-mod tests;

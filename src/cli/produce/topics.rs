@@ -1,16 +1,12 @@
 //! Which topics are there: asked once for each, before the first record goes to it.
 
-use crate::cli::nearest::nearest;
 use crate::cli::terminal::say;
 use std::collections::HashMap;
 
 /// What the check asks of a cluster. The errors are for the user.
 pub(super) trait Cluster: Send {
-    /// How many partitions the topic has, if it is there.
-    fn partitions(&mut self, topic: &str) -> Result<Option<usize>, String>;
-
-    /// The names of all topics.
-    fn names(&mut self) -> Result<Vec<String>, String>;
+    /// Whether the topic is there.
+    fn has(&mut self, topic: &str) -> Result<bool, String>;
 
     /// Makes a topic; `None` leaves the number of its partitions to the broker.
     fn create(&mut self, topic: &str, partitions: Option<i32>) -> Result<(), String>;
@@ -53,11 +49,11 @@ impl<C: Cluster> Topics<C> {
 
     /// Asks for a topic, before anything is read.
     pub(super) fn require(&mut self, topic: &str) -> Result<(), TopicError> {
-        let partitions = self.cluster.partitions(topic).map_err(TopicError::Unreachable)?;
-        let found = match (partitions, self.create) {
-            (Some(_), _) => Ok(()),
-            (None, Create::Yes(partitions)) => self.create(topic, partitions),
-            (None, Create::No) => Err(self.absent(topic)),
+        let is_there = self.cluster.has(topic).map_err(TopicError::Unreachable)?;
+        let found = match self.create {
+            _ if is_there => Ok(()),
+            Create::Yes(partitions) => self.create(topic, partitions),
+            Create::No => Err(self.absent(topic)),
         };
         self.known.insert(topic.to_owned(), found.clone());
         found.map_err(TopicError::Absent)
@@ -90,14 +86,8 @@ impl<C: Cluster> Topics<C> {
         Ok(())
     }
 
-    fn absent(&mut self, topic: &str) -> String {
-        // Who may write a topic need not be allowed to see all others.
-        let names = self.cluster.names().unwrap_or_default();
-        let hint = match nearest(topic, names.iter().map(String::as_str)) {
-            Some(name) => format!("did you mean {name}? --create-topics creates it"),
-            None => "--create-topics creates it".to_owned(),
-        };
-        format!("topic {topic} does not exist on {}; {hint}", self.cluster.address())
+    fn absent(&self, topic: &str) -> String {
+        format!("topic {topic} does not exist on {}; --create-topics creates it", self.cluster.address())
     }
 }
 
@@ -112,16 +102,12 @@ mod tests {
     }
 
     impl Cluster for Fake {
-        fn partitions(&mut self, topic: &str) -> Result<Option<usize>, String> {
+        fn has(&mut self, topic: &str) -> Result<bool, String> {
             self.calls += 1;
             if self.is_down {
                 return Err("down".to_owned());
             }
-            Ok(self.topics.iter().any(|name| name == topic).then_some(3))
-        }
-
-        fn names(&mut self) -> Result<Vec<String>, String> {
-            Ok(self.topics.clone())
+            Ok(self.topics.iter().any(|name| name == topic))
         }
 
         fn create(&mut self, topic: &str, _: Option<i32>) -> Result<(), String> {
@@ -141,10 +127,9 @@ mod tests {
     #[test]
     fn an_absent_topic_is_an_error_that_says_what_to_do() {
         let mut topics = topics(Create::No);
-        let far = "topic payments does not exist on 127.0.0.1:9092; --create-topics creates it";
-        assert_eq!(topics.require("payments"), Err(TopicError::Absent(far.to_owned())));
-        let near = "topic order does not exist on 127.0.0.1:9092; did you mean orders? --create-topics creates it";
-        assert_eq!(topics.check("order"), Err(near.to_owned()));
+        let why = "topic payments does not exist on 127.0.0.1:9092; --create-topics creates it";
+        assert_eq!(topics.require("payments"), Err(TopicError::Absent(why.to_owned())));
+        assert_eq!(topics.check("payments"), Err(why.to_owned()));
         assert_eq!(topics.check("orders"), Ok(()));
     }
 

@@ -82,12 +82,8 @@ impl<'a> Fields<'a> {
                 Err(BadLine::new(format!("both {} and {}: leave one out", NAMES[plain], NAMES[encoded])))
             }
             (None, None) => Ok(None),
-            (Some(raw), None) => {
-                bytes(raw.get()).map_err(|what| BadLine::new(format!("{}: {what}", NAMES[plain])))
-            }
-            (None, Some(raw)) => {
-                base64(raw.get()).map_err(|what| BadLine::new(format!("{}: {what}", NAMES[encoded])))
-            }
+            (Some(raw), None) => bytes(raw.get()).map_err(|what| BadLine::new(format!("{}: {what}", NAMES[plain]))),
+            (None, Some(raw)) => base64(raw.get()).map_err(|what| BadLine::new(format!("{}: {what}", NAMES[encoded]))),
         }
     }
 }

@@ -113,8 +113,7 @@ fn base64_is_for_bytes_that_are_no_text() {
 #[test]
 fn what_is_left_out_or_null_is_none() {
     assert_eq!(jsonl("{}").unwrap(), Line::default());
-    let nulls =
-        r#"{"topic": null, "partition": null, "timestamp": null, "key": null, "value": null, "headers": null}"#;
+    let nulls = r#"{"topic": null, "partition": null, "timestamp": null, "key": null, "value": null, "headers": null}"#;
     assert_eq!(jsonl(nulls).unwrap(), Line::default());
 }
 
