@@ -1,7 +1,7 @@
 //! The thread that reads lines and hands records to the producer.
 
 use super::format::{BadLine, Format, Line};
-use super::input::{Lines, Read1, Source};
+use super::input::{Found, Lines, Source};
 use super::kafka::Producer;
 use super::results::{Entry, Outcome};
 use super::topics::{Cluster, Topics};
@@ -172,10 +172,10 @@ impl<P: Producer, C: Cluster> Each<'_, P, C> {
         end.map_or(Ok(true), |end| Err(Stop::End(end)))
     }
 
-    fn deal_with(&mut self, line: Read1<'_>, number: u64, progress: &Progress) -> Option<End> {
+    fn deal_with(&mut self, line: Found<'_>, number: u64, progress: &Progress) -> Option<End> {
         let outcome = match line {
-            Read1::Line(line) => self.send(line).transpose()?,
-            Read1::TooLong(length) => Err(BadLine::new(format!(
+            Found::Line(line) => self.send(line).transpose()?,
+            Found::TooLong(length) => Err(BadLine::new(format!(
                 "a line of {length} bytes is longer than max.request.size ({} bytes) allows",
                 self.job.record_bytes_max
             ))),

@@ -22,9 +22,9 @@ pub(super) struct Lines<R> {
     bytes: u64,
 }
 
-/// A line without its end.
+/// What was found: a line without its end.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Read1<'a> {
+pub(super) enum Found<'a> {
     /// The line.
     Line(&'a [u8]),
     /// It was longer than lines may be, by this number of bytes in all, and is skipped.
@@ -81,7 +81,7 @@ impl<R: BufRead> Lines<R> {
     }
 
     /// The next line; its end, `\n` or `\r\n`, is left out. The last one needs none.
-    pub(super) fn next(&mut self) -> io::Result<Option<Read1<'_>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<Found<'_>>> {
         self.buffer.clear();
         // Two more for the end of the line, so that the longest one allowed still shows it.
         let limit = self.bytes_max as u64 + 2;
@@ -91,18 +91,16 @@ impl<R: BufRead> Lines<R> {
         }
         self.number += 1;
         self.bytes += taken;
-        let line = match self.buffer.strip_suffix(b"\n") {
-            Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
-            None => &self.buffer[..],
-        };
-        if line.len() <= self.bytes_max {
-            return Ok(Some(Read1::Line(line)));
+        let has_end = self.buffer.ends_with(b"\n");
+        let line = self.buffer.strip_suffix(b"\n").unwrap_or(&self.buffer);
+        // Without its \n a \r is no end of a line; it may be the last byte before the file goes on.
+        let line = if has_end { line.strip_suffix(b"\r").unwrap_or(line) } else { line };
+        let length = line.len();
+        if length > self.bytes_max {
+            let rest = if has_end { 0 } else { self.skip_rest()? };
+            return Ok(Some(Found::TooLong(length as u64 + rest)));
         }
-        let mut length = line.len() as u64;
-        if taken == limit && !self.buffer.ends_with(b"\n") {
-            length += self.skip_rest()?;
-        }
-        Ok(Some(Read1::TooLong(length)))
+        Ok(Some(Found::Line(&self.buffer[..length])))
     }
 
     /// The number of the line that was read last, from 1.
@@ -151,8 +149,8 @@ mod tests {
         let mut all = Vec::new();
         while let Some(line) = lines.next().unwrap() {
             all.push(match line {
-                Read1::Line(line) => Ok(String::from_utf8(line.to_vec()).unwrap()),
-                Read1::TooLong(length) => Err(length),
+                Found::Line(line) => Ok(String::from_utf8(line.to_vec()).unwrap()),
+                Found::TooLong(length) => Err(length),
             });
         }
         assert_eq!(lines.bytes(), text.len() as u64);

@@ -253,3 +253,6 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
 /// Lines read and without an outcome: the bound of what `--report` keeps in order.
 const OUTSTANDING_MAX: usize = 100_000;
 const TICK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests;

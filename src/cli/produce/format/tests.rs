@@ -153,7 +153,7 @@ fn bad_records_say_what_would_be_right() {
         (r#"{"partition": "1"}"#, None, "partition: \"1\" is not the number of a partition"),
         (r#"{"timestamp": "now"}"#, None, "timestamp: \"now\" is not milliseconds since 1970, a whole number"),
         (r#"{"topic": 1}"#, None, "topic: 1 is not a string"),
-        (r#"{"value": "\ud800"}"#, None, "value: lone leading surrogate in hex escape"),
+        (r#"{"value": "\ud800"}"#, None, "value: unexpected end of hex escape"),
         (r#"{"headers": 1}"#, None, "headers: an object is expected, or a list of [name, value]"),
         (r#"{"headers": [["a"]]}"#, None, "headers: an object is expected, or a list of [name, value]"),
         (r#"{"headers": [[1, "a"]]}"#, None, "headers: an object is expected, or a list of [name, value]"),
