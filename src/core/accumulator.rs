@@ -86,8 +86,8 @@ impl Core {
     /// # Errors
     /// The record is too large, its partition does not exist, or the producer cannot go on.
     pub fn append(&mut self, now: Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
-        if let Some(reason) = &self.fatal {
-            return Err(ProduceError::Fatal { reason: Arc::clone(reason), fate: Fate::NotWritten });
+        if let Some(ended) = &self.ended {
+            return Err(ended.error());
         }
         let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
         let max_len = body.max_len();
@@ -260,13 +260,13 @@ impl Core {
     /// Takes back a sealed batch.
     pub fn handle_sealed(&mut self, now: Instant, sealed: Sealed) {
         let (id, order) = (sealed.info.partition, sealed.info.order);
-        if self.fatal.is_some() {
+        if let Some(error) = self.ended.as_ref().map(super::Ended::error) {
             let partition = &mut self.partitions[id as usize];
             partition.queue.retain(|slot| slot.order() != order);
             if partition.queue.is_empty() {
                 self.active.remove(&id);
             }
-            self.finish(order, sealed.done(Outcome::Failed(ProduceError::Closed { fate: Fate::NotWritten })));
+            self.finish(order, sealed.done(Outcome::Failed(error)));
             return;
         }
         let slot = self.partitions[id as usize].queue.iter_mut().find(|slot| slot.order() == order);

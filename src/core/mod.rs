@@ -52,6 +52,22 @@ use std::sync::Arc;
 use time::Instant;
 use timers::{Timer, Timers};
 
+/// Why nothing can be appended any more.
+#[derive(Debug)]
+enum Ended {
+    Closed,
+    Fatal(Arc<str>),
+}
+
+impl Ended {
+    fn error(&self) -> ProduceError {
+        match self {
+            Ended::Closed => ProduceError::Closed { fate: Fate::NotWritten },
+            Ended::Fatal(reason) => ProduceError::Fatal { reason: Arc::clone(reason), fate: Fate::NotWritten },
+        }
+    }
+}
+
 /// The producer's state. See the [module](self) for how it is driven.
 #[derive(Debug)]
 pub struct Core {
@@ -84,7 +100,7 @@ pub struct Core {
     flushes: VecDeque<(u64, u64)>,
     next_flush: u64,
     closing: bool,
-    fatal: Option<Arc<str>>,
+    ended: Option<Ended>,
 }
 
 impl Core {
@@ -121,7 +137,7 @@ impl Core {
             flushes: VecDeque::new(),
             next_flush: 0,
             closing: false,
-            fatal: None,
+            ended: None,
             config,
         };
         core.want_metadata(now);
@@ -140,12 +156,17 @@ impl Core {
         flush
     }
 
-    /// Ends the lingering of everything that was appended so far: someone waits for memory.
-    pub fn expedite(&mut self, now: Instant) {
+    /// Ends the lingering of everything that was appended so far: someone waits for memory. Says whether anything
+    /// changed by it.
+    pub fn expedite(&mut self, now: Instant) -> bool {
+        if self.expedited == self.next_order {
+            return false;
+        }
         self.expedited = self.next_order;
         for partition in self.active.iter().copied().collect::<Vec<_>>() {
             self.schedule(now, partition);
         }
+        true
     }
 
     /// Nothing lingers from now on. What is appended is still delivered.
@@ -154,10 +175,20 @@ impl Core {
         self.expedite(now);
     }
 
-    /// Fails everything that is not done. A batch that is being sealed fails when it is handed back.
-    pub fn abandon(&mut self, _now: Instant) {
+    /// Fails everything that is not done, and says how many batches that were. One that is being sealed fails when it
+    /// is handed back.
+    pub fn abandon(&mut self) -> usize {
+        let left = self.live.len();
         self.fail_all(&|fate| ProduceError::Closed { fate });
-        self.fatal.get_or_insert_with(|| Arc::from("it was closed"));
+        self.ended.get_or_insert(Ended::Closed);
+        left
+    }
+
+    /// Fails everything that is not done, and all that is to come.
+    pub fn fail_for_good(&mut self, reason: String) {
+        let reason: Arc<str> = reason.into();
+        self.fail_all(&|fate| ProduceError::Fatal { reason: Arc::clone(&reason), fate });
+        self.ended.get_or_insert(Ended::Fatal(reason));
     }
 
     /// Whether everything that was appended is done.

@@ -5,10 +5,8 @@ use super::batch::ProducerIdAndEpoch;
 use super::partition::Slot;
 use super::time::Instant;
 use super::timers::Timer;
-use crate::error::ProduceError;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::InitProducerIdResponse;
-use std::sync::Arc;
 
 /// Where the producer stands with its id.
 #[derive(Debug)]
@@ -79,12 +77,6 @@ impl Core {
                 }
             )),
         }
-    }
-
-    pub(super) fn fail_for_good(&mut self, reason: String) {
-        let reason: Arc<str> = reason.into();
-        self.fail_all(&|fate| ProduceError::Fatal { reason: Arc::clone(&reason), fate });
-        self.fatal.get_or_insert(reason);
     }
 
     /// A hole stands before the head of the partition's queue and nothing of it is in flight: what follows gets new

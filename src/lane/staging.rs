@@ -252,7 +252,7 @@ impl Shared {
         let refused = self.lock_waiting().take_all();
         self.waiting_for_memory.store(0, Ordering::Release);
         for waiter in refused {
-            waiter.refuse(closed(), &self.delivery_thread);
+            waiter.refuse(closed());
         }
     }
 

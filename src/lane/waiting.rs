@@ -3,10 +3,10 @@
 //! A record that waits is copied, so that its place depends on nobody polling anything. Whoever frees memory moves
 //! the first in line into the lane; the sender only learns of it.
 
+use super::UserCallback;
 use super::chunk::staged_size;
 use super::delivery::Delivery;
 use super::staging::{Shared, State};
-use super::{DeliveryThread, UserCallback};
 use crate::core::time::Instant;
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
@@ -95,16 +95,12 @@ impl Waiter {
         }
     }
 
-    /// Tells the sender, and its callback, that the record was not accepted.
-    pub(super) fn refuse(&self, error: ProduceError, delivery_thread: &DeliveryThread) {
+    /// Tells the sender that the record was not accepted.
+    pub(super) fn refuse(&self, error: ProduceError) {
         let mut state = self.lock();
-        if !matches!(state.turn, Turn::InLine) {
-            return;
-        }
-        let callback = state.callback.take();
-        Self::settle(state, Err(error.clone()));
-        if let Some(callback) = callback {
-            delivery_thread.run(Box::new(move || callback(Err(error))));
+        if matches!(state.turn, Turn::InLine) {
+            state.callback = None;
+            Self::settle(state, Err(error));
         }
     }
 
@@ -173,7 +169,7 @@ impl Shared {
             Err(error) => {
                 drop(waiting);
                 for waiter in line {
-                    waiter.refuse(error.clone(), &self.delivery_thread);
+                    waiter.refuse(error.clone());
                 }
             }
         }
@@ -262,7 +258,7 @@ impl Shared {
                 last_cause,
                 fate: Fate::NotWritten,
             };
-            waiter.refuse(error, &self.delivery_thread);
+            waiter.refuse(error);
         }
         let mut core = self.lock_core();
         for topic in forgotten {

@@ -37,6 +37,16 @@ impl Clock {
     }
 }
 
+impl crate::core::time::Clock for Clock {
+    fn now(&self) -> Instant {
+        Clock::now(self)
+    }
+
+    fn wall_ms(&self) -> i64 {
+        Clock::wall_ms(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

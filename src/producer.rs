@@ -1,0 +1,634 @@
+//! The producer: the only place that joins the parts.
+
+use crate::config::{
+    Acks, CompressionType, Config, DnsLookup, InterceptorClass, PartitionerClass, PluginConfig, PluginUse,
+    ProducerConfig, SerializerClass,
+};
+use crate::core::{Action, Core, CoreConfig, Done, MemoryPool};
+use crate::error::ProduceError;
+use crate::lane::{self, AckItem, Delivery, DeliveryThread, LaneConfig, Shared, Submitted, UserCallback, Waiter};
+use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
+use crate::plugin::{Chain, PluginFactory, PluginFailure, Side, Used};
+use crate::record::{Record, RecordMetadata};
+use crate::wasm;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{JoinHandle, Thread};
+use std::time::Duration;
+
+/// A Kafka producer. Clones are the same producer; it may be used from any number of threads and tasks.
+///
+/// Records of one thread or task to one partition are written in the order of the calls of `send`. A record's place
+/// is taken when `send` is called, not when what it returns is polled.
+///
+/// [`Producer::close`] is the only end without loss: when the last clone is dropped, what is not delivered by then
+/// fails with [`ProduceError::Closed`].
+#[derive(Clone)]
+pub struct Producer {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    lane: Arc<Shared>,
+    core: Arc<Mutex<Core>>,
+    clock: Clock,
+    waker: DriverWaker,
+    delivery_thread: Arc<DeliveryThread>,
+    threads: Mutex<Option<Threads>>,
+    plugins: BTreeMap<String, wasm::Plugin>,
+}
+
+struct Threads {
+    driver: DriverHandle,
+    lane: JoinHandle<()>,
+}
+
+/// Why a producer did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Config(#[from] crate::config::Error),
+    /// A plugin cannot be used.
+    #[error("plugin {name}: {source}")]
+    Plugin {
+        /// Its name in the config.
+        name: String,
+        /// What is wrong with its component.
+        source: wasm::LoadError,
+    },
+    /// A plugin did not start.
+    #[error("plugin {name}: {failure}")]
+    PluginStart {
+        /// Its name in the config.
+        name: String,
+        /// How it failed.
+        failure: PluginFailure,
+    },
+    /// The configuration asks for something that is not there yet.
+    #[error("{key}: {what} is not supported yet")]
+    NotSupportedYet {
+        /// The key.
+        key: &'static str,
+        /// What it asks for.
+        what: String,
+    },
+    /// The operating system refused something.
+    #[error("cannot start: {0}")]
+    System(#[from] std::io::Error),
+}
+
+/// Why a close did not deliver everything.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("closed with {batches} batches undelivered; their deliveries say whether they may have been written")]
+pub struct CloseError {
+    /// How many batches were left.
+    pub batches: usize,
+}
+
+impl Producer {
+    /// Starts a producer from a file: see [`Config::from_file`].
+    ///
+    /// # Errors
+    /// The file, a plugin that it names, or the system is not fit for use.
+    pub fn from_config_file(path: impl AsRef<Path>) -> Result<Producer, StartError> {
+        Producer::start(Config::from_file(path)?)
+    }
+
+    /// Loads the plugins, starts the threads and begins to connect; waits for no broker.
+    ///
+    /// # Errors
+    /// A plugin or the system is not fit for use.
+    pub fn start(config: Config) -> Result<Producer, StartError> {
+        for notice in &config.notices {
+            tracing::warn!(target: "pointsman::config", "{notice}");
+        }
+        let Config { producer: config, plugins, .. } = config;
+        supported(&config)?;
+        let client_id = config.client_id.clone().unwrap_or_else(next_client_id);
+        let plugins = load_plugins(&config, &plugins, &client_id)?;
+        let chain = chain(&config, &plugins)?;
+
+        let clock = Clock::new();
+        let memory = MemoryPool::new(config.buffer_memory);
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
+        let core = Core::new(core_config(&config, &memory), u64::from_ne_bytes(seed), clock.now());
+        let core = Arc::new(Mutex::new(core));
+        let waker = DriverWaker::new();
+        let delivery_thread = Arc::new(DeliveryThread::default());
+        let lane_config = LaneConfig {
+            max_block: config.max_block,
+            staged_max: (4 << 20).min(config.buffer_memory / 8).max(1),
+            acknowledgements: chain.wants_acknowledgements(),
+        };
+        let wake_driver = {
+            let waker = waker.clone();
+            Box::new(move || waker.wake())
+        };
+        let lane = Arc::new(Shared::new(
+            lane_config,
+            Arc::clone(&core),
+            memory,
+            Arc::new(clock),
+            wake_driver,
+            Arc::clone(&delivery_thread),
+        ));
+        let passing_on = PassingOn {
+            lane: Arc::clone(&lane),
+            core: Arc::clone(&core),
+            clock,
+            waker: waker.clone(),
+            delivery_thread: Arc::clone(&delivery_thread),
+        };
+        let lane_thread = lane::start(Arc::clone(&lane), chain, config.delivery_timeout, 0)?;
+        let driver =
+            match net::start(Arc::clone(&core), net_config(&config, client_id), clock, waker.clone(), passing_on) {
+                Ok(driver) => driver,
+                Err(error) => {
+                    lane.stop();
+                    return Err(error.into());
+                }
+            };
+        let threads = Mutex::new(Some(Threads { driver, lane: lane_thread }));
+        Ok(Producer { inner: Arc::new(Inner { lane, core, clock, waker, delivery_thread, threads, plugins }) })
+    }
+
+    /// Takes a record. It is accepted at once if its topic is known and memory is there; what is returned waits
+    /// otherwise, up to `max.block.ms`, and then gives the delivery.
+    ///
+    /// Dropping the accept takes a record back whose turn has not come. Dropping the delivery changes nothing.
+    pub fn send(&self, record: &Record<'_>) -> Accept {
+        self.accept(record, None)
+    }
+
+    /// As [`Producer::send`], and calls `callback` with the record's fate if it was accepted, on a thread that is
+    /// there for callbacks: in log order within a partition. A callback may send (which then never waits) and close.
+    pub fn send_with(
+        &self,
+        record: &Record<'_>,
+        callback: impl FnOnce(Result<RecordMetadata, ProduceError>) + Send + 'static,
+    ) -> Accept {
+        self.accept(record, Some(Box::new(callback)))
+    }
+
+    fn accept(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Accept {
+        // In a callback nothing may wait: what it would wait for may be behind it in line.
+        let may_wait = !self.inner.delivery_thread.is_current();
+        let state = match self.inner.lane.submit(record, callback, may_wait) {
+            Submitted::Accepted(delivery) => AcceptState::Settled(Some(Ok(delivery))),
+            Submitted::Refused(error) => AcceptState::Settled(Some(Err(error))),
+            Submitted::Waiting(waiter) => AcceptState::InLine { waiter, lane: Arc::clone(&self.inner.lane) },
+        };
+        Accept { state }
+    }
+
+    /// Takes a record if that needs no waiting. Never overtakes a record that waits.
+    ///
+    /// # Errors
+    /// [`ProduceError::BufferFull`] where [`Producer::send`] would wait for memory, and what else keeps it from being
+    /// accepted.
+    pub fn try_send(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
+        match self.inner.lane.submit(record, None, false) {
+            Submitted::Accepted(delivery) => Ok(delivery),
+            Submitted::Refused(error) => Err(error),
+            Submitted::Waiting(_) => Err(ProduceError::BufferFull),
+        }
+    }
+
+    /// As [`Producer::send`], blocking the thread while it waits. Not for async tasks.
+    ///
+    /// # Errors
+    /// The record was not accepted.
+    pub fn send_blocking(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
+        block_on(self.send(record))
+    }
+
+    /// Sends everything that was accepted so far without lingering, and waits until all of it is delivered or has
+    /// failed, callbacks included. Errors are told by the deliveries.
+    ///
+    /// # Errors
+    /// [`ProduceError::Misuse`] in a callback, which would wait for itself.
+    pub async fn flush(&self) -> Result<(), ProduceError> {
+        if self.inner.delivery_thread.is_current() {
+            return Err(ProduceError::Misuse("flush inside a callback would wait for the callback itself"));
+        }
+        let signal = Arc::new(Signal::default());
+        let done = Arc::clone(&signal);
+        self.inner.lane.flush(Box::new(move || done.set()));
+        Waiting(signal).await;
+        Ok(())
+    }
+
+    /// As [`Producer::flush`], blocking the thread.
+    ///
+    /// # Errors
+    /// As [`Producer::flush`].
+    pub fn flush_blocking(&self) -> Result<(), ProduceError> {
+        block_on(self.flush())
+    }
+
+    /// Accepts nothing more, delivers what was accepted, calls the plugins' close hooks, and ends. What is not
+    /// delivered within `patience` fails. Blocks the thread; in a callback `patience` counts as zero, as in Java.
+    ///
+    /// # Errors
+    /// Something was not delivered in time.
+    pub fn close(&self, patience: Duration) -> Result<(), CloseError> {
+        self.inner.close(patience)
+    }
+
+    /// What the plugins count and measure, by their names in the config.
+    pub fn plugin_metrics(&self) -> BTreeMap<String, wasm::PluginMetrics> {
+        self.inner.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.metrics())).collect()
+    }
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer").finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    fn close(&self, patience: Duration) -> Result<(), CloseError> {
+        let Some(threads) = self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() else {
+            return Ok(());
+        };
+        let in_callback = self.delivery_thread.is_current();
+        let patience = if in_callback { Duration::ZERO } else { patience };
+        self.lane.close();
+        self.lock_core().close(self.clock.now());
+        self.waker.wake();
+        let all_done = Arc::new(Signal::default());
+        let done = Arc::clone(&all_done);
+        self.lane.flush_closed(Box::new(move || done.set()));
+        let mut left = 0;
+        if !all_done.wait(self.clock, Some(patience)) {
+            left = self.lock_core().abandon();
+            self.waker.wake();
+            if !in_callback {
+                all_done.wait(self.clock, None);
+            }
+        }
+        self.lane.stop();
+        if !in_callback {
+            // A lane that panicked has told so by the panic hook.
+            let _ = threads.lane.join();
+            threads.driver.join();
+            self.delivery_thread.finish();
+        }
+        if left > 0 { Err(CloseError { batches: left }) } else { Ok(()) }
+    }
+
+    fn lock_core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // Whatever is left has been said by the deliveries.
+        let _ = self.close(Duration::ZERO);
+    }
+}
+
+/// What [`Producer::send`] returns: ready at once unless the record has to wait for memory or metadata.
+#[must_use = "dropping it takes back a record whose turn has not come"]
+pub struct Accept {
+    state: AcceptState,
+}
+
+enum AcceptState {
+    Settled(Option<Result<Delivery, ProduceError>>),
+    InLine { waiter: Arc<Waiter>, lane: Arc<Shared> },
+}
+
+impl Accept {
+    /// Whether the record has to wait.
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, AcceptState::InLine { .. })
+    }
+}
+
+impl Future for Accept {
+    type Output = Result<Delivery, ProduceError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.state {
+            AcceptState::Settled(result) => {
+                let over = || Err(ProduceError::Misuse("an accept was polled after its end"));
+                Poll::Ready(result.take().unwrap_or_else(over))
+            }
+            AcceptState::InLine { waiter, .. } => {
+                let turn = waiter.poll(context.waker());
+                if turn.is_ready() {
+                    self.state = AcceptState::Settled(None);
+                }
+                turn
+            }
+        }
+    }
+}
+
+impl Drop for Accept {
+    fn drop(&mut self) {
+        if let AcceptState::InLine { waiter, lane } = &self.state {
+            waiter.cancel();
+            // Whoever is behind it in line may need less.
+            lane.admit();
+        }
+    }
+}
+
+impl std::fmt::Debug for Accept {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Accept").field("waiting", &self.is_waiting()).finish()
+    }
+}
+
+/// Passes on what the driver learns.
+struct PassingOn {
+    lane: Arc<Shared>,
+    core: Arc<Mutex<Core>>,
+    clock: Clock,
+    waker: DriverWaker,
+    delivery_thread: Arc<DeliveryThread>,
+}
+
+impl net::Events for PassingOn {
+    fn done(&mut self, done: Done) {
+        if self.lane.config.acknowledgements {
+            self.lane.acknowledge(AckItem::Done(done));
+        } else {
+            self.delivery_thread.complete(done);
+        }
+    }
+
+    fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>) {
+        self.lane.topic_settled(&name, &outcome);
+    }
+
+    fn flushed(&mut self, flush: u64) {
+        // Behind the outcomes that it waited for.
+        self.lane.acknowledge(AckItem::Flushed(flush));
+    }
+
+    fn pass_ended(&mut self) {
+        self.lane.admit();
+        if self.lane.is_memory_short() {
+            let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if core.expedite(self.clock.now()) {
+                drop(core);
+                self.waker.wake();
+            }
+        }
+    }
+
+    fn driver_died(&mut self, reason: &str) {
+        let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        core.fail_for_good(reason.to_owned());
+        let mut done = Vec::new();
+        while let Some(action) = core.poll_action() {
+            if let Action::Done(batch) = action {
+                done.push(batch);
+            }
+        }
+        drop(core);
+        for batch in done {
+            self.done(batch);
+        }
+        self.lane.acknowledge(AckItem::DriverDied(reason.into()));
+    }
+}
+
+/// Set once; a thread or a task waits for it.
+#[derive(Default)]
+struct Signal {
+    state: Mutex<(bool, Option<Waker>)>,
+    condition: std::sync::Condvar,
+}
+
+impl Signal {
+    fn set(&self) {
+        let mut state = self.lock();
+        state.0 = true;
+        let waker = state.1.take();
+        drop(state);
+        self.condition.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether it was set within `patience`.
+    fn wait(&self, clock: Clock, patience: Option<Duration>) -> bool {
+        let deadline = patience.map(|patience| clock.now() + patience);
+        let mut state = self.lock();
+        while !state.0 {
+            state = match deadline {
+                None => self.condition.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Some(deadline) => {
+                    let left = deadline - clock.now();
+                    if left.is_zero() {
+                        return false;
+                    }
+                    let waited = self.condition.wait_timeout(state, left);
+                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                }
+            };
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+struct Waiting(Arc<Signal>);
+
+impl Future for Waiting {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.0 {
+            return Poll::Ready(());
+        }
+        state.1 = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+fn block_on<F: Future>(future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    // Most sends are accepted at once.
+    if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return output;
+    }
+    let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+fn supported(config: &ProducerConfig) -> Result<(), StartError> {
+    let not_yet = |key, what: &str| Err(StartError::NotSupportedYet { key, what: what.to_owned() });
+    if config.lanes > 1 {
+        return not_yet("lanes", "more than one lane");
+    }
+    if config.compression_type != CompressionType::None {
+        return not_yet("compression.type", config.compression_type.name());
+    }
+    if config.client_dns_lookup != DnsLookup::UseAllDnsIps {
+        return not_yet("client.dns.lookup", "resolving canonical names");
+    }
+    for (key, class) in [("key.serializer", &config.key_serializer), ("value.serializer", &config.value_serializer)] {
+        match class {
+            SerializerClass::Bytes | SerializerClass::String | SerializerClass::Wasm(_) => {}
+            other => return not_yet(key, &format!("the built-in serializer {other:?}")),
+        }
+    }
+    Ok(())
+}
+
+fn next_client_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(1);
+    format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
+    CoreConfig {
+        bootstrap: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
+        acks: config.acks.code(),
+        idempotence: config.enable_idempotence && config.acks == Acks::All,
+        batch_size: config.batch_size,
+        linger: config.linger,
+        max_request_size: config.max_request_size,
+        max_in_flight: config.max_in_flight_requests_per_connection,
+        retries: config.retries,
+        retry_backoff: config.retry_backoff,
+        retry_backoff_max: config.retry_backoff_max,
+        reconnect_backoff: config.reconnect_backoff,
+        reconnect_backoff_max: config.reconnect_backoff_max,
+        request_timeout: config.request_timeout,
+        delivery_timeout: config.delivery_timeout,
+        metadata_max_age: config.metadata_max_age,
+        connections_max_idle: config.connections_max_idle.unwrap_or(Duration::MAX),
+        ignore_keys: config.partitioner_ignore_keys,
+        round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
+        memory: memory.clone(),
+    }
+}
+
+fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
+    let bytes = |size: Option<usize>| size.and_then(|size| u32::try_from(size).ok());
+    NetConfig {
+        client_id,
+        send_buffer_bytes: bytes(config.send_buffer_bytes),
+        receive_buffer_bytes: bytes(config.receive_buffer_bytes),
+        setup_timeout: config.socket_connection_setup_timeout,
+        setup_timeout_max: config.socket_connection_setup_timeout_max,
+    }
+}
+
+/// One engine for all producers of the process: what it compiled is shared.
+fn engine() -> Result<wasm::Engine, wasm::LoadError> {
+    static ENGINE: OnceLock<wasm::Engine> = OnceLock::new();
+    if let Some(engine) = ENGINE.get() {
+        return Ok(engine.clone());
+    }
+    let engine = wasm::Engine::new(wasm::EngineOptions { cache_dir: cache_dir() })?;
+    Ok(ENGINE.get_or_init(|| engine).clone())
+}
+
+/// Where compiled components are kept: `$XDG_CACHE_HOME/pointsman`, or `.cache/pointsman` in the home folder.
+fn cache_dir() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
+    base.map(|base| base.join("pointsman"))
+}
+
+fn load_plugins(
+    config: &ProducerConfig,
+    plugins: &BTreeMap<String, PluginConfig>,
+    client_id: &str,
+) -> Result<BTreeMap<String, wasm::Plugin>, StartError> {
+    let mut uses: BTreeMap<&str, Vec<wasm::Use>> = BTreeMap::new();
+    for (used, name) in config.plugins_in_use() {
+        uses.entry(name).or_default().push(match used {
+            PluginUse::Interceptor => wasm::Use::Interceptor,
+            PluginUse::KeySerializer => wasm::Use::Serializer(Side::Key),
+            PluginUse::ValueSerializer => wasm::Use::Serializer(Side::Value),
+            PluginUse::Partitioner => wasm::Use::Partitioner,
+        });
+    }
+    let mut loaded = BTreeMap::new();
+    for (name, uses) in uses {
+        // The config has checked that every plugin that is used is there.
+        let Some(plugin) = plugins.get(name) else { continue };
+        let options = wasm::PluginOptions {
+            name: name.to_owned(),
+            path: plugin.component.clone(),
+            sha256: plugin.sha256,
+            settings: plugin.settings.clone(),
+            limits: wasm::Limits { timeout: plugin.timeout, memory_max: plugin.memory_max, ..wasm::Limits::default() },
+            client_id: client_id.to_owned(),
+            uses,
+        };
+        let component = engine().and_then(|engine| wasm::Plugin::load(&engine, options));
+        let component = component.map_err(|source| StartError::Plugin { name: name.to_owned(), source })?;
+        loaded.insert(name.to_owned(), component);
+    }
+    Ok(loaded)
+}
+
+fn chain(config: &ProducerConfig, plugins: &BTreeMap<String, wasm::Plugin>) -> Result<Chain, StartError> {
+    const LANE: u32 = 0;
+    fn used<R: ?Sized>(
+        plugins: &BTreeMap<String, wasm::Plugin>,
+        name: &str,
+        make: impl FnOnce(&wasm::Plugin) -> Result<Box<R>, PluginFailure>,
+    ) -> Result<Used<R>, StartError> {
+        let Some(plugin) = plugins.get(name) else { unreachable!("every plugin in use was loaded") };
+        let role = make(plugin).map_err(|failure| StartError::PluginStart { name: name.to_owned(), failure })?;
+        Ok(Used { plugin: name.into(), role })
+    }
+    let mut chain = Chain::default();
+    for InterceptorClass::Wasm(name) in &config.interceptor_classes {
+        let interceptor = used(plugins, name, |plugin| plugin.interceptor(LANE))?;
+        if interceptor.role.wants().changes.topic {
+            let what = format!("plugin {name}, which changes the topic of records,");
+            return Err(StartError::NotSupportedYet { key: "interceptor.classes", what });
+        }
+        chain.interceptors.push(interceptor);
+    }
+    let serializer = |class: &SerializerClass, side| match class {
+        SerializerClass::Wasm(name) => used(plugins, name, |plugin| plugin.serializer(LANE, side)).map(Some),
+        _ => Ok(None),
+    };
+    chain.key_serializer = serializer(&config.key_serializer, Side::Key)?;
+    chain.value_serializer = serializer(&config.value_serializer, Side::Value)?;
+    if let PartitionerClass::Wasm(name) = &config.partitioner_class {
+        chain.partitioner = Some(used(plugins, name, |plugin| plugin.partitioner(LANE))?);
+    }
+    Ok(chain)
+}
