@@ -205,7 +205,7 @@ fn an_advertised_listener_that_cannot_be_reached_is_named_with_its_node() {
     while rig.core.lock().unwrap().topic_trouble("orders").as_ref() != Some(&expected) {
         std::thread::yield_now();
     }
-    rig.core.lock().unwrap().abandon(rig.clock.now());
+    rig.core.lock().unwrap().abandon();
     rig.handle.wake();
     assert!(matches!(rig.next(), Said::Done(_)));
     rig.handle.join();
@@ -220,7 +220,7 @@ fn what_the_core_has_at_shutdown_is_still_passed_on() {
     rig.append(topic, 0, b"too late");
     {
         let mut core = rig.core.lock().unwrap();
-        core.abandon(rig.clock.now());
+        core.abandon();
         rig.handle.shutdown();
     }
     assert!(matches!(&rig.next(), Said::Done(runs) if matches!(runs[..], [(1, Outcome::Failed(_))])));
@@ -238,7 +238,7 @@ fn an_event_that_panics_ends_the_driver_and_it_says_so() {
     assert!(matches!(rig.next(), Said::Died(reason) if reason == "the driver panicked: a plugin of the test"));
     // What the driver held went back: whoever abandons the core finds everything.
     let mut core = rig.core.lock().unwrap();
-    core.abandon(rig.clock.now());
+    core.abandon();
     assert!(core.is_idle());
     drop(core);
     rig.handle.join();
