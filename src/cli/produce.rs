@@ -99,10 +99,11 @@ struct FieldPath(Vec<String>);
 impl Produce {
     /// Runs it.
     pub(super) fn run(&self) -> Result<ExitCode> {
-        let config = self.config.load()?;
+        let mut config = self.config.load()?;
         let job = self.job(&config)?;
-        if !self.quiet {
-            config.notices.iter().for_each(|notice| say(format!("note: {notice}")));
+        // Taken out: the library logs those that are left.
+        for notice in config.notices.drain(..).filter(|_| !self.quiet) {
+            say(format!("note: {notice}"));
         }
 
         let (events, inbox) = mpsc::channel();
