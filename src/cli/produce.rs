@@ -38,7 +38,7 @@ pub(super) struct Produce {
     config: ConfigOptions,
 
     /// Topic; with --format jsonl a line may name another, and where every line does this may be left out
-    #[arg(short, long, value_name = "TOPIC", required_if_eq_any([("format", "lines"), ("format", "json")]))]
+    #[arg(short, long, value_name = "TOPIC")]
     topic: Option<String>,
 
     /// How lines are read
