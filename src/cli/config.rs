@@ -62,9 +62,9 @@ impl ConfigCommand {
 
 impl Check {
     fn run(&self) -> Result<ExitCode> {
-        let config = self.config.load()?;
+        let mut config = self.config.load()?;
         let mut text = String::new();
-        for notice in &config.notices {
+        for notice in config.notices.drain(..) {
             writeln!(text, "note: {notice}")?;
         }
         let mut uses: Vec<String> = config
@@ -76,7 +76,7 @@ impl Check {
         let servers: Vec<String> = config.producer.bootstrap_servers.iter().map(ToString::to_string).collect();
         // Loads and configures every plugin in use; that it waits for no broker makes it a check.
         let producer = Producer::start(config)?;
-        producer.close_blocking(Duration::ZERO).ok();
+        producer.close(Duration::ZERO).ok();
         for used in &uses {
             writeln!(text, "ok: {used} loads and takes its settings")?;
         }

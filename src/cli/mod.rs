@@ -64,9 +64,17 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(command) => command.run(),
     };
     result.unwrap_or_else(|error| {
-        terminal::say(format!("error: {error:#}"));
+        terminal::say(format!("error: {}", words(&error)));
         let is_usage = error.chain().any(|cause| cause.is::<Usage>() || cause.is::<pointsman::config::Error>());
         ExitCode::from(if is_usage { EXIT_USAGE } else { EXIT_FAILED })
+    })
+}
+
+/// An error with its causes. Some errors have the words of their cause in their own: those are said once.
+fn words(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |text, cause| {
+        let cause = cause.to_string();
+        if text.contains(&cause) { text } else { format!("{text}: {cause}") }
     })
 }
 
@@ -88,6 +96,12 @@ Each subcommand's own help has more: pointsman produce --help";
 mod tests {
     use super::Cli;
     use clap::CommandFactory;
+
+    #[test]
+    fn causes_are_said_once() {
+        let error = anyhow::anyhow!("refused").context("b: refused").context("a");
+        assert_eq!(super::words(&error), "a: b: refused");
+    }
 
     #[test]
     fn the_command_line_is_sound() {

@@ -38,7 +38,7 @@ pub(super) struct Produce {
     config: ConfigOptions,
 
     /// Topic; with --format jsonl a line may name another, and where every line does this may be left out
-    #[arg(short, long, value_name = "TOPIC", required_if_eq_any([("format", "lines"), ("format", "json")]))]
+    #[arg(short, long, value_name = "TOPIC")]
     topic: Option<String>,
 
     /// How lines are read
@@ -99,10 +99,11 @@ struct FieldPath(Vec<String>);
 impl Produce {
     /// Runs it.
     pub(super) fn run(&self) -> Result<ExitCode> {
-        let config = self.config.load()?;
+        let mut config = self.config.load()?;
         let job = self.job(&config)?;
-        if !self.quiet {
-            config.notices.iter().for_each(|notice| say(format!("note: {notice}")));
+        // Taken out: the library logs those that are left.
+        for notice in config.notices.drain(..).filter(|_| !self.quiet) {
+            say(format!("note: {notice}"));
         }
 
         let (events, inbox) = mpsc::channel();

@@ -36,7 +36,7 @@ impl Producer for pointsman::Producer {
     }
 
     fn close(&self, deadline: Duration) -> Result<(), String> {
-        self.close_blocking(deadline).map_err(|error| error.to_string())
+        pointsman::Producer::close(self, deadline).map_err(|error| error.to_string())
     }
 }
 
