@@ -1,13 +1,14 @@
 //! The table of regions.
 
+use crate::names::Names;
 use crate::partitions;
 use crate::region::Region;
 use pointsman_plugin::{Groups, Settings, Topology};
 
 /// Which partitions each region has.
 pub(crate) struct Regions {
-    /// Sorted by name; lower case where `ignore-case` is set.
-    entries: Vec<(Name, Partitions)>,
+    /// Lower case where `ignore-case` is set.
+    names: Names,
     ignore_case: bool,
     default: Option<Partitions>,
     /// The lists of more than one partition. The same for every topic.
@@ -16,16 +17,8 @@ pub(crate) struct Regions {
     highest: Vec<(String, u32)>,
 }
 
-/// A region's name: ordered by its first eight bytes as one number, because a region is looked up for every record and
-/// few names are longer, and comparing strings is a function call.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Name {
-    head: u64,
-    bytes: Vec<u8>,
-}
-
 /// The partitions of a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Partitions {
     One(u32),
     /// An index in the groups.
@@ -36,7 +29,7 @@ impl Regions {
     pub(crate) fn configure(settings: &Settings) -> Result<Regions, String> {
         let ignore_case = settings.flag("ignore-case")?.unwrap_or(false);
         let mut regions =
-            Regions { entries: Vec::new(), ignore_case, default: None, groups: Groups::new(), highest: Vec::new() };
+            Regions { names: Names::default(), ignore_case, default: None, groups: Groups::new(), highest: Vec::new() };
         for (name, list) in settings.under("regions") {
             let setting = format!("regions.{name}");
             let partitions = regions.add_list(&setting, list).map_err(|error| format!("{setting}: {error}"))?;
@@ -46,12 +39,10 @@ impl Regions {
             } else if regions.find_name(folded.as_bytes()).is_some() {
                 return Err(format!("{setting}: another entry has this name already (ignore-case is on)"));
             } else {
-                let bytes = folded.into_bytes();
-                regions.entries.push((Name { head: head(&bytes), bytes }, partitions));
-                regions.entries.sort();
+                regions.names.insert(folded.into_bytes(), partitions);
             }
         }
-        if regions.entries.is_empty() {
+        if regions.names.is_empty() {
             return Err("no regions: set `regions.NAME` to partitions, such as \"0\" or \"1-5\"".into());
         }
         Ok(regions)
@@ -103,60 +94,8 @@ impl Regions {
 
     fn find_name(&self, region: &[u8]) -> Option<Partitions> {
         if self.ignore_case && region.iter().any(u8::is_ascii_uppercase) {
-            return self.find_exactly(&region.to_ascii_lowercase());
+            return self.names.find(&region.to_ascii_lowercase());
         }
-        self.find_exactly(region)
-    }
-
-    fn find_exactly(&self, region: &[u8]) -> Option<Partitions> {
-        let head = head(region);
-        let order = |(name, _): &(Name, Partitions)| {
-            // Heads are filled up with zeros: equal ones of short names may still differ in length.
-            name.head.cmp(&head).then_with(|| match (name.bytes.len(), region.len()) {
-                (length @ ..=8, other @ ..=8) => length.cmp(&other),
-                _ => name.bytes.as_slice().cmp(region),
-            })
-        };
-        self.entries.binary_search_by(order).ok().map(|at| self.entries[at].1)
-    }
-}
-
-/// The first eight bytes, the first the most significant: so that numbers are in the order of the strings.
-#[inline]
-fn head(name: &[u8]) -> u64 {
-    match name.first_chunk::<8>() {
-        Some(&head) => u64::from_be_bytes(head),
-        None => name.iter().enumerate().fold(0, |head, (at, &byte)| head | u64::from(byte) << (56 - 8 * at)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn finds_names_of_any_length_and_no_others() {
-        let names =
-            ["", "a", "a\0", "ab", "abcdefgh", "abcdefgh\0", "abcdefghi", "abcdefghij", "b", "\0", "é", "\u{7f}"];
-        let entries = |names: &[&str]| {
-            let name = |&name: &&str| Name { head: head(name.as_bytes()), bytes: name.as_bytes().to_vec() };
-            let mut entries: Vec<_> = names.iter().map(name).zip((0..).map(Partitions::One)).collect();
-            entries.sort();
-            entries
-        };
-        let regions = |entries| Regions {
-            entries,
-            ignore_case: false,
-            default: None,
-            groups: Groups::new(),
-            highest: Vec::new(),
-        };
-        let all = regions(entries(&names));
-        for (at, name) in names.iter().enumerate() {
-            assert_eq!(all.find_exactly(name.as_bytes()), Some(Partitions::One(at as u32)), "{name:?}");
-            let mut others = names.to_vec();
-            others.remove(at);
-            assert_eq!(regions(entries(&others)).find_exactly(name.as_bytes()), None, "{name:?}");
-        }
+        self.names.find(region)
     }
 }

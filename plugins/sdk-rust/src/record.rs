@@ -222,15 +222,24 @@ impl fmt::Debug for Record<'_> {
             shown.field("timestamp", &self.timestamp());
         }
         if given(Fields::KEY) {
-            shown.field("key", &self.key().map(<[u8]>::escape_ascii));
+            shown.field("key", &self.key().map(Escaped));
         }
         if given(Fields::VALUE) {
-            shown.field("value", &self.value().map(<[u8]>::escape_ascii));
+            shown.field("value", &self.value().map(Escaped));
         }
         if given(Fields::HEADERS) {
             shown.field("headers", &self.headers());
         }
         shown.finish()
+    }
+}
+
+/// Bytes as text, as far as they are; what the standard library escapes with has no such `Debug`.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Debug for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
     }
 }
 
