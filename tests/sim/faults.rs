@@ -172,7 +172,10 @@ impl World {
             }
             Fault::BrokerBack(broker) => self.broker_back(broker),
             Fault::AuthorizedAgain(topic) => self.cluster.topics[topic].authorized = true,
-            Fault::TopicAppears(topic) => self.spread_topic(topic),
+            Fault::TopicAppears(topic) => {
+                self.cluster.topics[topic].exists = true;
+                self.spread_topic(topic);
+            }
         }
     }
 

@@ -136,6 +136,7 @@ fn settle(world: &mut World, rng: &mut Rng) {
         world.load.topics.push((name, count));
         if rng.chance(300) {
             // It is made while records for it already wait.
+            world.cluster.topics[topic].exists = false;
             let appears = rng.millis(0, 3_000);
             world.after(appears, Event::Fault(Fault::TopicAppears(topic)));
         } else {

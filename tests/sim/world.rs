@@ -152,7 +152,7 @@ impl World {
             if !self.violations.is_empty() {
                 return false;
             }
-            let timer = self.core.poll_timeout().map(|at| at.max(self.now) + self.timer_slack);
+            let timer = self.core.poll_timeout().map(|at| (at + self.timer_slack).max(self.now));
             let event = self.queue.first_key_value().map(|((at, _), _)| *at);
             let timer_first = timer.is_some_and(|timer| event.is_none_or(|event| timer < event));
             let next = if timer_first { timer } else { event };
