@@ -195,7 +195,8 @@ impl Core {
             && throttle > 0
             && let Some(link) = self.nodes.get_mut(&node).and_then(|node| node.connection_mut())
         {
-            link.throttled_until = Some(now + Duration::from_millis(throttle));
+            // An earlier answer may have asked for longer.
+            link.throttled_until = link.throttled_until.max(Some(now + Duration::from_millis(throttle)));
         }
         match (request.kind, response) {
             (RequestKind::Metadata, Response::Metadata(response)) => self.handle_metadata(now, response),
