@@ -98,8 +98,7 @@ pub enum BatchFault {
     Refuse(i16),
     /// Append, then answer this.
     AppendAndFail(i16),
-    /// Append, answer success without an offset in old brokers' words: DUPLICATE_SEQUENCE_NUMBER instead of success
-    /// for a cached duplicate.
+    /// Answer a cached duplicate in old brokers' words: DUPLICATE_SEQUENCE_NUMBER instead of success and the offset.
     OldDuplicate,
     /// Forget every producer of the partition first, then go on.
     ForgetProducers,
@@ -282,18 +281,19 @@ impl Cluster {
             Ok(appended) => appended,
             Err(error_code) => return refuse(error_code),
         };
-        if appended.duplicate && fault == Some(BatchFault::OldDuplicate) {
-            self.old_duplicates += 1;
-            return refuse(code::DUPLICATE_SEQUENCE_NUMBER);
-        }
         if let Some(BatchFault::AppendAndFail(error_code)) = fault {
             return refuse(error_code);
         }
-        let answer = PartitionResponse {
-            base_offset: appended.base_offset,
-            log_append_time: appended.log_append_time,
-            log_start_offset: 0,
-            ..answer
+        let answer = if appended.duplicate && fault == Some(BatchFault::OldDuplicate) {
+            self.old_duplicates += 1;
+            PartitionResponse { error_code: code::DUPLICATE_SEQUENCE_NUMBER, ..answer }
+        } else {
+            PartitionResponse {
+                base_offset: appended.base_offset,
+                log_append_time: appended.log_append_time,
+                log_start_offset: 0,
+                ..answer
+            }
         };
         match acks {
             -1 => Slot::Replicating { tp, epoch: own_epoch, end_offset: appended.end_offset, answer },
@@ -318,8 +318,13 @@ impl Cluster {
         if partition.epoch != *epoch || partition.high_watermark < *end_offset {
             return None;
         }
-        let error_code = if partition.enough_in_sync { 0 } else { code::NOT_ENOUGH_REPLICAS_AFTER_APPEND };
-        Some(PartitionResponse { error_code, ..answer.clone() })
+        if !partition.enough_in_sync {
+            return Some(PartitionResponse {
+                error_code: code::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
+                ..answer.clone()
+            });
+        }
+        Some(answer.clone())
     }
 
     /// The followers have everything below `end_offset`, if the leader of `epoch` still leads.

@@ -99,7 +99,7 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         reconnect_backoff: rng.millis(1, 50),
         reconnect_backoff_max: rng.millis(50, 1_000),
         request_timeout,
-        delivery_timeout: linger + request_timeout + *rng.pick(&[Duration::ZERO, Duration::from_secs(5), Duration::from_secs(120)]),
+        delivery_timeout: linger + request_timeout + *rng.pick(&[0, 5, 20, 120].map(Duration::from_secs)),
         metadata_max_age: *rng.pick(&[Duration::from_secs(2), Duration::from_secs(300)]),
         connections_max_idle: *rng.pick(&[Duration::from_secs(3), Duration::from_secs(540)]),
         ignore_keys: false,
@@ -131,8 +131,8 @@ fn settle(world: &mut World, rng: &mut Rng) {
     for at in 0..rng.between(1, 4) {
         let (name, count) = (format!("t{at}"), rng.between(1, 8) as i32);
         let topic = world.cluster.create_topic(&name, count, rng);
-        world.cluster.topics[topic].max_message_bytes = *rng.pick(&[1_048_588, 1_048_588, 600]);
-        world.cluster.topics[topic].compacted = rng.chance(100);
+        world.cluster.topics[topic].max_message_bytes = if rng.chance(120) { 600 } else { 1_048_588 };
+        world.cluster.topics[topic].compacted = rng.chance(60);
         world.load.topics.push((name, count));
         if rng.chance(300) {
             // It is made while records for it already wait.

@@ -188,8 +188,14 @@ impl World {
             Event::Load => self.load_step(),
             Event::Fault(fault) => self.apply(fault),
             Event::Learn(broker, tp) => {
-                if self.cluster.brokers[&broker].up {
-                    self.cluster.learn(broker, tp);
+                let learner = &self.cluster.brokers[&broker];
+                if learner.up && self.cluster.topics[tp.0].exists {
+                    // A topic becomes known as a whole.
+                    let fresh = !learner.view.contains_key(&tp);
+                    let partitions = 0..self.cluster.topics[tp.0].partitions.len() as i32;
+                    for number in partitions.filter(|number| fresh || *number == tp.1) {
+                        self.cluster.learn(broker, (tp.0, number));
+                    }
                     self.answer_waiting();
                 }
             }
