@@ -111,7 +111,7 @@ fn send(config: Config, broker: &Broker, topic: &str, orders: &[Order], how: &st
     let (started, cpu) = (Instant::now(), process_cpu() - broker.cpu()?);
     deliver(&producer, topic, orders)?;
     let cost = Cost { elapsed: started.elapsed(), cpu: (process_cpu() - broker.cpu()?).saturating_sub(cpu) };
-    producer.close(Duration::from_secs(30))?;
+    producer.close_blocking(Duration::from_secs(30))?;
     Ok(cost)
 }
 

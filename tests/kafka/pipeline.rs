@@ -114,7 +114,10 @@ fn a_plugin_that_traps_fails_the_record_that_it_trapped_on() {
     let producer = faulty(cluster, r#"value.serializer = "wasm:guest""#, &[("mode", "panic")]);
     let trapped = producer.send_blocking(&Record::to("traps").key("a").value("1")).unwrap().wait().unwrap_err();
     let text = trapped.to_string();
-    assert!(matches!(trapped, ProduceError::Plugin { hook: Hook::SerializeValue, kind: FailureKind::Trap, .. }), "{text}");
+    assert!(
+        matches!(trapped, ProduceError::Plugin { hook: Hook::SerializeValue, kind: FailureKind::Trap, .. }),
+        "{text}"
+    );
     assert!(text.contains("guest") && text.contains("serialize (value)"), "{text}");
     producer.close_blocking(PATIENCE).unwrap();
 }
