@@ -74,8 +74,7 @@ fn cell(style: &Style, colour: &str, count: u64, max: u64) -> String {
         return style.dim(&format!("{:>WIDTH$}", "·"));
     }
     let eighths = (count * BAR_EIGHTHS).div_ceil(max) as usize;
-    let mut bar = "█".repeat(eighths / 8);
-    bar.extend(PARTS.get(eighths % 8).filter(|_| eighths % 8 > 0));
+    let bar = format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8]);
     let number = thousands(count);
     let space = WIDTH.saturating_sub(bar.chars().count() + number.len() + 1);
     format!("{}{} {number}", " ".repeat(space), style.paint(colour, &bar))
@@ -84,7 +83,7 @@ fn cell(style: &Style, colour: &str, count: u64, max: u64) -> String {
 /// Six columns and the names keep within 80 letters.
 const WIDTH: usize = 12;
 const BAR_EIGHTHS: u64 = 3 * 8;
-const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const COLOURS: [&str; 6] = ["31", "33", "32", "36", "34", "35"];
 
 #[cfg(test)]
