@@ -76,7 +76,7 @@ impl Check {
         let servers: Vec<String> = config.producer.bootstrap_servers.iter().map(ToString::to_string).collect();
         // Loads and configures every plugin in use; that it waits for no broker makes it a check.
         let producer = Producer::start(config)?;
-        producer.close(Duration::ZERO).ok();
+        producer.close_blocking(Duration::ZERO).ok();
         for used in &uses {
             writeln!(text, "ok: {used} loads and takes its settings")?;
         }

@@ -137,7 +137,7 @@ fn send(config: Config, broker: &Broker, topic: &str, orders: &[Order], how: &st
     let (started, cpu) = (Stopwatch::start(), process_cpu() - broker.cpu()?);
     deliver(&producer, topic, orders)?;
     let (elapsed, cpu) = (started.elapsed(), (process_cpu() - broker.cpu()?).saturating_sub(cpu));
-    producer.close(Duration::from_secs(30))?;
+    producer.close_blocking(Duration::from_secs(30))?;
     Ok((elapsed, cpu))
 }
 

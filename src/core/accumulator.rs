@@ -109,12 +109,13 @@ impl Core {
                 self.close_open(id);
                 filled = true;
             }
-            self.begin_batch(now, id, max_len);
+            self.begin_batch(now, id, max_len, record.accepted);
             began = true;
         }
         let partition = &mut self.partitions[id as usize];
         let Some(Slot::Open(batch)) = partition.queue.back_mut() else { unreachable!("a batch was just begun") };
         let before = batch.body_len();
+        let older = record.accepted < batch.info.accepted;
         let index = batch.append(&body, record.timestamp, record.accepted, record.token);
         let len = batch.body_len() - before;
         // Only a batch that can take no further record is closed here; one that could is closed by its next record.
@@ -127,6 +128,9 @@ impl Core {
         };
         if let Some(sticky) = sticky {
             sticky.book(len, self.config.batch_size, !full && !filled);
+        }
+        if older {
+            self.schedule(now, id);
         }
         let Some(Slot::Open(batch)) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
         Ok(Appended { completion: batch.completion(), index, partition: id, filled, began })
@@ -196,7 +200,7 @@ impl Core {
         Ok((topic.partitions[at], sticky))
     }
 
-    fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize) {
+    fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize, accepted: Instant) {
         let order = self.next_order;
         self.next_order += 1;
         self.live.insert(order);
@@ -206,7 +210,7 @@ impl Core {
         // Batches of a partition tend to end alike: begin with room for the last one's size, so that a busy
         // partition's buffer never moves and an idle one's stays small.
         let capacity = partition.last_body_len.max(first_len).max(256).min(limit.max(first_len));
-        let batch = OpenBatch::new(
+        let mut batch = OpenBatch::new(
             order,
             id,
             Arc::clone(&self.topics[partition.topic].name),
@@ -216,6 +220,8 @@ impl Core {
             self.config.memory.take(0),
             now,
         );
+        // Its deadline is its oldest record's, which may have waited elsewhere for long.
+        batch.info.accepted = accepted.min(now);
         partition.queue.push_back(Slot::Open(batch));
         self.schedule(now, id);
     }

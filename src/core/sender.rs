@@ -195,7 +195,8 @@ impl Core {
             && throttle > 0
             && let Some(link) = self.nodes.get_mut(&node).and_then(|node| node.connection_mut())
         {
-            link.throttled_until = Some(now + Duration::from_millis(throttle));
+            // An earlier answer may have asked for longer.
+            link.throttled_until = link.throttled_until.max(Some(now + Duration::from_millis(throttle)));
         }
         match (request.kind, response) {
             (RequestKind::Metadata, Response::Metadata(response)) => self.handle_metadata(now, response),
@@ -244,24 +245,25 @@ impl Core {
     fn handle_produce(&mut self, now: Instant, node: NodeId, batches: Vec<(u32, u64)>, response: ProduceResponse) {
         // Leaders that the answers name may be brokers we have not heard of (KIP-951).
         self.take_brokers(now, &response.node_endpoints);
-        let mut answers = response.partitions;
+        let mut answers: Vec<_> = response.partitions.into_iter().map(Some).collect();
         for (at, (id, order)) in batches.into_iter().enumerate() {
             let partition = &self.partitions[id as usize];
             let topic = &self.topics[partition.topic];
-            let is_ours = |answer: &PartitionResponse| {
-                answer.index == partition.index
-                    && if answer.topic.is_empty() { answer.topic_id == topic.id } else { *answer.topic == *topic.name }
+            // An answer that was taken is none: what is left of it must not pass for one with error code 0.
+            let is_ours = |answer: &Option<PartitionResponse>| {
+                answer.as_ref().is_some_and(|answer| {
+                    let by_id = answer.topic.is_empty();
+                    answer.index == partition.index
+                        && if by_id { answer.topic_id == topic.id } else { *answer.topic == *topic.name }
+                })
             };
             // Brokers answer in the order of the request, as a rule.
             let found = match answers.get(at) {
                 Some(answer) if is_ours(answer) => Some(at),
                 _ => answers.iter().position(is_ours),
             };
-            match found {
-                Some(found) => {
-                    let answer = std::mem::take(&mut answers[found]);
-                    self.handle_partition(now, node, id, order, answer);
-                }
+            match found.and_then(|found| answers[found].take()) {
+                Some(answer) => self.handle_partition(now, node, id, order, answer),
                 None => self.batch_unanswered(now, id, order, "the broker's answer leaves the partition out"),
             }
         }

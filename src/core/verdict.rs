@@ -55,12 +55,14 @@ pub(super) fn verdict(error: i16, context: Context) -> Verdict {
         code::UNKNOWN_PRODUCER_ID if context.idempotence => Verdict::Renumber,
         // A partition sees a new epoch only when nothing of the old one is left, so this is another attempt's doing.
         code::INVALID_PRODUCER_EPOCH if context.idempotence && !context.maybe_written => Verdict::Renumber,
+        // The broker also says these of a batch that it has appended, if it loses the partition while it waits for its
+        // followers (DelayedProduce); the next leader may have it.
         code::NOT_LEADER_OR_FOLLOWER
         | code::LEADER_NOT_AVAILABLE
         | code::UNKNOWN_TOPIC_OR_PARTITION
         | code::UNKNOWN_TOPIC_ID
         | code::FENCED_LEADER_EPOCH
-        | code::KAFKA_STORAGE_ERROR => retry(true, false),
+        | code::KAFKA_STORAGE_ERROR => retry(true, true),
         code::NOT_ENOUGH_REPLICAS | code::CORRUPT_MESSAGE => retry(false, false),
         code::REQUEST_TIMED_OUT | code::NOT_ENOUGH_REPLICAS_AFTER_APPEND | code::NETWORK_EXCEPTION => {
             retry(error == code::NETWORK_EXCEPTION, true)

@@ -2,3 +2,5 @@
 
 mod cluster;
 mod harness;
+mod pipeline;
+mod plugins;

@@ -36,7 +36,7 @@ impl Producer for pointsman::Producer {
     }
 
     fn close(&self, deadline: Duration) -> Result<(), String> {
-        pointsman::Producer::close(self, deadline).map_err(|error| error.to_string())
+        pointsman::Producer::close_blocking(self, deadline).map_err(|error| error.to_string())
     }
 }
 

@@ -1,0 +1,309 @@
+//! The producer's core, the cluster and the network in one thread on virtual time.
+
+use crate::check::Ledger;
+use crate::cluster::{BatchFault, BrokerId, Cluster, Tp};
+use crate::faults::{Fault, Rates};
+use crate::load::Load;
+use crate::network::{Connection, RequestFault, WireRequest};
+use crate::rng::Rng;
+use pointsman::core::time::Instant;
+use pointsman::core::{Action, ConnectionId, Core, CoreConfig, Sealed, Unsealed};
+use pointsman::protocol::messages::Response;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+/// Something that happens later.
+#[derive(Debug)]
+pub enum Event {
+    Connected(ConnectionId),
+    ConnectFailed(ConnectionId),
+    Written(ConnectionId, i32),
+    Arrive(ConnectionId, i32, WireRequest),
+    ArriveStalled(ConnectionId),
+    Serve(ConnectionId),
+    Replicate { tp: Tp, epoch: i32, end_offset: i64 },
+    ProduceDeadline(ConnectionId, i32),
+    Deliver(ConnectionId, i32, Response),
+    CutNoticed(ConnectionId),
+    Sealed(Sealed),
+    Learn(BrokerId, Tp),
+    Load,
+    Fault(Fault),
+    Tick,
+}
+
+/// A batch on its way into a broker, for scenarios that decide what becomes of it.
+#[derive(Clone, Debug)]
+pub struct Arriving {
+    pub broker: BrokerId,
+    pub partition: i32,
+    pub topic: std::sync::Arc<str>,
+    pub producer_id: i64,
+    pub epoch: i16,
+    pub base_sequence: i32,
+    /// How many batches came to this partition before, on any broker.
+    pub nth: usize,
+}
+
+/// A Produce request that leaves the client.
+#[derive(Clone, Debug)]
+pub struct Leaving {
+    /// How many Produce requests left before.
+    pub nth: usize,
+    pub broker: BrokerId,
+    pub partitions: Vec<(std::sync::Arc<str>, i32)>,
+}
+
+pub type BatchScript = Box<dyn FnMut(&mut Cluster, &Arriving) -> Option<BatchFault>>;
+pub type RequestScript = Box<dyn FnMut(&mut Cluster, &Leaving) -> Option<RequestFault>>;
+
+pub struct World {
+    pub now: Instant,
+    pub core: Core,
+    pub config: CoreConfig,
+    pub cluster: Cluster,
+    pub connections: BTreeMap<ConnectionId, Connection>,
+    pub ledger: Ledger,
+    pub load: Load,
+    pub rates: Rates,
+    pub rng: Rng,
+    pub batch_script: Option<BatchScript>,
+    pub request_script: Option<RequestScript>,
+    pub throttle_next: Option<Duration>,
+    /// Refuse InitProducerId this often, with this.
+    pub init_refusals: VecDeque<i16>,
+    pub produce_requests: usize,
+    pub arrived: BTreeMap<(std::sync::Arc<str>, i32), usize>,
+    pub flushed: Vec<u64>,
+    pub trace: Trace,
+    pub violations: Vec<String>,
+    /// How late timers are noticed.
+    pub timer_slack: Duration,
+    /// Sealing takes up to this long, each batch for itself.
+    pub seal_delay_us: u64,
+    queue: BTreeMap<(Instant, u64), Event>,
+    next_event: u64,
+    idle_timeouts: u32,
+}
+
+impl World {
+    pub fn new(config: CoreConfig, cluster: Cluster, seed: u64) -> World {
+        let now = Instant::from_nanos(1_000_000_000);
+        let mut rng = Rng::new(seed);
+        let load = Load::new(rng.fork());
+        World {
+            now,
+            core: Core::new(config.clone(), rng.next(), now),
+            config,
+            cluster,
+            connections: BTreeMap::new(),
+            ledger: Ledger::default(),
+            load,
+            rates: Rates::none(),
+            rng,
+            batch_script: None,
+            request_script: None,
+            throttle_next: None,
+            init_refusals: VecDeque::new(),
+            produce_requests: 0,
+            arrived: BTreeMap::new(),
+            flushed: Vec::new(),
+            trace: Trace::new(),
+            violations: Vec::new(),
+            timer_slack: Duration::ZERO,
+            seal_delay_us: 0,
+            queue: BTreeMap::new(),
+            next_event: 0,
+            idle_timeouts: 0,
+        }
+    }
+
+    pub fn after(&mut self, delay: Duration, event: Event) {
+        self.at(self.now + delay, event);
+    }
+
+    pub fn at(&mut self, time: Instant, event: Event) {
+        self.queue.insert((time.max(self.now), self.next_event), event);
+        self.next_event += 1;
+    }
+
+    pub fn violation(&mut self, what: String) {
+        self.trace.line(self.now, || format!("VIOLATION {what}"));
+        self.violations.push(what);
+    }
+
+    /// Nothing is under way between client and brokers.
+    pub fn is_quiet(&self) -> bool {
+        self.queue.values().all(|event| matches!(event, Event::Load | Event::Fault(_) | Event::Learn(..) | Event::Tick))
+    }
+
+    pub fn run_for(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        self.run_until(end, |_| false);
+    }
+
+    /// Runs until `done` or until `end`; says whether it was `done`. Stops at the first violation.
+    pub fn run_until(&mut self, end: Instant, done: impl Fn(&World) -> bool) -> bool {
+        self.drain();
+        loop {
+            if done(self) {
+                return true;
+            }
+            if !self.violations.is_empty() {
+                return false;
+            }
+            let timer = self.core.poll_timeout().map(|at| (at + self.timer_slack).max(self.now));
+            let event = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let timer_first = timer.is_some_and(|timer| event.is_none_or(|event| timer < event));
+            let next = if timer_first { timer } else { event };
+            let Some(next) = next.filter(|next| *next <= end) else {
+                self.now = self.now.max(end);
+                return done(self);
+            };
+            self.now = next;
+            if timer_first {
+                self.fire_timer()
+            } else {
+                self.fire_event()
+            }
+            self.violations.append(&mut self.cluster.violations);
+        }
+    }
+
+    fn fire_timer(&mut self) {
+        let before = self.core.poll_timeout();
+        self.core.handle_timeout(self.now);
+        let progress = self.drain();
+        // A timer that fires again at once without anything coming of it is a loop at full speed in the shell.
+        if !progress && self.core.poll_timeout().is_some_and(|next| next <= self.now) {
+            self.idle_timeouts += 1;
+            if self.idle_timeouts > 3 {
+                self.violation(format!("timer {before:?} is in the past and nothing comes of it"));
+            }
+        } else {
+            self.idle_timeouts = 0;
+        }
+    }
+
+    fn fire_event(&mut self) {
+        let Some(((_, _), event)) = self.queue.pop_first() else { return };
+        match event {
+            Event::Sealed(sealed) => self.core.handle_sealed(self.now, sealed),
+            Event::Load => self.load_step(),
+            Event::Fault(fault) => self.apply(fault),
+            Event::Learn(broker, tp) => {
+                let learner = &self.cluster.brokers[&broker];
+                if learner.up && self.cluster.topics[tp.0].exists {
+                    // A topic becomes known as a whole.
+                    let fresh = !learner.view.contains_key(&tp);
+                    let partitions = 0..self.cluster.topics[tp.0].partitions.len() as i32;
+                    for number in partitions.filter(|number| fresh || *number == tp.1) {
+                        self.cluster.learn(broker, (tp.0, number));
+                    }
+                    self.answer_waiting();
+                }
+            }
+            Event::Replicate { tp, epoch, end_offset } => {
+                self.cluster.replicate(tp, epoch, end_offset);
+                self.answer_waiting();
+            }
+            Event::Tick => {}
+            event => self.network_event(event),
+        }
+        self.drain();
+    }
+
+    /// Takes everything out of the core that it has to say; returns whether that was anything.
+    pub fn drain(&mut self) -> bool {
+        let mut polls = 0u32;
+        loop {
+            let before = polls;
+            while let Some(action) = self.core.poll_action() {
+                polls += 1;
+                self.act(action);
+            }
+            while let Some(unsealed) = self.core.poll_seal(self.now) {
+                polls += 1;
+                self.seal(unsealed);
+            }
+            while let Some(transmit) = self.core.poll_transmit(self.now) {
+                polls += 1;
+                self.transmit(transmit);
+            }
+            polls += self.admit();
+            if polls == before {
+                return polls > 0;
+            }
+            if polls > 50_000 {
+                self.violation("the core never stops having something to do".to_owned());
+                return true;
+            }
+        }
+    }
+
+    pub fn seal(&mut self, unsealed: Unsealed) {
+        let sealed = unsealed.seal();
+        match self.seal_delay_us {
+            0 => self.core.handle_sealed(self.now, sealed),
+            most => {
+                let delay = Duration::from_micros(self.rng.below(most));
+                self.after(delay, Event::Sealed(sealed));
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Connect { connection, host, port, .. } => self.connect(connection, &host, port),
+            Action::Disconnect { connection, reason } => self.closed_by_client(connection, &reason),
+            Action::Done(done) => {
+                self.trace.line(self.now, || format!("done {:?} {:?}", done.completion, done.runs));
+                let wrong = self.ledger.done(self.now, done);
+                wrong.into_iter().for_each(|wrong| self.violation(wrong));
+            }
+            Action::Topic { name, outcome } => {
+                self.trace.line(self.now, || format!("topic {name}: {outcome:?}"));
+                self.topic_answered(&name, outcome);
+            }
+            Action::Flushed(flush) => {
+                self.trace.line(self.now, || format!("flushed {flush}"));
+                self.flushed.push(flush);
+                let wrong = self.ledger.flushed(flush);
+                wrong.into_iter().for_each(|wrong| self.violation(wrong));
+            }
+        }
+    }
+}
+
+/// What happened, as a hash of everything and the end in words.
+pub struct Trace {
+    pub hash: u64,
+    pub lines: VecDeque<String>,
+    aloud: bool,
+}
+
+const LINES_KEPT: usize = 80;
+
+impl Trace {
+    fn new() -> Trace {
+        Trace {
+            hash: 0xcbf2_9ce4_8422_2325,
+            lines: VecDeque::new(),
+            aloud: std::env::var_os("POINTSMAN_SIM_TRACE").is_some(),
+        }
+    }
+
+    pub fn line(&mut self, now: Instant, what: impl FnOnce() -> String) {
+        let line = format!("{:>12.6} {}", now.as_nanos() as f64 / 1e9, what());
+        for byte in line.bytes() {
+            self.hash = (self.hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+        if self.aloud {
+            eprintln!("{line}");
+        }
+        if self.lines.len() == LINES_KEPT {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+}
