@@ -1,7 +1,9 @@
 //! Tests against a real Kafka. `cargo test --test kafka -- --ignored` runs them; they need Java 17 and Maven.
 
+mod chaos;
 mod cluster;
 mod command;
 mod harness;
 mod pipeline;
 mod plugins;
+mod producers;

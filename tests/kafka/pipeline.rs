@@ -1,38 +1,12 @@
 //! Records through the Wasm plugins into a real Kafka.
 
 use crate::harness::Cluster;
-use crate::plugins::{component, guest};
+use crate::plugins::guest;
+use crate::producers::{PATIENCE, routed};
 use pointsman::error::Fate;
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::{Config, Delivery, ProduceError, Producer, Record};
 use std::time::Duration;
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// A producer whose interceptor and partitioner are the shipped plugins: all keys over six partitions.
-fn routed(cluster: &Cluster, settings: &str) -> Producer {
-    let text = format!(
-        r#"
-        [producer]
-        bootstrap.servers = "{}"
-        interceptor.classes = ["wasm:trace-context"]
-        partitioner.class = "wasm:region-router"
-        {settings}
-        [plugins.trace-context]
-        component = {:?}
-        [plugins.region-router]
-        component = {:?}
-        [plugins.region-router.settings]
-        source = "key-prefix"
-        separator = "-"
-        regions.key = "0-5"
-        "#,
-        cluster.bootstrap(),
-        component("trace_context"),
-        component("region_router"),
-    );
-    Producer::start(Config::from_toml(&text).expect("a configuration")).expect("a producer")
-}
 
 fn faulty(cluster: &Cluster, role: &str, mode: &[(&str, &str)]) -> Producer {
     let settings: String = mode.iter().map(|(key, value)| format!("{key} = {value:?}\n")).collect();
