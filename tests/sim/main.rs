@@ -11,6 +11,7 @@ mod load;
 mod log;
 mod network;
 mod rng;
+mod scenarios;
 mod seeds;
 mod wire;
 mod world;

@@ -35,6 +35,7 @@ impl World {
     /// The client closes. What it has written arrives perhaps, and may be served although nobody cares any more.
     pub fn closed_by_client(&mut self, id: ConnectionId, reason: &str) {
         self.trace.line(self.now, || format!("client closes {id:?}: {reason}"));
+        self.closed_for.push(reason.to_owned());
         let connection = self.connections.get_mut(&id).expect("a connection that was asked for");
         if connection.side == Side::Closed {
             return self.violation(format!("{id:?} is closed twice"));
@@ -83,6 +84,7 @@ impl World {
             Vec::new()
         };
         let is_produce = matches!(request, Request::Produce(_));
+        self.metadata_requests += usize::from(matches!(request, Request::Metadata(_)));
         let names = &partitions;
         self.trace.line(self.now, || format!("send {:?} v{api_version} #{correlation_id} on {id:?} {names:?}", request.api()));
         let fault = self.request_fault(broker, is_produce, &partitions);

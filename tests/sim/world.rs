@@ -75,6 +75,10 @@ pub struct World {
     pub produce_requests: usize,
     pub arrived: BTreeMap<(std::sync::Arc<str>, i32), usize>,
     pub flushed: Vec<u64>,
+    pub metadata_requests: usize,
+    /// Why the client closed connections.
+    pub closed_for: Vec<String>,
+    pub events: u64,
     pub trace: Trace,
     pub violations: Vec<String>,
     /// How late timers are noticed.
@@ -108,6 +112,9 @@ impl World {
             produce_requests: 0,
             arrived: BTreeMap::new(),
             flushed: Vec::new(),
+            metadata_requests: 0,
+            closed_for: Vec::new(),
+            events: 0,
             trace: Trace::new(),
             violations: Vec::new(),
             timer_slack: Duration::ZERO,
@@ -130,11 +137,6 @@ impl World {
     pub fn violation(&mut self, what: String) {
         self.trace.line(self.now, || format!("VIOLATION {what}"));
         self.violations.push(what);
-    }
-
-    /// Nothing is under way between client and brokers.
-    pub fn is_quiet(&self) -> bool {
-        self.queue.values().all(|event| matches!(event, Event::Load | Event::Fault(_) | Event::Learn(..) | Event::Tick))
     }
 
     pub fn run_for(&mut self, duration: Duration) {
@@ -161,6 +163,7 @@ impl World {
                 return done(self);
             };
             self.now = next;
+            self.events += 1;
             if timer_first { self.fire_timer() } else { self.fire_event() }
             self.violations.append(&mut self.cluster.violations);
         }
