@@ -235,11 +235,32 @@ impl Producer {
     }
 
     /// Accepts nothing more, delivers what was accepted, calls the plugins' close hooks, and ends. What is not
-    /// delivered within `patience` fails. Blocks the thread; in a callback `patience` counts as zero, as in Java.
+    /// delivered within `patience` fails. In a callback `patience` counts as zero, as in Java.
     ///
     /// # Errors
     /// Something was not delivered in time.
-    pub fn close(&self, patience: Duration) -> Result<(), CloseError> {
+    pub async fn close(&self, patience: Duration) -> Result<(), CloseError> {
+        if self.inner.delivery_thread.is_current() {
+            return self.inner.close(patience);
+        }
+        // Threads are joined, which would block the task's thread.
+        let outcome = Arc::new(Mutex::new(Ok(())));
+        let signal = Arc::new(Signal::default());
+        let (inner, slot, done) = (Arc::clone(&self.inner), Arc::clone(&outcome), Arc::clone(&signal));
+        std::thread::spawn(move || {
+            let closed = inner.close(patience);
+            *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = closed;
+            done.set();
+        });
+        Waiting(signal).await;
+        outcome.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+
+    /// As [`Producer::close`], blocking the thread.
+    ///
+    /// # Errors
+    /// As [`Producer::close`].
+    pub fn close_blocking(&self, patience: Duration) -> Result<(), CloseError> {
         self.inner.close(patience)
     }
 

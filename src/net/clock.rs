@@ -1,3 +1,5 @@
+#![expect(clippy::disallowed_methods, reason = "this is where time is read")]
+
 use crate::core::time::Instant;
 use std::time::SystemTime;
 

@@ -25,8 +25,8 @@ impl Waker {
     /// To be called after the core's lock is let go. While the driver is awake it costs a load: the first caller of a
     /// pass notifies it, which is a system call only if it sleeps.
     ///
-    /// Who finds the bell rung may leave: the driver has not yet stopped it ([`Waker::begin_pass`]) and locks the core
-    /// after that. Had it locked before the caller did, the caller would have seen the bell stopped.
+    /// Who finds the bell rung may leave: the driver has not yet stopped it, as it does before each pass, and locks the
+    /// core after that. Had it locked before the caller did, the caller would have seen the bell stopped.
     pub fn wake(&self) {
         if !self.bell.rung.load(Ordering::Relaxed) && !self.bell.rung.swap(true, Ordering::AcqRel) {
             self.bell.notify.notify_one();

@@ -61,7 +61,7 @@ impl Header {
         bytes[51..53].copy_from_slice(&self.producer_epoch.to_be_bytes());
         bytes[53..57].copy_from_slice(&self.base_sequence.to_be_bytes());
         bytes[57..61].copy_from_slice(&self.count.to_be_bytes());
-        let crc = crc32c::crc32c_combine(crc32c::crc32c(&bytes[ATTRIBUTES_AT..]), body_crc, body_len);
+        let crc = super::crc::combine(crc32c::crc32c(&bytes[ATTRIBUTES_AT..]), body_crc, body_len);
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         bytes
     }

@@ -9,6 +9,7 @@
 //! per instance.
 
 mod bindings;
+mod call;
 mod convert;
 mod deadline;
 mod engine;

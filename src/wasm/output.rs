@@ -205,7 +205,8 @@ pub(super) fn cut(text: &str) -> String {
     format!("{}…", &text[..text.floor_char_boundary(LINE_BYTES_MAX)])
 }
 
-const TARGET: &str = "pointsman::plugin";
+/// Under which plugins speak in the log.
+pub(super) const TARGET: &str = "pointsman::plugin";
 const LINE_BYTES_MAX: usize = 2048;
 const CALL_LINES_MAX: usize = 64;
 const WINDOW: Duration = Duration::from_secs(1);

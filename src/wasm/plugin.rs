@@ -8,7 +8,7 @@ use super::interceptor::{InterceptorRole, WasmInterceptor};
 use super::metrics::{MetricSample, Registry};
 use super::output::LogGate;
 use super::partitioner::{PartitionerRole, WasmPartitioner};
-use super::seat::{Counts, Role, Seat, start};
+use super::seat::{Counts, Role, Seat, instantiate};
 use super::serializer::{SerializerRole, WasmSerializer};
 use super::state::{Identity, State};
 use crate::plugin::{FailureKind, Interceptor, Partitioner, PluginFactory, PluginFailure, Serializer, Side};
@@ -221,7 +221,7 @@ impl Plugin {
             role: R::NAME,
             cause: failure.cause,
         };
-        let (mut store, instance) = start::instantiate(shared, 0).map_err(fault)?;
+        let (mut store, instance) = instantiate(shared, 0).map_err(fault)?;
         role.load(&shared.roles, &mut store, &instance).map(drop).map_err(|cause| LoadError::Shape {
             path: shared.path.clone(),
             role: R::NAME,

@@ -1,16 +1,16 @@
 //! The place of one instance: one use of a plugin on one lane. The instance in it comes and goes (after a failed call,
 //! or when its memory has grown), the seat stays.
 
+use super::call::{begin, failure};
 use super::output::cut;
 use super::plugin::{RoleIndices, Shared};
 use super::state::State;
-use super::ticker::Running;
 use crate::plugin::{FailureKind, Hook, PluginFailure};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
+use wasmtime::Store;
 use wasmtime::component::Instance;
-use wasmtime::{Store, Trap, WasmBacktrace};
 
 /// What differs between the roles.
 pub(super) trait Role: Send {
@@ -114,8 +114,7 @@ impl<R: Role> Seat<R> {
     ) -> Result<T, PluginFailure> {
         self.ready()?;
         let live = self.live.as_mut().expect("ready made one");
-        let result_max = RESULT_BYTES_MIN.saturating_add(input.saturating_mul(RESULT_PER_INPUT));
-        let running = begin(&self.plugin, &mut live.store, self.plugin.limits.timeout, result_max);
+        let running = begin(&self.plugin, &mut live.store, self.plugin.limits.timeout, input);
         let answer = call(&live.guest, &mut live.store);
         drop(running);
         match answer {
@@ -182,13 +181,13 @@ impl<R: Role> Seat<R> {
 
 impl<R: Role> Live<R> {
     fn start(plugin: &Shared, role: &R, lane: u32) -> Result<(Live<R>, R::Wants), PluginFailure> {
-        let (mut store, instance) = start::instantiate(plugin, lane)?;
+        let (mut store, instance) = instantiate(plugin, lane)?;
         let not_started = |cause: String| PluginFailure::new(FailureKind::Configure, cause);
         let guest =
             role.load(&plugin.roles, &mut store, &instance).map_err(|error| not_started(format!("{error:#}")))?;
         let settings: Vec<(&str, &str)> =
             plugin.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-        let running = begin(plugin, &mut store, plugin.limits.start_timeout, RESULT_BYTES_MIN);
+        let running = begin(plugin, &mut store, plugin.limits.start_timeout, 0);
         let configured = role.configure(&guest, &mut store, &settings);
         drop(running);
         match configured {
@@ -202,7 +201,7 @@ impl<R: Role> Live<R> {
                 store.data_mut().call_ended();
                 Err(not_started(format!("configure returned an error: {}", cut(&words))))
             }
-            Err(error) => Err(not_started(format!("configure {}", failure(&mut store, &error)))),
+            Err(error) => Err(start_failed("configure", &failure(&mut store, &error))),
         }
     }
 
@@ -211,7 +210,7 @@ impl<R: Role> Live<R> {
     }
 
     fn close(mut self, plugin: &Shared, role: &R) {
-        let running = begin(plugin, &mut self.store, plugin.limits.timeout, RESULT_BYTES_MIN);
+        let running = begin(plugin, &mut self.store, plugin.limits.timeout, 0);
         let closed = role.close(&self.guest, &mut self.store);
         drop(running);
         match closed {
@@ -224,74 +223,38 @@ impl<R: Role> Live<R> {
     }
 }
 
-/// Instantiation, which roles share.
-pub(super) mod start {
-    use super::*;
-
-    /// A store with an instance in it, not configured yet.
-    ///
-    /// # Errors
-    /// [`FailureKind::Configure`].
-    pub(in super::super) fn instantiate(plugin: &Shared, lane: u32) -> Result<(Store<State>, Instance), PluginFailure> {
-        let state = State::new(Arc::clone(&plugin.identity), lane, plugin.limits.memory_max);
-        let mut store = Store::new(plugin.engine.wasmtime(), state);
-        store.limiter(|state| &mut state.memory);
-        store.epoch_deadline_callback(|mut context| context.data_mut().deadline.expired());
-        store.set_max_component_handles(HANDLES_MAX);
-        let running = begin(plugin, &mut store, plugin.limits.start_timeout, RESULT_BYTES_MIN);
-        let instance = plugin.pre.instantiate(&mut store);
-        drop(running);
-        match instance {
-            Ok(instance) => {
-                store.data_mut().call_ended();
-                Ok((store, instance))
-            }
-            Err(error) => {
-                let cause = format!("instantiation {}", failure(&mut store, &error));
-                Err(PluginFailure::new(FailureKind::Configure, cause))
-            }
+/// A store with an instance in it, not configured yet.
+///
+/// # Errors
+/// [`FailureKind::Configure`].
+pub(super) fn instantiate(plugin: &Shared, lane: u32) -> Result<(Store<State>, Instance), PluginFailure> {
+    let state = State::new(Arc::clone(&plugin.identity), lane, plugin.limits.memory_max);
+    let mut store = Store::new(plugin.engine.wasmtime(), state);
+    store.limiter(|state| &mut state.memory);
+    store.epoch_deadline_callback(|mut context| context.data_mut().deadline.expired());
+    store.set_max_component_handles(HANDLES_MAX);
+    let running = begin(plugin, &mut store, plugin.limits.start_timeout, 0);
+    let instance = plugin.pre.instantiate(&mut store);
+    drop(running);
+    match instance {
+        Ok(instance) => {
+            store.data_mut().call_ended();
+            Ok((store, instance))
+        }
+        Err(error) => {
+            let failure = failure(&mut store, &error);
+            Err(start_failed("instantiation", &failure))
         }
     }
 }
 
-/// Arms the limits. Time passes for the guest while the guard lives.
-fn begin<'a>(plugin: &'a Shared, store: &mut Store<State>, limit: Duration, result_max: usize) -> Running<'a> {
-    store.set_hostcall_fuel(result_max);
-    let state = store.data_mut();
-    state.memory.call_begins();
-    let ticks = state.deadline.arm(limit);
-    store.set_epoch_deadline(ticks);
-    plugin.engine.ticker().running()
-}
-
-/// What a failed call means. Its lines and numbers are discarded.
-fn failure(store: &mut Store<State>, error: &wasmtime::Error) -> PluginFailure {
-    let fuel = store.hostcall_fuel();
-    let state = store.data_mut();
-    let last_words = state.call_failed();
-    if let Some(exceeded) = state.deadline.exceeded() {
-        return PluginFailure::new(FailureKind::Deadline, exceeded);
-    }
-    let root = error.root_cause().to_string();
-    // Wasmtime's type for it is private.
-    if root.contains("fuel allocated for hostcalls") {
-        let cause = format!("an answer, or an argument to the host, of more than {fuel} bytes");
-        return PluginFailure::new(FailureKind::ResultSize, cause);
-    }
-    if let Some(refusal) = state.memory.refusal() {
-        return PluginFailure::new(FailureKind::Memory, refusal);
-    }
-    let trapped = error.is::<Trap>() || error.is::<WasmBacktrace>();
-    if !trapped {
-        let cause = format!("the answer cannot be read: {root}");
-        return PluginFailure::new(FailureKind::BrokenRule, cause);
-    }
-    let root = root.strip_prefix("wasm trap: ").unwrap_or(&root);
-    let cause = match last_words {
-        Some(words) => format!("{words} ({root})"),
-        None => root.to_owned(),
+/// A start that failed, in words: its time is not `timeout.ms`.
+fn start_failed(step: &str, failure: &PluginFailure) -> PluginFailure {
+    let cause = match failure.kind {
+        FailureKind::Deadline => format!("{step} did not end: {}", failure.cause),
+        _ => format!("{step} {failure}"),
     };
-    PluginFailure::new(FailureKind::Trap, cause)
+    PluginFailure::new(FailureKind::Configure, cause)
 }
 
 /// Where an instance that grows is replaced, before it fails a record: past half of the limit and twice its first
@@ -304,10 +267,6 @@ fn recycle_at(configured: u64, max: u64) -> u64 {
 fn may_recycle(last: Option<Instant>, now: impl FnOnce() -> Instant) -> bool {
     last.is_none_or(|last| now().saturating_duration_since(last) >= RECYCLE_PERIOD)
 }
-
-/// Every call may answer with this many bytes, and with [`RESULT_PER_INPUT`] times what it was given.
-const RESULT_BYTES_MIN: usize = 4 << 20;
-const RESULT_PER_INPUT: usize = 4;
 
 /// Streams, mostly: a plugin needs two.
 const HANDLES_MAX: usize = 1024;

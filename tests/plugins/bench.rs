@@ -1,8 +1,8 @@
-//! What a call costs, in nanoseconds a record, beside an empty call. Run with
+//! What a call costs, in nanoseconds a record, beside a hook that does nothing. Run with
 //! `cargo test --release --test plugins -- --ignored --nocapture cost_of`.
 
-use crate::guests::{mode, records};
-use pointsman::plugin::{PluginFactory, Side, TopicColumnRef, Topology};
+use crate::guests::{Records, plain, records};
+use pointsman::plugin::{Acknowledgements, Batch, PluginFactory, Side, TopicColumnRef, Topology};
 use std::hint::black_box;
 use std::time::Instant;
 
@@ -11,23 +11,35 @@ const BATCHES: [usize; 4] = [1, 8, 64, 256];
 #[test]
 #[ignore = "benchmark"]
 fn cost_of_the_hooks() {
-    let plugin = mode("header");
-    let mut on_send = plugin.interceptor(0).unwrap();
+    let plugin = plain();
+    let mut interceptor = plugin.interceptor(0).unwrap();
+    let zeros = [0; 256];
+    report("on-acknowledgement, empty", |batch| {
+        let count = batch.keys.len();
+        let acknowledgements = Acknowledgements {
+            count,
+            topics: TopicColumnRef { names: &["orders"], indexes: &[] },
+            partitions: &[0; 256][..count],
+            offsets: &zeros[..count],
+            timestamps: &zeros[..count],
+            errors: &[0; 256][..count],
+            fates: &[0; 256][..count],
+            tags: &[0; 256][..count],
+        };
+        interceptor.on_acknowledgement(&acknowledgements).unwrap();
+    });
     report("on-send, one header added", |batch| {
-        black_box(on_send.on_send(&batch.batch()).unwrap());
+        black_box(interceptor.on_send(&batch.batch()).unwrap());
     });
-    let mut nothing = mode("hash").interceptor(0).unwrap();
-    report("on-send, nothing changed", |batch| {
-        black_box(nothing.on_send(&batch.batch()).unwrap());
-    });
-    let mut partitioner = mode("hash").partitioner(0).unwrap();
+    let mut partitioner = plugin.partitioner(0).unwrap();
     for topic in ["orders", "trips"] {
         partitioner.on_topology(&Topology { topic: topic.into(), partitions: 12, ..Topology::default() }).unwrap();
     }
     report("partition by key", |batch| {
-        black_box(partitioner.partition(&batch.batch()).unwrap());
+        let batch = batch.batch();
+        black_box(partitioner.partition(&Batch { values: None, ..batch }).unwrap());
     });
-    let mut serializer = mode("frame").serializer(0, Side::Value).unwrap();
+    let mut serializer = plugin.serializer(0, Side::Value).unwrap();
     let topics = TopicColumnRef { names: &["orders"], indexes: &[] };
     report("serialize, framed", |batch| {
         black_box(serializer.serialize(topics, batch.values.as_ref(), None).unwrap());
@@ -39,7 +51,7 @@ fn cost_of_the_hooks() {
     println!("instantiate, configure, drop: {:.1} us", started.elapsed().as_secs_f64() * 1e6 / 1000.0);
 }
 
-fn report(name: &str, mut call: impl FnMut(&crate::guests::Records)) {
+fn report(name: &str, mut call: impl FnMut(&Records)) {
     print!("{name:28}");
     for count in BATCHES {
         let records = records(count);

@@ -17,6 +17,11 @@ pub(crate) fn router() -> PathBuf {
     built().join("examples/router.wasm")
 }
 
+/// All roles, done plainly.
+pub(crate) fn plain() -> Plugin {
+    load(PluginOptions { path: built().join("examples/plain.wasm"), ..options(&[]) }).expect("it loads")
+}
+
 /// The folder of the components, built for this process.
 fn built() -> &'static Path {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {

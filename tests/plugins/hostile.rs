@@ -94,6 +94,23 @@ fn an_answer_too_large_is_refused_before_it_is_copied() {
 }
 
 #[test]
+fn an_answer_that_repeats_one_string_counts_each_time() {
+    let mut interceptor = mode("alias").interceptor(0).unwrap();
+    assert_fails(interceptor.on_send(&records(1).batch()), FailureKind::ResultSize, "an answer");
+}
+
+#[test]
+fn an_answer_that_cannot_be_read_breaks_a_rule() {
+    for (mode_name, words) in [("wild-pointer", "out of bounds"), ("not-utf8", "utf-8")] {
+        let plugin = mode(mode_name);
+        let mut interceptor = plugin.interceptor(0).unwrap();
+        assert_fails(interceptor.on_send(&records(1).batch()), FailureKind::BrokenRule, "the answer cannot be read: ");
+        assert_fails(interceptor.on_send(&records(1).batch()), FailureKind::BrokenRule, words);
+        assert_eq!(plugin.metrics().instances_discarded, 2);
+    }
+}
+
+#[test]
 fn an_answer_may_be_large_where_the_input_is() {
     let settings = [("mode", "huge-result"), ("bytes", "6000000")];
     let mut interceptor = with(&settings, |_| {}).interceptor(0).unwrap();

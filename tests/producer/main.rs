@@ -83,7 +83,7 @@ fn records_arrive_in_order_with_their_metadata() {
     assert_eq!(record.timestamp, 1234);
     let names: Vec<String> = record.headers.iter().map(|header| format!("{header:?}")).collect();
     assert_eq!(names.len(), 2, "{names:?}");
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn many_records_arrive_once_and_in_order() {
         assert!(matches!(delivery.try_result(), Some(Ok(_))), "flush returns after the deliveries: {delivery:?}");
     }
     broker.assert_in_order(50, 2000);
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn lost_answers_and_disconnects_neither_lose_nor_double() {
         delivery.wait().unwrap();
     }
     broker.assert_in_order(20, 300);
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_full_buffer_waits_in_line_and_loses_nothing() {
     for thread in threads {
         thread.join().unwrap();
     }
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
     broker.assert_in_order(4, 2000);
 }
 
@@ -165,7 +165,7 @@ fn callbacks_come_in_log_order_and_may_send() {
     }
     producer.flush_blocking().unwrap();
     assert_eq!(*seen.lock().unwrap(), (0..1000).collect::<Vec<i64>>());
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
     assert_eq!(broker.records().iter().filter(|record| record.0 == 1).count(), 1);
 }
 
@@ -180,7 +180,7 @@ fn a_topic_that_never_appears_ends_as_a_timeout_that_says_so() {
     for part in ["nowhere", "max.block.ms (300 ms)", "metadata", "UNKNOWN_TOPIC_OR_PARTITION"] {
         assert!(text.contains(part), "{part} in {text}");
     }
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn a_broker_that_is_not_there_is_named() {
     let producer = Producer::start(config.unwrap()).unwrap();
     let text = producer.send_blocking(&Record::to("orders").value("x")).unwrap_err().to_string();
     assert!(text.contains("127.0.0.1:1") && text.contains("refused"), "{text}");
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn close_with_no_time_fails_what_is_left_and_says_its_fate() {
     broker.broker.on(ApiKey::Produce, |_| Control::Silence);
     let producer = broker.producer(&[]);
     let delivery = producer.send_blocking(&Record::to("orders").value("x")).unwrap();
-    let error = producer.close(Duration::from_millis(300)).unwrap_err();
+    let error = producer.close_blocking(Duration::from_millis(300)).unwrap_err();
     assert_eq!(error.batches, 1);
     assert_eq!(delivery.wait().unwrap_err(), ProduceError::Closed { fate: Fate::Unknown });
     let refused = producer.send_blocking(&Record::to("orders").value("y")).unwrap_err();
@@ -216,7 +216,7 @@ fn a_record_that_can_never_fit_and_a_partition_that_is_not_there_fail_alone() {
     assert!(matches!(large.wait().unwrap_err(), ProduceError::TooLarge { key: "max.request.size", .. }));
     assert!(matches!(missing.wait().unwrap_err(), ProduceError::NoSuchPartition { partition: 6, count: 6, .. }));
     good.wait().unwrap();
-    producer.close(PATIENCE).unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
 }
 
 /// Polls a future to its end on this thread.

@@ -57,7 +57,8 @@ impl Batch {
         let mut rest = Reader(&bytes[HEADER_LEN..]);
         let mut records = Vec::new();
         for at in 0..count {
-            let (delta, record) = rest.record(base_timestamp).ok_or_else(|| format!("record {at} is cut or longer than it says"))?;
+            let (delta, record) =
+                rest.record(base_timestamp).ok_or_else(|| format!("record {at} is cut or longer than it says"))?;
             if delta != i64::from(at) {
                 return Err(format!("record {at} has offset delta {delta}"));
             }

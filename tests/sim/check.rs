@@ -8,8 +8,8 @@ use pointsman::core::time::Instant;
 use pointsman::core::{Completion, Done, Outcome, Placement};
 use pointsman::error::{Fate, ProduceError};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// Every record that the core took.
@@ -97,13 +97,17 @@ impl Ledger {
         let mut wrong = Vec::new();
         let mut before = None;
         for record in &batch.records {
-            let Some((number, entry)) = number_of(record).and_then(|number| Some((number, self.entries.get_mut(&number)?)))
+            let Some((number, entry)) =
+                number_of(record).and_then(|number| Some((number, self.entries.get_mut(&number)?)))
             else {
                 wrong.push(format!("{topic}-{partition}: a record leaves that nobody sent: {record:?}"));
                 continue;
             };
             if (entry.topic.as_str(), entry.partition) != (topic, partition) {
-                wrong.push(format!("record {number} of {}-{} leaves for {topic}-{partition}", entry.topic, entry.partition));
+                wrong.push(format!(
+                    "record {number} of {}-{} leaves for {topic}-{partition}",
+                    entry.topic, entry.partition
+                ));
             }
             if entry.record != *record {
                 wrong.push(format!("record {number} leaves as {record:?}, it was sent as {:?}", entry.record));
@@ -139,7 +143,8 @@ impl Ledger {
             }
             next = run.first + run.count;
             for index in run.first..next {
-                let Some(entry) = batched.numbers.get(index as usize).and_then(|number| self.entries.get_mut(number)) else {
+                let Some(entry) = batched.numbers.get(index as usize).and_then(|number| self.entries.get_mut(number))
+                else {
                     wrong.push(format!("there is no record {index} in {:?}", done.completion));
                     break;
                 };
@@ -269,7 +274,9 @@ impl World {
                     }
                     match offset {
                         Some(offset) if !found.contains(offset) && !lost.contains(record) => {
-                            wrong.push(format!("{place}: record {record} is said to stand at {offset}, it does at {found:?}"));
+                            wrong.push(format!(
+                                "{place}: record {record} is said to stand at {offset}, it does at {found:?}"
+                            ));
                         }
                         None if self.cluster.old_duplicates == 0 => {
                             wrong.push(format!("{place}: record {record} is written and has no offset"));
@@ -278,7 +285,9 @@ impl World {
                     }
                 }
                 Told::Failed(error) if error.fate() == Fate::NotWritten && !found.is_empty() => {
-                    wrong.push(format!("{place}: record {record} is called not written and stands at {found:?}: {error}"));
+                    wrong.push(format!(
+                        "{place}: record {record} is called not written and stands at {found:?}: {error}"
+                    ));
                 }
                 _ => {}
             }

@@ -88,7 +88,12 @@ pub struct Partition {
 pub enum Slot {
     Answer(PartitionResponse),
     /// Appended; the answer is this once it is on all replicas in sync.
-    Replicating { tp: Tp, epoch: i32, end_offset: i64, answer: PartitionResponse },
+    Replicating {
+        tp: Tp,
+        epoch: i32,
+        end_offset: i64,
+        answer: PartitionResponse,
+    },
 }
 
 /// A fault of the broker's own, for one batch.
@@ -107,13 +112,8 @@ pub enum BatchFault {
 impl Cluster {
     pub fn new(brokers: i32) -> Cluster {
         let brokers = (1..=brokers).map(|id| {
-            let broker = Broker {
-                host: format!("b{id}"),
-                port: 9092,
-                up: true,
-                versions: versions(13),
-                view: BTreeMap::new(),
-            };
+            let broker =
+                Broker { host: format!("b{id}"), port: 9092, up: true, versions: versions(13), view: BTreeMap::new() };
             (id, broker)
         });
         Cluster {
@@ -319,10 +319,7 @@ impl Cluster {
             return None;
         }
         if !partition.enough_in_sync {
-            return Some(PartitionResponse {
-                error_code: code::NOT_ENOUGH_REPLICAS_AFTER_APPEND,
-                ..answer.clone()
-            });
+            return Some(PartitionResponse { error_code: code::NOT_ENOUGH_REPLICAS_AFTER_APPEND, ..answer.clone() });
         }
         Some(answer.clone())
     }

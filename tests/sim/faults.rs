@@ -259,7 +259,8 @@ impl World {
         }
         self.trace.line(self.now, || format!("fault: broker {broker} dies"));
         self.cluster.crash(broker);
-        let connections = self.connections.values().filter(|connection| connection.broker == broker && !connection.broker_closed);
+        let connections =
+            self.connections.values().filter(|connection| connection.broker == broker && !connection.broker_closed);
         for id in connections.map(|connection| connection.id).collect::<Vec<_>>() {
             self.close_by_broker(id);
         }

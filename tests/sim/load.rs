@@ -26,7 +26,9 @@ impl Planned {
     fn size(&self) -> usize {
         let record = &self.record;
         let len = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
-        len(&record.key) + len(&record.value) + record.headers.iter().map(|(name, value)| name.len() + len(value) + 4).sum::<usize>()
+        len(&record.key)
+            + len(&record.value)
+            + record.headers.iter().map(|(name, value)| name.len() + len(value) + 4).sum::<usize>()
     }
 }
 

@@ -59,7 +59,10 @@ fn same_seed_same_trace() {
 /// A panic is a finding like another: it must not take the other seeds with it.
 fn run(seed: u64) -> seeds::Report {
     std::panic::catch_unwind(|| seeds::run(seed)).unwrap_or_else(|panic| {
-        let what = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|what| (*what).to_owned()));
+        let what = panic
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| panic.downcast_ref::<&str>().map(|what| (*what).to_owned()));
         let violations = vec![format!("panic: {}", what.unwrap_or_default())];
         seeds::Report { seed, hash: 0, violations, tail: Vec::new(), written: 0, failed: 0 }
     })

@@ -342,7 +342,10 @@ fn definite_failure_leaves_gap_epoch_bumped() {
     world.settled();
     assert_eq!(world.told_all(&before), offsets(1, 1));
     let Some(Told::Failed(error)) = world.told(keyless) else { panic!("{}", world.story()) };
-    assert!(matches!(error, ProduceError::Broker { code: code::INVALID_RECORD, fate: Fate::NotWritten, .. }), "{error}");
+    assert!(
+        matches!(error, ProduceError::Broker { code: code::INVALID_RECORD, fate: Fate::NotWritten, .. }),
+        "{error}"
+    );
     assert_eq!(world.told_all(&after), offsets(2, 6));
     let epochs: Vec<_> = world.logged(0).iter().map(|(epoch, sequence, _)| (*epoch, *sequence)).collect();
     assert_eq!(epochs, [(0, 0), (0, 1), (1, 0), (1, 1), (1, 2), (1, 3), (1, 4), (1, 5)]);
@@ -448,12 +451,8 @@ fn throttle_obeyed() {
 
 #[test]
 fn memory_full_while_closing() {
-    let mut world = world(1, 3, CoreConfig {
-        memory: MemoryPool::new(3_000),
-        batch_size: 1_000,
-        linger: 60 * SECOND,
-        ..config()
-    });
+    let mut world =
+        world(1, 3, CoreConfig { memory: MemoryPool::new(3_000), batch_size: 1_000, linger: 60 * SECOND, ..config() });
     world.send(0, 1);
     world.run_for(SECOND);
     for at in 1..200 {
@@ -558,7 +557,11 @@ fn request_timeout_disconnects() {
     let end = world.now + 5 * SECOND;
     assert!(world.run_until(end, |world| !world.closed_for.is_empty()));
     assert!(world.closed_for[0].contains("b1:9092") && world.closed_for[0].contains("request.timeout.ms"));
-    assert!((SECOND..SECOND + Duration::from_millis(50)).contains(&(world.now - start)), "after {:?}", world.now - start);
+    assert!(
+        (SECOND..SECOND + Duration::from_millis(50)).contains(&(world.now - start)),
+        "after {:?}",
+        world.now - start
+    );
     world.settled();
     assert_eq!(world.told_all(&lost), offsets(1, 1));
     assert_eq!(world.told_all(&neighbour), offsets(1, 1));

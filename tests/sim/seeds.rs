@@ -52,14 +52,16 @@ pub fn finish(world: &mut World) {
     let bound = world.drain_bound();
     let end = world.now + bound;
     // A topic that never came takes its records with it.
-    let known: Vec<_> = world.cluster.topics.iter().filter(|topic| topic.exists).map(|topic| topic.name.to_string()).collect();
+    let known: Vec<_> =
+        world.cluster.topics.iter().filter(|topic| topic.exists).map(|topic| topic.name.to_string()).collect();
     world.load.waiting.retain(|name, _| known.contains(name));
     world.core.close(world.now);
     world.trace.line(world.now, || "close".to_owned());
     let drained = world.run_until(end, |world| world.load.is_over() && world.core.is_idle());
     if !drained && world.violations.is_empty() {
         let open: Vec<_> = world.ledger.entries.iter().filter(|(_, entry)| entry.done.is_none()).take(5).collect();
-        let open: Vec<_> = open.iter().map(|(number, entry)| format!("{number} of {}-{}", entry.topic, entry.partition)).collect();
+        let open: Vec<_> =
+            open.iter().map(|(number, entry)| format!("{number} of {}-{}", entry.topic, entry.partition)).collect();
         let (backlog, waiting) = (world.load.backlog.len(), world.load.waiting.len());
         world.violation(format!("not drained {bound:?} after the last fault: {open:?}, {backlog} wait for memory, {waiting} topics waited for"));
     }
@@ -81,7 +83,8 @@ impl World {
 }
 
 fn draw_config(rng: &mut Rng) -> CoreConfig {
-    let (acks, idempotence) = *rng.pick(&[(-1, true), (-1, true), (-1, true), (-1, true), (-1, false), (1, false), (0, false)]);
+    let (acks, idempotence) =
+        *rng.pick(&[(-1, true), (-1, true), (-1, true), (-1, true), (-1, false), (1, false), (0, false)]);
     let request_timeout = rng.millis(500, 5_000);
     let linger = *rng.pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_millis(50)]);
     let retry_backoff = rng.millis(1, 200);

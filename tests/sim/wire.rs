@@ -21,7 +21,8 @@ impl World {
             self.violation(format!("a connection to {host}:{port}, which no broker advertises"));
             return self.after(delay, Event::ConnectFailed(id));
         };
-        let open = self.connections.values().filter(|other| other.broker == broker && other.side != Side::Closed).count();
+        let open =
+            self.connections.values().filter(|other| other.broker == broker && other.side != Side::Closed).count();
         // One for the address in bootstrap.servers, one for the node.
         if open > 1 {
             self.violation(format!("a third connection to broker {broker}"));
@@ -86,7 +87,9 @@ impl World {
         let is_produce = matches!(request, Request::Produce(_));
         self.metadata_requests += usize::from(matches!(request, Request::Metadata(_)));
         let names = &partitions;
-        self.trace.line(self.now, || format!("send {:?} v{api_version} #{correlation_id} on {id:?} {names:?}", request.api()));
+        self.trace.line(self.now, || {
+            format!("send {:?} v{api_version} #{correlation_id} on {id:?} {names:?}", request.api())
+        });
         let fault = self.request_fault(broker, is_produce, &partitions);
         let connection = self.connections.get_mut(&id).expect("as above");
         connection.last_correlation_id = Some(correlation_id);
@@ -104,7 +107,12 @@ impl World {
         self.at(at, Event::Written(id, correlation_id));
     }
 
-    fn request_fault(&mut self, broker: i32, is_produce: bool, partitions: &[(std::sync::Arc<str>, i32)]) -> Option<RequestFault> {
+    fn request_fault(
+        &mut self,
+        broker: i32,
+        is_produce: bool,
+        partitions: &[(std::sync::Arc<str>, i32)],
+    ) -> Option<RequestFault> {
         if is_produce {
             let leaving = Leaving { nth: self.produce_requests, broker, partitions: partitions.to_vec() };
             self.produce_requests += 1;
@@ -131,9 +139,11 @@ impl World {
                     size += batch.size;
                     let wrong = self.ledger.sent(&named.name, named.index, batch);
                     wrong.into_iter().for_each(|wrong| self.violation(wrong));
-                    let (pid, epoch, sequence, count) = (batch.producer_id, batch.epoch, batch.base_sequence, batch.records.len());
+                    let (pid, epoch, sequence, count) =
+                        (batch.producer_id, batch.epoch, batch.base_sequence, batch.records.len());
                     let (name, index) = (&named.name, named.index);
-                    self.trace.line(self.now, || format!("  {name}-{index} pid {pid} epoch {epoch} seq {sequence}+{count}"));
+                    self.trace
+                        .line(self.now, || format!("  {name}-{index} pid {pid} epoch {epoch} seq {sequence}+{count}"));
                     if batch.producer_id < 0 && self.config.idempotence {
                         self.violation(format!("{named:?}: no producer id although idempotence is on"));
                     }
@@ -145,7 +155,10 @@ impl World {
                 other.broker != broker && other.side == Side::Open && other.in_flight.values().any(holds)
             });
             if let Some(other) = elsewhere {
-                let what = format!("{}-{} goes to broker {broker} while in flight at {}", named.name, named.index, other.broker);
+                let what = format!(
+                    "{}-{} goes to broker {broker} while in flight at {}",
+                    named.name, named.index, other.broker
+                );
                 self.violation(what);
             }
         }
@@ -288,9 +301,10 @@ impl World {
                 self.respond(id, correlation_id, Response::Metadata(answer), Duration::ZERO);
             }
             WireRequest::InitProducerId(request) => {
-                let refusal = self.init_refusals.pop_front().or_else(|| {
-                    self.rng.chance(self.rates.init_error).then_some(COORDINATOR_LOAD_IN_PROGRESS)
-                });
+                let refusal = self
+                    .init_refusals
+                    .pop_front()
+                    .or_else(|| self.rng.chance(self.rates.init_error).then_some(COORDINATOR_LOAD_IN_PROGRESS));
                 let answer = match refusal {
                     Some(error_code) => {
                         InitProducerIdResponse { throttle_time_ms: 0, error_code, producer_id: -1, producer_epoch: -1 }
@@ -321,7 +335,8 @@ impl World {
                 && answer.error_code == 0
             {
                 // acks=1 does not wait for it.
-                let (epoch, end_offset) = (self.cluster.partition(tp).epoch, self.cluster.partition(tp).log.end_offset());
+                let (epoch, end_offset) =
+                    (self.cluster.partition(tp).epoch, self.cluster.partition(tp).log.end_offset());
                 let delay = self.replication_delay();
                 self.after(delay, Event::Replicate { tp, epoch, end_offset });
             }
@@ -397,7 +412,12 @@ impl World {
         self.answer_produce(id, &waiting, answers);
     }
 
-    fn answer_produce(&mut self, id: ConnectionId, waiting: &Waiting, mut partitions: Vec<(Option<Tp>, PartitionResponse)>) {
+    fn answer_produce(
+        &mut self,
+        id: ConnectionId,
+        waiting: &Waiting,
+        mut partitions: Vec<(Option<Tp>, PartitionResponse)>,
+    ) {
         let version = waiting.version;
         for (_, answer) in &mut partitions {
             cluster::fit(answer, version);
@@ -420,9 +440,10 @@ impl World {
         leaders.sort_unstable();
         leaders.dedup();
         let node_endpoints = leaders.into_iter().filter_map(|leader| self.cluster.address(leader)).collect();
-        let throttle = self.throttle_next.take().or_else(|| {
-            self.rng.chance(self.rates.throttle).then(|| self.rng.millis(1, 2_000))
-        });
+        let throttle = self
+            .throttle_next
+            .take()
+            .or_else(|| self.rng.chance(self.rates.throttle).then(|| self.rng.millis(1, 2_000)));
         let throttle = throttle.map_or(0, |throttle| throttle.as_millis() as i32);
         let mut partitions: Vec<_> = partitions.into_iter().map(|(_, answer)| answer).collect();
         // In any order.

@@ -2,10 +2,10 @@
 
 use crate::check::Ledger;
 use crate::cluster::{BatchFault, BrokerId, Cluster, Tp};
+use crate::faults::{Fault, Rates};
 use crate::load::Load;
 use crate::network::{Connection, RequestFault, WireRequest};
 use crate::rng::Rng;
-use crate::faults::{Fault, Rates};
 use pointsman::core::time::Instant;
 use pointsman::core::{Action, ConnectionId, Core, CoreConfig, Sealed, Unsealed};
 use pointsman::protocol::messages::Response;
@@ -164,7 +164,11 @@ impl World {
             };
             self.now = next;
             self.events += 1;
-            if timer_first { self.fire_timer() } else { self.fire_event() }
+            if timer_first {
+                self.fire_timer()
+            } else {
+                self.fire_event()
+            }
             self.violations.append(&mut self.cluster.violations);
         }
     }
@@ -285,7 +289,11 @@ const LINES_KEPT: usize = 80;
 
 impl Trace {
     fn new() -> Trace {
-        Trace { hash: 0xcbf2_9ce4_8422_2325, lines: VecDeque::new(), aloud: std::env::var_os("POINTSMAN_SIM_TRACE").is_some() }
+        Trace {
+            hash: 0xcbf2_9ce4_8422_2325,
+            lines: VecDeque::new(),
+            aloud: std::env::var_os("POINTSMAN_SIM_TRACE").is_some(),
+        }
     }
 
     pub fn line(&mut self, now: Instant, what: impl FnOnce() -> String) {

@@ -1,5 +1,6 @@
 //! Routes records to the partitions of their region: see README.md for its settings.
 
+mod names;
 mod partitions;
 mod region;
 mod regions;

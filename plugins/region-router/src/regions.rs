@@ -1,13 +1,14 @@
 //! The table of regions.
 
+use crate::names::Names;
 use crate::partitions;
 use crate::region::Region;
 use pointsman_plugin::{Groups, Settings, Topology};
 
 /// Which partitions each region has.
 pub(crate) struct Regions {
-    /// Sorted by name; lower case where `ignore-case` is set.
-    entries: Vec<(Vec<u8>, Partitions)>,
+    /// Lower case where `ignore-case` is set.
+    names: Names,
     ignore_case: bool,
     default: Option<Partitions>,
     /// The lists of more than one partition. The same for every topic.
@@ -17,7 +18,7 @@ pub(crate) struct Regions {
 }
 
 /// The partitions of a region.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Partitions {
     One(u32),
     /// An index in the groups.
@@ -28,7 +29,7 @@ impl Regions {
     pub(crate) fn configure(settings: &Settings) -> Result<Regions, String> {
         let ignore_case = settings.flag("ignore-case")?.unwrap_or(false);
         let mut regions =
-            Regions { entries: Vec::new(), ignore_case, default: None, groups: Groups::new(), highest: Vec::new() };
+            Regions { names: Names::default(), ignore_case, default: None, groups: Groups::new(), highest: Vec::new() };
         for (name, list) in settings.under("regions") {
             let setting = format!("regions.{name}");
             let partitions = regions.add_list(&setting, list).map_err(|error| format!("{setting}: {error}"))?;
@@ -38,11 +39,10 @@ impl Regions {
             } else if regions.find_name(folded.as_bytes()).is_some() {
                 return Err(format!("{setting}: another entry has this name already (ignore-case is on)"));
             } else {
-                regions.entries.push((folded.into_bytes(), partitions));
-                regions.entries.sort();
+                regions.names.insert(folded.into_bytes(), partitions);
             }
         }
-        if regions.entries.is_empty() {
+        if regions.names.is_empty() {
             return Err("no regions: set `regions.NAME` to partitions, such as \"0\" or \"1-5\"".into());
         }
         Ok(regions)
@@ -93,12 +93,9 @@ impl Regions {
     }
 
     fn find_name(&self, region: &[u8]) -> Option<Partitions> {
-        let found = if self.ignore_case {
-            let folded = || region.iter().map(u8::to_ascii_lowercase);
-            self.entries.binary_search_by(|(name, _)| name.iter().copied().cmp(folded()))
-        } else {
-            self.entries.binary_search_by(|(name, _)| name.as_slice().cmp(region))
-        };
-        found.ok().map(|at| self.entries[at].1)
+        if self.ignore_case && region.iter().any(u8::is_ascii_uppercase) {
+            return self.names.find(&region.to_ascii_lowercase());
+        }
+        self.names.find(region)
     }
 }

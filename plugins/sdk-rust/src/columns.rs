@@ -1,6 +1,7 @@
 //! Columns: read by cursors that cut borrowed slices, written by appending.
 
 use crate::bindings::types::{Column, HeaderColumns};
+use crate::record::same;
 
 /// The length that stands for null.
 const NULL: i32 = -1;
@@ -19,6 +20,12 @@ impl<'a> ColumnCursor<'a> {
         ColumnCursor { lengths: &column.lengths, rest: &column.data }
     }
 
+    /// Entries of these lengths at the start of `data`.
+    #[inline]
+    pub(crate) fn cut(lengths: &'a [i32], data: &'a [u8]) -> ColumnCursor<'a> {
+        ColumnCursor { lengths, rest: data }
+    }
+
     /// The next entry; null after the last.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<&'a [u8]> {
@@ -29,16 +36,6 @@ impl<'a> ColumnCursor<'a> {
         let (entry, rest) = self.rest.split_at(length);
         self.rest = rest;
         Some(entry)
-    }
-
-    /// Splits the next `count` entries off as a cursor of their own.
-    #[inline]
-    pub(crate) fn take(&mut self, count: usize) -> ColumnCursor<'a> {
-        let (lengths, more) = self.lengths.split_at(count);
-        let bytes = lengths.iter().map(|&length| length.max(0) as usize).sum();
-        let (data, rest) = self.rest.split_at(bytes);
-        *self = ColumnCursor { lengths: more, rest };
-        ColumnCursor { lengths, rest: data }
     }
 
     #[inline]
@@ -89,28 +86,64 @@ fn length_of(bytes: usize) -> i32 {
 /// Headers that a hook adds, record by record in order.
 #[derive(Default)]
 pub(crate) struct HeaderBuilder {
-    columns: Option<HeaderColumns>,
+    counts: Vec<u32>,
+    names: Names,
+    values: Option<Column>,
+}
+
+/// The names of added headers. Most plugins add the same one to every record: then its name is laid out once, at the
+/// end, and not header by header.
+#[derive(Default)]
+enum Names {
+    #[default]
+    None,
+    Same(String),
+    Different(Column),
 }
 
 impl HeaderBuilder {
     /// Appends a header to the record at `index` of `count`. Indexes never go back.
     #[inline]
     pub(crate) fn add(&mut self, index: usize, count: usize, name: &str, value: Option<&[u8]>) {
-        let columns = self.columns.get_or_insert_with(|| {
-            // Most plugins that add a header add the same one, of the same size, to every record.
-            let left = count - index;
-            HeaderColumns {
-                counts: vec![0; count],
-                names: new_column(left, name.len()),
-                values: new_column(left, value.map_or(0, <[u8]>::len)),
-            }
-        });
-        columns.counts[index] += 1;
-        push(&mut columns.names, Some(name.as_bytes()));
-        push(&mut columns.values, value);
+        match &self.names {
+            Names::Same(first) if same(first.as_bytes(), name.as_bytes()) => {}
+            _ => self.add_name(count, name),
+        }
+        let values = match &mut self.values {
+            Some(values) => values,
+            None => self.values.insert(new_column(count - index, value.map_or(0, <[u8]>::len))),
+        };
+        push(values, value);
+        self.counts[index] += 1;
+    }
+
+    #[inline(never)]
+    fn add_name(&mut self, count: usize, name: &str) {
+        if let Names::None = self.names {
+            self.counts = vec![0; count];
+            self.names = Names::Same(name.to_owned());
+            return;
+        }
+        if let Names::Same(first) = &self.names {
+            let so_far = self.values.as_ref().map_or(0, |values| values.lengths.len());
+            self.names = Names::Different(repeated(first, so_far));
+        }
+        if let Names::Different(names) = &mut self.names {
+            push(names, Some(name.as_bytes()));
+        }
     }
 
     pub(crate) fn finish(self) -> Option<HeaderColumns> {
-        self.columns
+        let values = self.values?;
+        let names = match self.names {
+            Names::None => return None,
+            Names::Same(name) => repeated(&name, values.lengths.len()),
+            Names::Different(names) => names,
+        };
+        Some(HeaderColumns { counts: self.counts, names, values })
     }
+}
+
+fn repeated(name: &str, times: usize) -> Column {
+    Column { lengths: vec![length_of(name.len()); times], data: name.as_bytes().repeat(times) }
 }

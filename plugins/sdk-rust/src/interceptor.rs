@@ -4,7 +4,7 @@ use crate::bindings::interceptor_role as wit;
 use crate::bindings::types::{Batch, Column, Refusal, TopicColumn};
 use crate::columns::{self, HeaderBuilder};
 use crate::host;
-use crate::record::{Fields, Reads, Record, Rows, Topics};
+use crate::record::{Fields, Reads, Record, Topics};
 use crate::settings::Settings;
 
 /// Sees records before they are serialized, and what became of them.
@@ -376,12 +376,12 @@ impl<I: Interceptor> InterceptorRunner<I> {
     #[doc(hidden)]
     pub fn on_send(&mut self, batch: Batch) -> Result<wit::Edits, String> {
         let count = batch.count as usize;
-        let mut rows = Rows::new(&batch, self.given);
+        let mut record = Record::first(&batch, self.given)?;
         let mut edits = Edits::new(count, self.changes);
         host::call(|| {
             for index in 0..count {
-                let record = rows.next(index);
                 self.plugin.on_send(&record, &mut Edit { edits: &mut edits, index: index as u32 });
+                record.advance();
             }
         });
         Ok(edits.finish())

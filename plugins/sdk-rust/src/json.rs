@@ -3,6 +3,8 @@
 //! The text is read from its start to the end of the field, and what is read must be well-formed; nothing is known
 //! of what follows. Where an object has a name twice, the first counts.
 
+use crate::record::same;
+
 /// The document does not follow JSON's grammar, or nests deeper than 64 levels where it had to be skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
@@ -68,7 +70,7 @@ impl Path {
         let mut scanner = Scanner { text: document, at: 0 };
         scanner.space();
         'object: for name in &self.names {
-            if scanner.peek() != Some(b'{') {
+            if scanner.peek() != b'{' {
                 // A scalar or an array where the path goes on: there is no such field, if it is a value at all.
                 scanner.skip_value()?;
                 return Ok(None);
@@ -111,8 +113,13 @@ impl<'a> Text<'a> {
     #[inline]
     pub fn is(&self, expected: &[u8]) -> bool {
         if !self.escaped {
-            return self.raw == expected;
+            return same(self.raw, expected);
         }
+        self.means(expected)
+    }
+
+    #[cold]
+    fn means(&self, expected: &[u8]) -> bool {
         let mut rest = expected;
         let all = self.pieces(|piece| {
             let after = rest.strip_prefix(piece);
@@ -175,42 +182,47 @@ fn unescape_unicode(text: &[u8]) -> (char, usize) {
     (char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER), 6)
 }
 
+/// A place in the text. What is small is inlined, so that the place stays in a register; what is not is a function of
+/// text and place that answers with one number (see [`End`]), which is the cheapest call there is in WebAssembly.
 struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
 }
 
 impl<'a> Scanner<'a> {
-    #[inline]
-    fn peek(&self) -> Option<u8> {
-        self.text.get(self.at).copied()
+    /// The byte at this place; 0, which begins nothing, at the end.
+    #[inline(always)]
+    fn peek(&self) -> u8 {
+        byte(self.text, self.at)
     }
 
-    #[inline]
+    #[inline(always)]
     fn eat(&mut self, byte: u8) -> bool {
-        let eaten = self.peek() == Some(byte);
+        let eaten = self.peek() == byte;
         self.at += usize::from(eaten);
         eaten
     }
 
-    #[inline]
+    #[inline(always)]
     fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
-        if self.eat(byte) { Ok(()) } else { Err(self.malformed()) }
+        if self.eat(byte) { Ok(()) } else { Err(Malformed { at: self.at }) }
     }
 
-    #[inline]
+    #[inline(always)]
     fn space(&mut self) {
-        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+        while is_space(self.peek()) {
             self.at += 1;
         }
     }
 
-    fn malformed(&self) -> Malformed {
-        Malformed { at: self.at }
+    #[inline(always)]
+    fn go_to(&mut self, end: End) -> Result<(), Malformed> {
+        self.at = end.at();
+        if end.is_malformed() { Err(Malformed { at: self.at }) } else { Ok(()) }
     }
 
     /// A name, the colon, and the space on both sides of it.
-    #[inline]
+    #[inline(always)]
     fn name(&mut self) -> Result<Text<'a>, Malformed> {
         let name = self.string()?;
         self.space();
@@ -219,42 +231,115 @@ impl<'a> Scanner<'a> {
         Ok(name)
     }
 
+    #[inline(always)]
+    fn string(&mut self) -> Result<Text<'a>, Malformed> {
+        let start = self.at + 1;
+        let end = string_end(self.text, self.at);
+        self.go_to(end)?;
+        Ok(Text { raw: &self.text[start..self.at - 1], escaped: end.is_escaped() })
+    }
+
     fn value(&mut self) -> Result<Value<'a>, Malformed> {
         Ok(match self.peek() {
-            Some(b'{') => Value::Object,
-            Some(b'[') => Value::Array,
-            Some(b'"') => Value::String(self.string()?),
-            Some(b't') => self.literal(b"true").map(|()| Value::Bool(true))?,
-            Some(b'f') => self.literal(b"false").map(|()| Value::Bool(false))?,
-            Some(b'n') => self.literal(b"null").map(|()| Value::Null)?,
-            _ => {
+            b'{' => Value::Object,
+            b'[' => Value::Array,
+            b'"' => Value::String(self.string()?),
+            first => {
                 let start = self.at;
-                self.number()?;
-                Value::Number(&self.text[start..self.at])
+                self.go_to(scalar_end(self.text, self.at))?;
+                match first {
+                    b't' => Value::Bool(true),
+                    b'f' => Value::Bool(false),
+                    b'n' => Value::Null,
+                    _ => Value::Number(&self.text[start..self.at]),
+                }
             }
         })
     }
 
+    #[inline(always)]
     fn skip_value(&mut self) -> Result<(), Malformed> {
-        // One bit for each open object (1) or array (0), the innermost last.
-        let mut open: u64 = 0;
-        let mut depth = 0;
+        let end = match self.peek() {
+            b'"' => string_end(self.text, self.at),
+            b'{' | b'[' => container_end(self.text, self.at),
+            _ => scalar_end(self.text, self.at),
+        };
+        self.go_to(end)
+    }
+}
+
+/// Where something ends, or is malformed: a place, and two bits above it.
+#[derive(Clone, Copy)]
+struct End(u64);
+
+impl End {
+    const ESCAPED: u64 = 1 << 62;
+    const MALFORMED: u64 = 1 << 63;
+
+    #[inline(always)]
+    fn new(at: usize) -> End {
+        End(at as u64)
+    }
+
+    fn malformed(at: usize) -> End {
+        End(at as u64 | End::MALFORMED)
+    }
+
+    #[inline(always)]
+    fn at(self) -> usize {
+        (self.0 & !(End::ESCAPED | End::MALFORMED)) as usize
+    }
+
+    #[inline(always)]
+    fn is_escaped(self) -> bool {
+        self.0 & End::ESCAPED != 0
+    }
+
+    #[inline(always)]
+    fn is_malformed(self) -> bool {
+        self.0 & End::MALFORMED != 0
+    }
+}
+
+#[inline(always)]
+fn byte(text: &[u8], at: usize) -> u8 {
+    text.get(at).copied().unwrap_or(0)
+}
+
+#[inline(always)]
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// Behind an object or array that begins at `at`.
+#[inline(never)]
+fn container_end(text: &[u8], at: usize) -> End {
+    // One bit for each open object (1) or array (0), the innermost last.
+    let mut open: u64 = 0;
+    let mut depth = 0;
+    let mut scanner = Scanner { text, at };
+    let result = (|| {
         loop {
-            if let container @ (Value::Object | Value::Array) = self.value()? {
-                let object = container == Value::Object;
-                self.at += 1;
-                self.space();
-                if !self.eat(if object { b'}' } else { b']' }) {
+            let first = scanner.peek();
+            if let b'{' | b'[' = first {
+                let object = first == b'{';
+                scanner.at += 1;
+                scanner.space();
+                if !scanner.eat(if object { b'}' } else { b']' }) {
                     if depth == u64::BITS {
-                        return Err(self.malformed());
+                        return Err(Malformed { at: scanner.at });
                     }
                     open = open << 1 | u64::from(object);
                     depth += 1;
                     if object {
-                        self.name()?;
+                        scanner.name()?;
                     }
                     continue;
                 }
+            } else if first == b'"' {
+                scanner.go_to(string_end(text, scanner.at))?;
+            } else {
+                scanner.go_to(scalar_end(text, scanner.at))?;
             }
             // A value has ended, and with it perhaps the containers that it was the last of.
             loop {
@@ -262,97 +347,119 @@ impl<'a> Scanner<'a> {
                     return Ok(());
                 }
                 let object = open & 1 == 1;
-                self.space();
-                if self.eat(b',') {
-                    self.space();
+                scanner.space();
+                if scanner.eat(b',') {
+                    scanner.space();
                     if object {
-                        self.name()?;
+                        scanner.name()?;
                     }
                     break;
                 }
-                self.expect(if object { b'}' } else { b']' })?;
+                scanner.expect(if object { b'}' } else { b']' })?;
                 open >>= 1;
                 depth -= 1;
             }
         }
+    })();
+    match result {
+        Ok(()) => End::new(scanner.at),
+        Err(Malformed { at }) => End::malformed(at),
     }
+}
 
-    fn string(&mut self) -> Result<Text<'a>, Malformed> {
-        self.expect(b'"')?;
-        let start = self.at;
-        let mut escaped = false;
-        loop {
-            while let Some(word) = self.text.get(self.at..self.at + 8) {
-                let word = u64::from_le_bytes(word.try_into().expect("eight bytes"));
-                match special_bytes(word) {
-                    0 => self.at += 8,
-                    found => {
-                        self.at += (found.trailing_zeros() / 8) as usize;
-                        break;
-                    }
+/// Behind the string that begins at `at`.
+#[inline(never)]
+fn string_end(text: &[u8], mut at: usize) -> End {
+    if byte(text, at) != b'"' {
+        return End::malformed(at);
+    }
+    at += 1;
+    let mut escaped = 0;
+    loop {
+        if let Some(word) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+            match special_bytes(u64::from_le_bytes(*word)) {
+                0 => {
+                    at += 8;
+                    continue;
                 }
-            }
-            match self.peek() {
-                Some(b'"') => {
-                    let raw = &self.text[start..self.at];
-                    self.at += 1;
-                    return Ok(Text { raw, escaped });
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(0x20..) => self.at += 1,
-                _ => return Err(self.malformed()),
+                found => at += (found.trailing_zeros() / 8) as usize,
             }
         }
-    }
-
-    fn escape(&mut self) -> Result<(), Malformed> {
-        match self.text.get(self.at + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-            Some(b'u') => match self.text.get(self.at + 2..self.at + 6) {
-                Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => self.at += 6,
-                _ => return Err(self.malformed()),
+        match byte(text, at) {
+            b'"' => return End((at + 1) as u64 | escaped),
+            b'\\' => match escape_length(text, at) {
+                0 => return End::malformed(at),
+                length => {
+                    escaped = End::ESCAPED;
+                    at += length;
+                }
             },
-            _ => return Err(self.malformed()),
+            0x20.. => at += 1,
+            _ => return End::malformed(at),
         }
-        Ok(())
     }
+}
 
-    fn literal(&mut self, word: &[u8]) -> Result<(), Malformed> {
-        if self.text[self.at..].starts_with(word) {
-            self.at += word.len();
-            Ok(())
-        } else {
-            Err(self.malformed())
-        }
+/// 0 if it is none.
+fn escape_length(text: &[u8], at: usize) -> usize {
+    match byte(text, at + 1) {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
+        b'u' => match text.get(at + 2..at + 6) {
+            Some(digits) if digits.iter().all(u8::is_ascii_hexdigit) => 6,
+            _ => 0,
+        },
+        _ => 0,
     }
+}
 
-    fn number(&mut self) -> Result<(), Malformed> {
-        self.eat(b'-');
-        if !self.eat(b'0') {
-            self.digits()?;
-        }
-        if self.eat(b'.') {
-            self.digits()?;
-        }
-        if self.eat(b'e') || self.eat(b'E') {
-            if !self.eat(b'+') {
-                self.eat(b'-');
-            }
-            self.digits()?;
-        }
-        Ok(())
+/// Behind the number, `true`, `false` or `null` that begins at `at`.
+#[inline(never)]
+fn scalar_end(text: &[u8], mut at: usize) -> End {
+    let word: &[u8] = match byte(text, at) {
+        b't' => b"true",
+        b'f' => b"false",
+        b'n' => b"null",
+        _ => b"",
+    };
+    if !word.is_empty() {
+        return if text[at..].starts_with(word) { End::new(at + word.len()) } else { End::malformed(at) };
     }
+    if byte(text, at) == b'-' {
+        at += 1;
+    }
+    if byte(text, at) == b'0' {
+        at += 1;
+    } else {
+        let start = at;
+        at = digits_end(text, at);
+        if at == start {
+            return End::malformed(at);
+        }
+    }
+    if byte(text, at) == b'.' {
+        let start = at + 1;
+        at = digits_end(text, start);
+        if at == start {
+            return End::malformed(at);
+        }
+    }
+    if let b'e' | b'E' = byte(text, at) {
+        let sign = usize::from(matches!(byte(text, at + 1), b'+' | b'-'));
+        let start = at + 1 + sign;
+        at = digits_end(text, start);
+        if at == start {
+            return End::malformed(at);
+        }
+    }
+    End::new(at)
+}
 
-    fn digits(&mut self) -> Result<(), Malformed> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
-        }
-        if self.at == start { Err(self.malformed()) } else { Ok(()) }
+#[inline(always)]
+fn digits_end(text: &[u8], mut at: usize) -> usize {
+    while byte(text, at).is_ascii_digit() {
+        at += 1;
     }
+    at
 }
 
 /// Which of eight bytes are a quote, a backslash or a control character: the lowest set bit marks the first of them.

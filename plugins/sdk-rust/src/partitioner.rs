@@ -3,7 +3,7 @@
 use crate::bindings::partitioner_role as wit;
 use crate::bindings::types::{Batch, Refusal};
 use crate::host;
-use crate::record::{Fields, Reads, Record, Rows, Topics};
+use crate::record::{Fields, Reads, Record, Topics};
 use crate::settings::Settings;
 use std::collections::BTreeMap;
 
@@ -180,12 +180,11 @@ impl<P: Partitioner> PartitionerRunner<P> {
         }
         let topics = Topics::new(column);
         let count = batch.count as usize;
-        let mut rows = Rows::new(&batch, self.given);
-        let mut targets = Vec::with_capacity(count);
+        let mut record = Record::first(&batch, self.given)?;
+        let mut targets = vec![-1; count];
         let mut refused = Vec::new();
         host::call(|| {
-            for index in 0..count {
-                let record = rows.next(index);
+            for (index, place) in targets.iter_mut().enumerate() {
                 let known = &self.topics[self.slots[topics.index(index)]];
                 let target = match self.plugin.partition(&record, &known.topology) {
                     Placement::Partition(partition) => {
@@ -196,10 +195,12 @@ impl<P: Partitioner> PartitionerRunner<P> {
                     Placement::Group(group) => Err(no_such_group(group, known)),
                     Placement::Refuse(reason) => Err(reason),
                 };
-                targets.push(target.unwrap_or_else(|reason| {
-                    refused.push(Refusal { index: index as u32, reason });
-                    -1
-                }));
+                match target {
+                    Ok(target) => *place = target,
+                    // The place of a refused record is not looked at.
+                    Err(reason) => refused.push(Refusal { index: index as u32, reason }),
+                }
+                record.advance();
             }
         });
         Ok(wit::Placements { targets, refused })

@@ -96,15 +96,17 @@ impl Reads {
 /// One record of a batch.
 ///
 /// Reading a field that `wants` did not ask for is a mistake in the plugin, not a null: it panics and says so.
-#[derive(Clone, Copy)]
 pub struct Record<'a> {
+    // This is the whole batch and a place in it, so that going on to the next record writes only that place and
+    // nothing is cut out of the columns that the plugin does not look at.
+    index: usize,
     given: Fields,
-    topic: &'a str,
-    partition: i32,
-    timestamp: i64,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
-    headers: Headers<'a>,
+    topics: Topics<'a>,
+    partitions: &'a [i32],
+    timestamps: &'a [i64],
+    keys: Entries<'a>,
+    values: Entries<'a>,
+    headers: HeaderRows<'a>,
 }
 
 impl<'a> Record<'a> {
@@ -112,48 +114,89 @@ impl<'a> Record<'a> {
     #[inline]
     pub fn topic(&self) -> &'a str {
         self.check(Fields::TOPIC, "topic");
-        self.topic
+        self.topics.name(self.index)
     }
 
     /// The partition; `None` while it is not chosen.
     #[inline]
     pub fn partition(&self) -> Option<u32> {
         self.check(Fields::PARTITION, "partition");
-        u32::try_from(self.partition).ok()
+        u32::try_from(self.partitions[self.index]).ok()
     }
 
     /// Milliseconds since the Unix epoch; `None` where the application set none.
     #[inline]
     pub fn timestamp(&self) -> Option<i64> {
         self.check(Fields::TIMESTAMP, "timestamp");
-        (self.timestamp != -1).then_some(self.timestamp)
+        let timestamp = self.timestamps[self.index];
+        (timestamp != -1).then_some(timestamp)
     }
 
     /// The key's bytes; `None` is null.
     #[inline]
     pub fn key(&self) -> Option<&'a [u8]> {
         self.check(Fields::KEY, "key");
-        self.key
+        self.keys.entry(self.index)
     }
 
     /// The value's bytes; `None` is null, a tombstone.
     #[inline]
     pub fn value(&self) -> Option<&'a [u8]> {
         self.check(Fields::VALUE, "value");
-        self.value
+        self.values.entry(self.index)
     }
 
     /// The headers that `wants` asked for, in their order.
     #[inline]
     pub fn headers(&self) -> Headers<'a> {
         self.check(Fields::HEADERS, "headers");
-        self.headers
+        self.headers.of(self.index)
     }
 
     /// The last header of this name, as Kafka's `lastHeader`.
     #[inline]
     pub fn header(&self, name: &str) -> Option<Header<'a>> {
         self.headers().last(name)
+    }
+
+    /// The first record of a batch. `given` is what the plugin asked for: a column that is there anyhow is not shown.
+    pub(crate) fn first(batch: &'a Batch, given: Fields) -> Result<Record<'a>, String> {
+        let asked = |field, there: bool| !given.contains(field) || there;
+        let count = batch.count as usize;
+        let all_there = asked(Fields::TOPIC, batch.topics.is_some())
+            && asked(Fields::PARTITION, batch.partitions.as_ref().is_some_and(|column| column.len() == count))
+            && asked(Fields::TIMESTAMP, batch.timestamps.as_ref().is_some_and(|column| column.len() == count))
+            && asked(Fields::KEY, batch.keys.as_ref().is_some_and(|column| column.lengths.len() == count))
+            && asked(Fields::VALUE, batch.values.as_ref().is_some_and(|column| column.lengths.len() == count))
+            && asked(Fields::HEADERS, batch.headers.as_ref().is_some_and(|columns| columns.counts.len() == count));
+        if !all_there {
+            return Err("the host did not give every column that was asked for".to_owned());
+        }
+        Ok(Record {
+            index: 0,
+            given,
+            topics: batch.topics.as_ref().map_or(Topics { names: &[], indexes: &[] }, Topics::new),
+            partitions: batch.partitions.as_deref().unwrap_or_default(),
+            timestamps: batch.timestamps.as_deref().unwrap_or_default(),
+            keys: batch.keys.as_ref().map_or(Entries::NONE, Entries::new),
+            values: batch.values.as_ref().map_or(Entries::NONE, Entries::new),
+            headers: batch.headers.as_ref().map_or(HeaderRows::NONE, HeaderRows::new),
+        })
+    }
+
+    /// Goes on to the next record.
+    #[inline]
+    pub(crate) fn advance(&mut self) {
+        if self.given.contains(Fields::KEY) {
+            self.keys.pass(self.index);
+        }
+        if self.given.contains(Fields::VALUE) {
+            self.values.pass(self.index);
+        }
+        if self.given.contains(Fields::HEADERS) {
+            self.headers.pass(self.index);
+        }
+        self.index += 1;
     }
 
     #[inline]
@@ -165,15 +208,38 @@ impl<'a> Record<'a> {
 }
 
 impl fmt::Debug for Record<'_> {
+    /// What the plugin asked for.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Record")
-            .field("topic", &self.topic)
-            .field("partition", &self.partition)
-            .field("timestamp", &self.timestamp)
-            .field("key", &self.key.map(<[u8]>::escape_ascii))
-            .field("value", &self.value.map(<[u8]>::escape_ascii))
-            .field("headers", &self.headers)
-            .finish()
+        let given = |field| self.given.contains(field);
+        let mut shown = f.debug_struct("Record");
+        if given(Fields::TOPIC) {
+            shown.field("topic", &self.topic());
+        }
+        if given(Fields::PARTITION) {
+            shown.field("partition", &self.partition());
+        }
+        if given(Fields::TIMESTAMP) {
+            shown.field("timestamp", &self.timestamp());
+        }
+        if given(Fields::KEY) {
+            shown.field("key", &self.key().map(Escaped));
+        }
+        if given(Fields::VALUE) {
+            shown.field("value", &self.value().map(Escaped));
+        }
+        if given(Fields::HEADERS) {
+            shown.field("headers", &self.headers());
+        }
+        shown.finish()
+    }
+}
+
+/// Bytes as text, as far as they are; what the standard library escapes with has no such `Debug`.
+struct Escaped<'a>(&'a [u8]);
+
+impl fmt::Debug for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
     }
 }
 
@@ -199,6 +265,7 @@ impl fmt::Debug for Header<'_> {
 /// The headers of one record.
 #[derive(Clone, Copy)]
 pub struct Headers<'a> {
+    // The data may go on behind the last of these headers.
     names: ColumnCursor<'a>,
     values: ColumnCursor<'a>,
 }
@@ -221,7 +288,7 @@ impl<'a> Headers<'a> {
     pub fn last(&self, name: &str) -> Option<Header<'a>> {
         let mut found = None;
         for header in *self {
-            if header.name == name.as_bytes() {
+            if same(header.name, name.as_bytes()) {
                 found = Some(header);
             }
         }
@@ -262,46 +329,6 @@ impl<'a> Iterator for HeaderIter<'a> {
     }
 }
 
-/// Walks a batch, record by record.
-pub(crate) struct Rows<'a> {
-    given: Fields,
-    topics: Option<Topics<'a>>,
-    partitions: Option<&'a [i32]>,
-    timestamps: Option<&'a [i64]>,
-    keys: Option<ColumnCursor<'a>>,
-    values: Option<ColumnCursor<'a>>,
-    headers: Option<HeaderCursor<'a>>,
-}
-
-impl<'a> Rows<'a> {
-    /// `given` is what the plugin asked for: a column that is there anyhow is not shown.
-    pub(crate) fn new(batch: &'a Batch, given: Fields) -> Rows<'a> {
-        Rows {
-            given,
-            topics: batch.topics.as_ref().map(Topics::new),
-            partitions: batch.partitions.as_deref(),
-            timestamps: batch.timestamps.as_deref(),
-            keys: batch.keys.as_ref().map(ColumnCursor::new),
-            values: batch.values.as_ref().map(ColumnCursor::new),
-            headers: batch.headers.as_ref().map(HeaderCursor::new),
-        }
-    }
-
-    /// The record at `index`: to be called once for each, in order.
-    #[inline]
-    pub(crate) fn next(&mut self, index: usize) -> Record<'a> {
-        Record {
-            given: self.given,
-            topic: self.topics.map_or("", |topics| topics.name(index)),
-            partition: self.partitions.map_or(-1, |partitions| partitions[index]),
-            timestamp: self.timestamps.map_or(-1, |timestamps| timestamps[index]),
-            key: self.keys.as_mut().and_then(ColumnCursor::next),
-            value: self.values.as_mut().and_then(ColumnCursor::next),
-            headers: self.headers.as_mut().map_or(Headers::NONE, |headers| headers.next(index)),
-        }
-    }
-}
-
 impl Headers<'_> {
     pub(crate) const NONE: Headers<'static> = Headers { names: ColumnCursor::EMPTY, values: ColumnCursor::EMPTY };
 }
@@ -330,30 +357,87 @@ impl<'a> Topics<'a> {
     }
 }
 
-/// Walks header columns, record by record.
+/// A column, and where the entry begins that is next to be read.
 #[derive(Clone, Copy)]
-pub(crate) struct HeaderCursor<'a> {
-    counts: &'a [u32],
-    names: ColumnCursor<'a>,
-    values: ColumnCursor<'a>,
+struct Entries<'a> {
+    lengths: &'a [i32],
+    data: &'a [u8],
+    at: usize,
 }
 
-impl<'a> HeaderCursor<'a> {
-    pub(crate) fn new(columns: &'a types::HeaderColumns) -> HeaderCursor<'a> {
-        HeaderCursor {
-            counts: &columns.counts,
-            names: ColumnCursor::new(&columns.names),
-            values: ColumnCursor::new(&columns.values),
-        }
+impl<'a> Entries<'a> {
+    const NONE: Entries<'static> = Entries { lengths: &[], data: &[], at: 0 };
+
+    fn new(column: &'a types::Column) -> Entries<'a> {
+        Entries { lengths: &column.lengths, data: &column.data, at: 0 }
     }
 
     #[inline]
-    pub(crate) fn next(&mut self, index: usize) -> Headers<'a> {
-        match self.counts[index] as usize {
-            0 => Headers::NONE,
-            count => Headers { names: self.names.take(count), values: self.values.take(count) },
+    fn entry(&self, index: usize) -> Option<&'a [u8]> {
+        // Null is the only negative length.
+        let length = usize::try_from(self.lengths[index]).ok()?;
+        Some(&self.data[self.at..self.at + length])
+    }
+
+    #[inline]
+    fn pass(&mut self, index: usize) {
+        self.at += self.lengths[index].max(0) as usize;
+    }
+}
+
+/// Header columns, and where the headers begin of the record that is next to be read.
+#[derive(Clone, Copy)]
+pub(crate) struct HeaderRows<'a> {
+    counts: &'a [u32],
+    first: usize,
+    names: Entries<'a>,
+    values: Entries<'a>,
+}
+
+impl<'a> HeaderRows<'a> {
+    pub(crate) const NONE: HeaderRows<'static> =
+        HeaderRows { counts: &[], first: 0, names: Entries::NONE, values: Entries::NONE };
+
+    pub(crate) fn new(columns: &'a types::HeaderColumns) -> HeaderRows<'a> {
+        let (names, values) = (Entries::new(&columns.names), Entries::new(&columns.values));
+        HeaderRows { counts: &columns.counts, first: 0, names, values }
+    }
+
+    /// The headers of the record at `index`; none where there are no columns.
+    #[inline]
+    pub(crate) fn of(&self, index: usize) -> Headers<'a> {
+        match self.counts.get(index) {
+            None | Some(0) => Headers::NONE,
+            Some(&count) => {
+                let cut = |column: &Entries<'a>| {
+                    let lengths = &column.lengths[self.first..self.first + count as usize];
+                    ColumnCursor::cut(lengths, &column.data[column.at..])
+                };
+                Headers { names: cut(&self.names), values: cut(&self.values) }
+            }
         }
     }
+
+    /// Goes past the headers of the record at `index`.
+    #[inline]
+    pub(crate) fn pass(&mut self, index: usize) {
+        let count = self.counts.get(index).map_or(0, |&count| count as usize);
+        for header in self.first..self.first + count {
+            self.names.pass(header);
+            self.values.pass(header);
+        }
+        self.first += count;
+    }
+}
+
+/// Whether two short byte strings are the same. A call to `memcmp` costs more than such a comparison.
+#[inline]
+pub(crate) fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let ((a, a_tail), (b, b_tail)) = (a.as_chunks::<8>(), b.as_chunks::<8>());
+    a.iter().zip(b).all(|(a, b)| a == b) && a_tail.iter().zip(b_tail).all(|(a, b)| a == b)
 }
 
 #[cold]

@@ -4,7 +4,7 @@ use crate::bindings::serializer_role as wit;
 use crate::bindings::types::{Column, HeaderColumns, Refusal, TopicColumn};
 use crate::columns::{self, ColumnCursor, HeaderBuilder};
 use crate::host;
-use crate::record::{HeaderCursor, Headers, Topics};
+use crate::record::{HeaderRows, Headers, Topics};
 use crate::settings::Settings;
 
 /// Turns keys or values into the bytes that go to the broker.
@@ -180,7 +180,7 @@ impl<S: Serializer> SerializerRunner<S> {
         let count = payloads.lengths.len();
         let topics = Topics::new(&topics);
         let mut inputs = ColumnCursor::new(&payloads);
-        let mut header_rows = headers.as_ref().map(HeaderCursor::new);
+        let mut header_rows = headers.as_ref().map_or(HeaderRows::NONE, HeaderRows::new);
         // Framing adds a few bytes; what is larger grows the column a few times per batch, not per record.
         let room = payloads.data.len() + 16 * count;
         let mut column = Column { lengths: Vec::with_capacity(count), data: Vec::with_capacity(room) };
@@ -189,7 +189,8 @@ impl<S: Serializer> SerializerRunner<S> {
         host::call(|| {
             for index in 0..count {
                 let bytes = inputs.next();
-                let headers = header_rows.as_mut().map_or(Headers::NONE, |rows| rows.next(index));
+                let headers = header_rows.of(index);
+                header_rows.pass(index);
                 let start = column.data.len();
                 let mut output = Output {
                     column: &mut column,

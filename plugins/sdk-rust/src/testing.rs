@@ -32,7 +32,7 @@ use crate::bindings::{interceptor_role, partitioner_role, serializer_role, types
 use crate::columns::{self, ColumnCursor, HeaderBuilder};
 use crate::interceptor::{Fate, Interceptor, InterceptorRunner};
 use crate::partitioner::{Groups, Partitioner, PartitionerRunner, Placement, Topology};
-use crate::record::HeaderCursor;
+use crate::record::HeaderRows;
 use crate::serializer::{Serializer, SerializerRunner, Side};
 
 pub(crate) mod host;
@@ -349,11 +349,12 @@ impl<S: Serializer> SerializerTest<S> {
         let headers = header_columns(records, &self.wants.headers);
         let answer = self.runner.serialize(topics, payloads, headers)?;
         let mut payloads = ColumnCursor::new(&answer.payloads);
-        let mut added = answer.added_headers.as_ref().map(HeaderCursor::new);
+        let mut added = answer.added_headers.as_ref().map_or(HeaderRows::NONE, HeaderRows::new);
         let mut results: Vec<_> = (0..records.len())
             .map(|index| {
                 let payload = payloads.next().map(<[u8]>::to_vec);
-                let headers = added.as_mut().map(|rows| rows.next(index)).into_iter().flatten().map(owned_header);
+                let headers = added.of(index).into_iter().map(owned_header);
+                added.pass(index);
                 Ok(Serialized { payload, headers: headers.collect() })
             })
             .collect();
@@ -468,9 +469,10 @@ fn apply(records: &[TestRecord], edits: interceptor_role::Edits) -> Vec<Sent> {
     }
     if let Some(added) = &edits.added_headers {
         assert_eq!(added.counts.len(), count);
-        let mut rows = HeaderCursor::new(added);
+        let mut rows = HeaderRows::new(added);
         for (index, record) in records.iter_mut().enumerate() {
-            record.headers.extend(rows.next(index).into_iter().map(owned_header));
+            record.headers.extend(rows.of(index).into_iter().map(owned_header));
+            rows.pass(index);
         }
     }
     assert!(edits.tags.is_empty() || edits.tags.len() == count);

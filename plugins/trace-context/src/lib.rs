@@ -33,7 +33,6 @@ const TRACEPARENT: &str = "traceparent";
 /// What vendors add to a trace: it belongs to the `traceparent` beside it, and goes with it.
 const TRACESTATE: &str = "tracestate";
 
-const SAMPLED: u8 = 1;
 const NANOS_PER_MS: f64 = 1e6;
 
 impl Interceptor for TraceContext {
@@ -58,18 +57,18 @@ impl Interceptor for TraceContext {
         edit.set_tag(host::call_time());
         let Some(header) = record.header(TRACEPARENT) else {
             let trace = self.new_trace();
-            return edit.add_header(TRACEPARENT, Some(&trace.format()));
+            return edit.add_header(TRACEPARENT, Some(trace.text()));
         };
         let parent = header.value.and_then(TraceParent::parse);
         let trace = match (parent, self.existing) {
             (Some(_), Existing::Keep) => return,
-            (Some(parent), Existing::Child) => TraceParent { span_id: self.new_span(), ..parent },
+            (Some(parent), Existing::Child) => parent.child(self.random_id()),
             (Some(_), Existing::Replace) | (None, _) => {
                 edit.remove_header(TRACESTATE);
                 self.new_trace()
             }
         };
-        edit.replace_header(TRACEPARENT, Some(&trace.format()));
+        edit.replace_header(TRACEPARENT, Some(trace.text()));
     }
 
     fn on_acknowledgement(&mut self, acknowledgement: &Acknowledgement<'_>) {
@@ -87,13 +86,7 @@ impl Interceptor for TraceContext {
 
 impl TraceContext {
     fn new_trace(&mut self) -> TraceParent {
-        let [high, low] = [self.random_id(), self.random.next_u64()];
-        let trace_id = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
-        TraceParent { trace_id, span_id: self.new_span(), flags: SAMPLED }
-    }
-
-    fn new_span(&mut self) -> [u8; 8] {
-        self.random_id().to_be_bytes()
+        TraceParent::new([self.random_id(), self.random_id()], self.random_id())
     }
 
     /// All zeros is no id.

@@ -1,87 +1,106 @@
 //! The `traceparent` header of W3C Trace Context: `00-<trace id>-<span id>-<flags>` in lower-case hex.
 
-/// A trace, a span of it, and its flags.
+/// A valid header, as text: what a child takes over from its parent is copied, never decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TraceParent {
-    pub(crate) trace_id: [u8; 16],
-    pub(crate) span_id: [u8; 8],
-    pub(crate) flags: u8,
-}
-
-/// Flags that mean something: sampled, and that the trace id is random. A version 00 header carries no others.
-const KNOWN_FLAGS: u8 = 0b11;
+pub(crate) struct TraceParent([u8; LENGTH]);
 
 const LENGTH: usize = 55;
 
+/// Where the parts are.
+const TRACE_ID: usize = 3;
+const SPAN_ID: usize = 36;
+const FLAGS: usize = 53;
+
 impl TraceParent {
+    /// A sampled span of a new trace. Neither id may be 0.
+    pub(crate) fn new(trace_id: [u64; 2], span_id: u64) -> TraceParent {
+        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-01";
+        write_hex(trace_id[0], &mut text, TRACE_ID);
+        write_hex(trace_id[1], &mut text, TRACE_ID + 16);
+        write_hex(span_id, &mut text, SPAN_ID);
+        TraceParent(text)
+    }
+
+    /// Another span of the same trace. Its id may not be 0.
+    pub(crate) fn child(mut self, span_id: u64) -> TraceParent {
+        write_hex(span_id, &mut self.0, SPAN_ID);
+        self
+    }
+
     /// Reads a header's value. None if it is not valid, and so must be treated as if it were not there.
     pub(crate) fn parse(text: &[u8]) -> Option<TraceParent> {
-        let (head, more) = text.split_at_checked(LENGTH)?;
-        let [version] = hex(&head[..2])?;
-        // 00 ends here. Later versions may go on, behind a dash; ff is none.
-        if version == 0xff || !(more.is_empty() || version > 0 && more[0] == b'-') {
+        let (&head, more) = text.split_first_chunk::<LENGTH>()?;
+        let mut parsed = TraceParent(head);
+        let dashes = [head[2], head[35], head[52]] == *b"---";
+        // Two digits, and 00 where there are none, so that eight can be looked at together.
+        let ends = u64::from_le_bytes([head[0], head[1], head[53], head[54], b'0', b'0', b'0', b'0']);
+        let words = [3, 11, 19, 27, 36, 44].map(|at| parsed.digits(at));
+        if !dashes || !words.iter().all(|&word| are_hex(word)) || !are_hex(ends) {
             return None;
         }
-        if [head[2], head[35], head[52]] != *b"---" {
+        let trace_is_zero = words[..4].iter().all(|&word| word == ZEROS);
+        let span_is_zero = words[4..].iter().all(|&word| word == ZEROS);
+        if trace_is_zero || span_is_zero || head[..2] == *b"ff" {
             return None;
         }
-        let [flags] = hex(&head[53..])?;
-        let parsed = TraceParent { trace_id: hex(&head[3..35])?, span_id: hex(&head[36..52])?, flags };
-        (parsed.trace_id != [0; 16] && parsed.span_id != [0; 8]).then_some(parsed)
+        // 00 ends here. Later versions may go on, behind a dash.
+        let is_00 = head[..2] == *b"00";
+        if !(more.is_empty() || !is_00 && more[0] == b'-') {
+            return None;
+        }
+        // What is passed on is a header of version 00: it has two flags, sampled and "the trace id is random".
+        parsed.0[..2].copy_from_slice(b"00");
+        parsed.0[FLAGS] = b'0';
+        parsed.0[FLAGS + 1] = b'0' | value(head[FLAGS + 1]) & 0b11;
+        Some(parsed)
     }
 
     /// The header's value.
-    pub(crate) fn format(&self) -> [u8; LENGTH] {
-        let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-        write_hex(&self.trace_id, &mut text[3..35]);
-        write_hex(&self.span_id, &mut text[36..52]);
-        write_hex(&[self.flags & KNOWN_FLAGS], &mut text[53..]);
-        text
+    pub(crate) fn text(&self) -> &[u8; LENGTH] {
+        &self.0
+    }
+
+    fn digits(&self, at: usize) -> u64 {
+        u64::from_le_bytes(self.0[at..at + 8].try_into().expect("eight digits"))
     }
 }
 
-/// Twice as many lower-case digits as there are bytes.
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    // A wrong digit has a bit above the low four: gathered, and looked at once.
-    let mut wrong = 0;
-    for (byte, pair) in bytes.iter_mut().zip(digits.as_chunks::<2>().0) {
-        let [high, low] = pair.map(|digit| VALUES[usize::from(digit)]);
-        wrong |= high | low;
-        *byte = high << 4 | (low & 0xf);
-    }
-    (wrong & 0xf0 == 0).then_some(bytes)
+/// Writes the sixteen digits of a number.
+fn write_hex(number: u64, text: &mut [u8; LENGTH], at: usize) {
+    let digits = [(number >> 32) as u32, number as u32].map(hex);
+    text[at..at + 8].copy_from_slice(&digits[0].to_le_bytes());
+    text[at + 8..at + 16].copy_from_slice(&digits[1].to_le_bytes());
 }
 
-fn write_hex(bytes: &[u8], digits: &mut [u8]) {
-    for (byte, pair) in bytes.iter().zip(digits.as_chunks_mut::<2>().0) {
-        *pair = PAIRS[usize::from(*byte)];
-    }
+/// The eight digits of a number, the first in the lowest byte.
+fn hex(number: u32) -> u64 {
+    // Spread the half-bytes over eight bytes: by halves, then quarters, then eighths.
+    let mut spread = u64::from(number.swap_bytes());
+    spread = (spread | spread << 16) & 0x0000_ffff_0000_ffff;
+    spread = (spread | spread << 8) & 0x00ff_00ff_00ff_00ff;
+    spread = (spread >> 4 | spread << 8) & 0x0f0f_0f0f_0f0f_0f0f;
+    // Those above nine carry into the bit of sixteen when six is added; letters start 39 further on than digits would.
+    let letters = (spread + 6 * ONES) >> 4 & ONES;
+    spread + ZEROS + letters * u64::from(b'a' - 10 - b'0')
 }
 
-/// The value of each lower-case digit; 0xff for every other byte.
-const VALUES: [u8; 256] = {
-    let mut values = [0xff; 256];
-    let mut value = 0;
-    while value < 16 {
-        values[DIGITS[value] as usize] = value as u8;
-        value += 1;
-    }
-    values
-};
+/// Whether eight bytes are all lower-case hexadecimal digits.
+fn are_hex(word: u64) -> bool {
+    // In bytes below 0x80 the high bit says whether a sum reached it, and no sum reaches the next byte.
+    let ascii = word & !HIGH;
+    let at_least = |first: u8| ascii + ONES * u64::from(0x80 - first);
+    let digit = at_least(b'0') & !at_least(b'9' + 1);
+    let letter = at_least(b'a') & !at_least(b'f' + 1);
+    (digit | letter) & !word & HIGH == HIGH
+}
 
-/// The two digits of each byte.
-const PAIRS: [[u8; 2]; 256] = {
-    let mut pairs = [[0; 2]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 0xf]];
-        byte += 1;
-    }
-    pairs
-};
+fn value(digit: u8) -> u8 {
+    if digit <= b'9' { digit - b'0' } else { digit - b'a' + 10 }
+}
 
-const DIGITS: &[u8; 16] = b"0123456789abcdef";
+const ONES: u64 = u64::from_le_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
+const ZEROS: u64 = u64::from_le_bytes([b'0'; 8]);
 
 #[cfg(test)]
 mod tests {
@@ -90,12 +109,39 @@ mod tests {
     const EXAMPLE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn reads_what_it_writes() {
-        let parsed = TraceParent::parse(EXAMPLE.as_bytes()).unwrap();
-        assert_eq!(parsed.trace_id[..4], [0x4b, 0xf9, 0x2f, 0x35]);
-        assert_eq!(parsed.span_id, [0x00, 0xf0, 0x67, 0xaa, 0x0b, 0xa9, 0x02, 0xb7]);
-        assert_eq!(parsed.flags, 1);
-        assert_eq!(parsed.format(), EXAMPLE.as_bytes());
+    fn writes_what_it_reads() {
+        let made = TraceParent::new([0x4bf9_2f35_77b3_4da6, 0xa3ce_929d_0e0e_4736], 0x00f0_67aa_0ba9_02b7);
+        assert_eq!(made.text(), EXAMPLE.as_bytes());
+        assert_eq!(TraceParent::parse(EXAMPLE.as_bytes()), Some(made));
+    }
+
+    #[test]
+    fn a_child_differs_in_its_span_only() {
+        let child = TraceParent::parse(EXAMPLE.as_bytes()).unwrap().child(0x0123_4567_89ab_cdef);
+        assert_eq!(child.text(), EXAMPLE.replace("00f067aa0ba902b7", "0123456789abcdef").as_bytes());
+    }
+
+    #[test]
+    fn every_byte_has_its_digits() {
+        for byte in 0..=255_u8 {
+            let number = u32::from_be_bytes([byte, !byte, 0, byte]);
+            assert_eq!(hex(number).to_le_bytes(), *format!("{number:08x}").as_bytes());
+        }
+    }
+
+    #[test]
+    fn only_lower_case_digits_are_digits() {
+        for byte in 0..=255_u8 {
+            for at in 0..8 {
+                let mut word = *b"09afb7c3";
+                word[at] = byte;
+                assert_eq!(
+                    are_hex(u64::from_le_bytes(word)),
+                    matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+                    "{byte} at {at}"
+                );
+            }
+        }
     }
 
     #[test]
@@ -109,8 +155,11 @@ mod tests {
 
     #[test]
     fn flags_without_a_meaning_are_not_passed_on() {
-        let parsed = TraceParent { flags: 0xff, ..TraceParent::parse(EXAMPLE.as_bytes()).unwrap() };
-        assert!(parsed.format().ends_with(b"-03"));
+        for (flags, passed) in [("ff", "03"), ("fc", "00"), ("0a", "02"), ("11", "01")] {
+            let text = EXAMPLE.replace("-01", &format!("-{flags}"));
+            let parsed = TraceParent::parse(text.as_bytes()).unwrap();
+            assert_eq!(parsed.text(), EXAMPLE.replace("-01", &format!("-{passed}")).as_bytes());
+        }
     }
 
     #[test]
@@ -121,8 +170,10 @@ mod tests {
             format!("{EXAMPLE}-"),
             EXAMPLE.to_uppercase(),
             EXAMPLE.replacen("00", "ff", 1),
+            EXAMPLE.replacen("00", "0x", 1),
             EXAMPLE.replace('-', "_"),
             EXAMPLE.replace("4bf9", "4bg9"),
+            EXAMPLE.replace("02b7", "02b/"),
             EXAMPLE.replace("-01", "-0x"),
             EXAMPLE.replace("4bf92f3577b34da6a3ce929d0e0e4736", &"0".repeat(32)),
             EXAMPLE.replace("00f067aa0ba902b7", &"0".repeat(16)),

@@ -205,7 +205,7 @@ fn an_advertised_listener_that_cannot_be_reached_is_named_with_its_node() {
     while rig.core.lock().unwrap().topic_trouble("orders").as_ref() != Some(&expected) {
         std::thread::yield_now();
     }
-    rig.core.lock().unwrap().abandon(rig.clock.now());
+    rig.core.lock().unwrap().abandon();
     rig.handle.wake();
     assert!(matches!(rig.next(), Said::Done(_)));
     rig.handle.join();
@@ -220,7 +220,7 @@ fn what_the_core_has_at_shutdown_is_still_passed_on() {
     rig.append(topic, 0, b"too late");
     {
         let mut core = rig.core.lock().unwrap();
-        core.abandon(rig.clock.now());
+        core.abandon();
         rig.handle.shutdown();
     }
     assert!(matches!(&rig.next(), Said::Done(runs) if matches!(runs[..], [(1, Outcome::Failed(_))])));
@@ -238,10 +238,27 @@ fn an_event_that_panics_ends_the_driver_and_it_says_so() {
     assert!(matches!(rig.next(), Said::Died(reason) if reason == "the driver panicked: a plugin of the test"));
     // What the driver held went back: whoever abandons the core finds everything.
     let mut core = rig.core.lock().unwrap();
-    core.abandon(rig.clock.now());
+    core.abandon();
     assert!(core.is_idle());
     drop(core);
     rig.handle.join();
+}
+
+#[test]
+fn the_end_of_a_connections_task_is_told_even_if_it_panics() {
+    let config = CoreConfig { bootstrap: vec![("localhost".to_owned(), 9092)], ..CoreConfig::default() };
+    let Some(Action::Connect { connection, node, host, port }) = Core::new(config, 1, Instant::default()).poll_action()
+    else {
+        panic!("it wants to connect")
+    };
+    let inbox = Rc::new(Inbox::new(Waker::new()));
+    let peer = Rc::new(Peer::new(node, &host, port));
+    drop(Report { id: connection, inbox: Rc::clone(&inbox), peer, made: false });
+    let mut told = Vec::new();
+    inbox.swap(&mut told);
+    let Some((from, Inbound::Lost(cause))) = told.pop() else { panic!("it is told") };
+    assert_eq!(from, connection);
+    assert_eq!(cause, "bootstrap server localhost:9092: the connection was given up");
 }
 
 /// A core with a mistake.
@@ -283,5 +300,76 @@ impl Machine for Panicking {
     }
     fn poll_timeout(&self) -> Option<Instant> {
         None
+    }
+}
+
+/// A second opinion: this broker was written by others, and checks sequences. It speaks Produce 10 to 12.
+#[cfg(feature = "embedded-broker")]
+mod against_krafka {
+    use super::*;
+    use crate::net::admin::{BlockingAdmin, created};
+    use crate::protocol::codec::create_topics::NewTopic;
+    use krafka::testing::{ApiKey, Control, FakeBroker};
+
+    /// Lives on a thread of its own until the process ends.
+    fn broker(nodes: usize) -> Arc<FakeBroker> {
+        let (sender, receiver) = channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                sender.send(Arc::new(FakeBroker::start_cluster(nodes).await.unwrap())).unwrap();
+                std::future::pending::<()>().await;
+            });
+        });
+        receiver.recv().unwrap()
+    }
+
+    fn create(broker: &FakeBroker, partitions: i32) -> SocketAddr {
+        let address = broker.broker_addr(0).unwrap();
+        let servers = [(address.ip().to_string(), address.port())];
+        let mut admin = BlockingAdmin::connect(&servers, NetConfig::default(), Duration::from_secs(30)).unwrap();
+        assert_eq!(admin.missing_topics(&["orders"]).unwrap(), ["orders"]);
+        let topic = NewTopic { name: "orders".to_owned(), partitions, replication_factor: 1, configs: Vec::new() };
+        created(&admin.create_topics(vec![topic.clone()]).unwrap()[0], false).unwrap();
+        created(&admin.create_topics(vec![topic]).unwrap()[0], true).unwrap();
+        let described = admin.describe_topics(&["orders"]).unwrap();
+        assert_eq!(described[0].partitions.len(), partitions as usize);
+        address
+    }
+
+    fn deliver(broker: &FakeBroker, address: SocketAddr) {
+        let rig = Rig::start(address, -1, false, |core| core);
+        let topic = rig.topic();
+        for number in 0..3_000 {
+            rig.append(topic, number % 6, format!("order {number}").as_bytes());
+        }
+        let mut offsets = 0;
+        for (count, outcome) in rig.flush() {
+            assert!(matches!(outcome, Outcome::Written { base_offset: Some(_), .. }), "{outcome:?}");
+            offsets += count;
+        }
+        assert_eq!(offsets, 3_000);
+        assert!(
+            broker.requests().iter().any(|request| request.api_key == ApiKey::Produce && request.api_version == 12)
+        );
+        rig.handle.join();
+    }
+
+    #[test]
+    fn records_of_three_brokers_are_acknowledged() {
+        let broker = broker(3);
+        let address = create(&broker, 6);
+        deliver(&broker, address);
+    }
+
+    #[test]
+    fn batches_whose_answer_was_lost_are_not_doubled() {
+        let broker = broker(1);
+        let address = create(&broker, 6);
+        broker.on_times(ApiKey::Produce, 2, |_| Control::ApplyThen(Box::new(Control::Disconnect)));
+        deliver(&broker, address);
+        let end: i64 =
+            broker.with_state(|state| (0..6).map(|at| state.partition("orders", at).unwrap().next_offset).sum());
+        assert_eq!(end, 3_000);
     }
 }

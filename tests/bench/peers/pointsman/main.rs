@@ -67,7 +67,7 @@ fn main() {
         cpu * 1e9 / records as f64,
         max_rss_kb(),
     );
-    if let Err(error) = producer.close(Duration::from_secs(30)) {
+    if let Err(error) = producer.close_blocking(Duration::from_secs(30)) {
         eprintln!("{error}");
         std::process::exit(1);
     }

@@ -12,7 +12,7 @@ impl Guest for crate::Guest {
         if vice::is("tally") {
             fields = Fields::empty();
         }
-        let random = vice::is("wants-change") && crate::pointsman::plugin::host::random() % 2 == 0;
+        let random = vice::is("wants-change") && crate::pointsman::plugin::host::random().is_multiple_of(2);
         let changes = match vice::mode().as_str() {
             "undeclared-edit" => Fields::VALUE,
             _ => Fields::all(),
@@ -73,6 +73,24 @@ impl Guest for crate::Guest {
             "refuse-long" => edits.refused = vec![Refusal { index: 0, reason: "é".repeat(100_000) }],
             "huge-result" => {
                 edits.values = Some(column_edit(vec![], vec![0; count as usize], vice::number("bytes", 16 << 20)));
+            }
+            "wild-pointer" => {
+                // Safety: none, on purpose. Nobody reads it but the host.
+                let data = unsafe { Vec::from_raw_parts(0xffff_0000usize as *mut u8, 1 << 10, 1 << 10) };
+                edits.values = Some(ColumnEdit { indexes: vec![], column: Column { lengths: vec![0], data } });
+            }
+            "not-utf8" => {
+                let reason = unsafe { String::from_utf8_unchecked(vec![0xff]) };
+                edits.refused = vec![Refusal { index: 0, reason }];
+            }
+            "alias" => {
+                // One megabyte that the answer holds two hundred times.
+                let text = "x".repeat(1 << 20).leak();
+                let alias = |index| {
+                    let reason = unsafe { String::from_raw_parts(text.as_ptr().cast_mut(), 1 << 20, 1 << 20) };
+                    Refusal { index, reason }
+                };
+                edits.refused = (0..200).map(alias).collect();
             }
             _ => {}
         }

@@ -28,7 +28,7 @@ pub fn configure(settings: Vec<(String, String)>) -> Result<(), String> {
             }
             black_box(sum);
         }
-        "configure-random" if host::random() % 2 == 0 => return Err("heads".into()),
+        "configure-random" if host::random().is_multiple_of(2) => return Err("heads".into()),
         _ => {}
     }
     MODE.set(mode);
@@ -59,7 +59,7 @@ pub fn calls() -> u32 {
 /// At the start of every hook.
 pub fn act() -> Result<(), String> {
     CALLS.set(CALLS.get() + 1);
-    if CALLS.get() as usize % number("every", 1) != 0 {
+    if !(CALLS.get() as usize).is_multiple_of(number("every", 1)) {
         return Ok(());
     }
     match mode().as_str() {

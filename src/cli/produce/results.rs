@@ -1,0 +1,238 @@
+//! What became of each line, in the order of the input: the report, the failures, the counts.
+
+use super::format::BadLine;
+use super::kafka::Delivery;
+use super::window::Window;
+use crate::cli::terminal::{say, thousands};
+use pointsman::RecordMetadata;
+use pointsman::error::{Fate, ProduceError};
+use serde::Serialize;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Write};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
+
+/// A line of the input and what is known of it.
+pub(super) struct Entry<D> {
+    /// Which of the sources.
+    pub(super) source: usize,
+    /// The line in it, from 1; 0 where it is about the source as a whole.
+    pub(super) line: u64,
+    /// What is known.
+    pub(super) outcome: Outcome<D>,
+}
+
+/// What is known of a line when it has been read.
+pub(super) enum Outcome<D> {
+    /// The producer has accepted it.
+    Sent(D),
+    /// The producer has not.
+    Refused(ProduceError),
+    /// It is no record.
+    Bad(BadLine),
+}
+
+/// Counts, for the progress line and the summary.
+#[derive(Default)]
+pub(super) struct Counts {
+    /// Records delivered.
+    pub(super) delivered: AtomicU64,
+    /// Records not delivered.
+    pub(super) failed: AtomicU64,
+    /// Of those, records that may be written all the same.
+    pub(super) unknown: AtomicU64,
+    /// Lines that are no records.
+    pub(super) bad: AtomicU64,
+}
+
+/// Settles what stands in the window.
+pub(super) struct Results<W> {
+    names: Vec<String>,
+    report: Option<Report<W>>,
+    failures: Failures,
+}
+
+impl<W: Write> Results<W> {
+    /// `names` are the sources'; `report` is where to write a line for each outcome.
+    pub(super) fn new(names: Vec<String>, report: Option<W>) -> Results<W> {
+        let report = report.map(|writer| Report { writer, names: (names.len() > 1).then(|| names.clone()) });
+        Results { names, report, failures: Failures::default() }
+    }
+
+    /// Settles all until the window is closed and empty. A report that cannot be written ends, once, with
+    /// `on_report_error`; the rest is settled all the same.
+    pub(super) fn run<D: Delivery>(
+        mut self,
+        window: &Window<Entry<D>>,
+        counts: &Counts,
+        mut on_report_error: impl FnMut(io::Error),
+    ) {
+        let mut entries = VecDeque::new();
+        while window.take(&mut entries) {
+            for entry in entries.drain(..) {
+                if let Err(error) = self.settle(entry, counts) {
+                    self.report = None;
+                    on_report_error(error);
+                }
+                window.settle(1);
+            }
+            if let Some(Err(error)) = self.report.as_mut().map(Report::flush) {
+                self.report = None;
+                on_report_error(error);
+            }
+        }
+        self.failures.summarize();
+    }
+
+    fn settle<D: Delivery>(&mut self, entry: Entry<D>, counts: &Counts) -> io::Result<()> {
+        let Entry { source, line, outcome } = entry;
+        let error = match outcome {
+            Outcome::Sent(delivery) => match self.wait(delivery) {
+                Ok(metadata) => {
+                    counts.delivered.fetch_add(1, Relaxed);
+                    return self.report.as_mut().map_or(Ok(()), |report| report.delivered(source, line, &metadata));
+                }
+                Err(error) => error,
+            },
+            Outcome::Refused(error) => error,
+            Outcome::Bad(bad) => {
+                counts.bad.fetch_add(1, Relaxed);
+                self.failures.add(&self.place(source, line, bad.column), &bad.what);
+                let report = self.report.as_mut();
+                return report.map_or(Ok(()), |report| report.failed(source, line, &bad.what, Fate::NotWritten));
+            }
+        };
+        counts.failed.fetch_add(1, Relaxed);
+        let (fate, mut text) = (error.fate(), error.to_string());
+        let report = self.report.as_mut().map_or(Ok(()), |report| report.failed(source, line, &text, fate));
+        if fate == Fate::Unknown {
+            counts.unknown.fetch_add(1, Relaxed);
+            text.push_str(" (it may be written all the same)");
+        }
+        self.failures.add(&self.place(source, line, None), &text);
+        report
+    }
+
+    /// Waits for an outcome. What has been reported must not lie in a buffer meanwhile.
+    fn wait<D: Delivery>(&mut self, delivery: D) -> Result<RecordMetadata, ProduceError> {
+        delivery.try_result().unwrap_or_else(|| {
+            if let Some(report) = &mut self.report {
+                // An error comes again with the next write.
+                let _ = report.flush();
+            }
+            delivery.wait()
+        })
+    }
+
+    fn place(&self, source: usize, line: u64, column: Option<usize>) -> String {
+        let name = &self.names[source];
+        match (line, column) {
+            (0, _) => name.clone(),
+            (_, None) => format!("{name}:{line}"),
+            (_, Some(column)) => format!("{name}:{line}:{column}"),
+        }
+    }
+}
+
+/// One line of JSON per outcome.
+struct Report<W> {
+    writer: W,
+    /// Where there are several sources.
+    names: Option<Vec<String>>,
+}
+
+impl<W: Write> Report<W> {
+    fn delivered(&mut self, source: usize, line: u64, metadata: &RecordMetadata) -> io::Result<()> {
+        let RecordMetadata { topic, partition, offset, timestamp, .. } = metadata;
+        let file = self.file(source).map(str::to_owned);
+        let (file, partition, offset, timestamp) = (file.as_deref(), *partition, *offset, *timestamp);
+        self.write(&Delivered { file, line, topic, partition, offset, timestamp })
+    }
+
+    fn failed(&mut self, source: usize, line: u64, error: &str, fate: Fate) -> io::Result<()> {
+        let fate = match fate {
+            Fate::NotWritten => "not-written",
+            Fate::Unknown => "unknown",
+        };
+        let file = self.file(source).map(str::to_owned);
+        self.write(&Failed { file: file.as_deref(), line, error, fate })
+    }
+
+    fn file(&self, source: usize) -> Option<&str> {
+        self.names.as_ref().map(|names| names[source].as_str())
+    }
+
+    fn write(&mut self, line: &impl Serialize) -> io::Result<()> {
+        serde_json::to_writer(&mut self.writer, line)?;
+        self.writer.write_all(b"\n")
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+#[derive(Serialize)]
+struct Delivered<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    line: u64,
+    topic: &'a str,
+    partition: i32,
+    offset: Option<i64>,
+    timestamp: i64,
+}
+
+#[derive(Serialize)]
+struct Failed<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<&'a str>,
+    line: u64,
+    error: &'a str,
+    fate: &'a str,
+}
+
+/// Tells of the first failures as they come, and of the others how many there were of each kind.
+#[derive(Default)]
+struct Failures {
+    told: usize,
+    counts: BTreeMap<String, u64>,
+    others: u64,
+}
+
+impl Failures {
+    fn add(&mut self, place: &str, what: &str) {
+        if self.told < TOLD_MAX {
+            self.told += 1;
+            say(format!("{place}: {what}"));
+            if self.told == TOLD_MAX {
+                say("further failures are only counted");
+            }
+        } else if let Some(count) = self.counts.get_mut(what) {
+            *count += 1;
+        } else if self.counts.len() < KINDS_MAX {
+            self.counts.insert(what.to_owned(), 1);
+        } else {
+            self.others += 1;
+        }
+    }
+
+    fn summarize(&self) {
+        let mut counts: Vec<(&str, u64)> = self.counts.iter().map(|(what, count)| (what.as_str(), *count)).collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        if self.others > 0 {
+            counts.push(("of other kinds", self.others));
+        }
+        if !counts.is_empty() {
+            say("further failures:");
+        }
+        for (what, count) in counts {
+            say(format!("{:>9} × {what}", thousands(count)));
+        }
+    }
+}
+
+/// Failures told in full.
+const TOLD_MAX: usize = 10;
+/// Kinds of failures counted apart.
+const KINDS_MAX: usize = 20;

@@ -1,0 +1,259 @@
+//! The threads of a run, and the one that watches over them.
+//!
+//! | thread | does |
+//! |---|---|
+//! | main | waits for what the others tell and for signals, shows the progress |
+//! | feed | reads lines, hands records to the producer |
+//! | results | waits for the deliveries in order, writes the report |
+//! | close | delivers what was accepted, once the input has ended or a signal came |
+
+use super::feed::{End, Job, Progress, feed};
+use super::input::Source;
+use super::kafka::Producer;
+use super::results::{Counts, Entry, Results};
+use super::topics::{Cluster, Topics};
+use super::window::Window;
+use crate::cli::signals::Signal;
+use crate::cli::stopwatch::Stopwatch;
+use crate::cli::terminal::{self, count, say, thousands};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+/// What the threads tell.
+pub(super) enum Event<S> {
+    /// The preparations are done.
+    Started(S),
+    /// Reading has ended.
+    Fed(End),
+    /// The producer is closed.
+    Closed(Result<(), String>),
+    /// Every line has its outcome.
+    Settled,
+    /// The report cannot be written.
+    ReportLost(io::Error),
+    /// The process was told to stop.
+    Signal(Signal),
+}
+
+/// How to run.
+pub(super) struct Options<W> {
+    /// Where to write the report, if one is wanted.
+    pub(super) report: Option<W>,
+    /// Say nothing but errors.
+    pub(super) is_quiet: bool,
+    /// Show a progress line, where stderr is a terminal.
+    pub(super) shows_progress: bool,
+    /// Longest time for delivering what was accepted.
+    pub(super) close_deadline: Duration,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// All lines were records, and all were delivered.
+    Delivered,
+    /// Not all were; which, has been said.
+    NotAll,
+    /// A second signal came.
+    Aborted(Signal),
+}
+
+/// Runs a job to its end.
+pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, S: Send + 'static>(
+    job: Job,
+    producer: P,
+    mut topics: Topics<C>,
+    options: Options<W>,
+    (events, inbox): (Sender<Event<S>>, &Receiver<Event<S>>),
+) -> Outcome {
+    let Options { report, is_quiet, shows_progress, close_deadline } = options;
+    let names: Vec<String> = job.sources.iter().map(Source::name).collect();
+    let bytes: Option<u64> = job.sources.iter().map(Source::bytes).sum();
+    let watch = Watch {
+        names: names.clone(),
+        bytes,
+        window: Arc::new(Window::new(OUTSTANDING_MAX)),
+        counts: Arc::default(),
+        progress: Arc::default(),
+        started: Stopwatch::start(),
+        is_quiet,
+    };
+    let producer = Arc::new(producer);
+
+    let results = Results::new(names, report);
+    let (window, counts, tell) = (Arc::clone(&watch.window), Arc::clone(&watch.counts), events.clone());
+    spawn("results", move || {
+        results.run(&window, &counts, |error| drop(tell.send(Event::ReportLost(error))));
+        drop(tell.send(Event::Settled));
+    });
+    let (to, window, progress, tell) =
+        (Arc::clone(&producer), Arc::clone(&watch.window), Arc::clone(&watch.progress), events.clone());
+    spawn("feed", move || {
+        let end = feed(&job, &*to, &mut topics, &window, &progress);
+        drop(tell.send(Event::Fed(end)));
+    });
+    let line = terminal::Progress::start(shows_progress);
+    watch.until_settled(line, inbox, || watch.close(Arc::clone(&producer), close_deadline, events.clone()))
+}
+
+/// What the watching thread sees.
+struct Watch<D> {
+    names: Vec<String>,
+    bytes: Option<u64>,
+    window: Arc<Window<Entry<D>>>,
+    counts: Arc<Counts>,
+    progress: Arc<Progress>,
+    started: Stopwatch,
+    is_quiet: bool,
+}
+
+impl<D: Send + 'static> Watch<D> {
+    fn until_settled<S>(&self, line: terminal::Progress, inbox: &Receiver<Event<S>>, close: impl Fn()) -> Outcome {
+        let mut end = None;
+        let mut signals = 0;
+        let mut is_whole = true;
+        let mut is_closing = false;
+        let mut close = || {
+            if !std::mem::replace(&mut is_closing, true) {
+                close();
+            }
+        };
+        loop {
+            match inbox.recv_timeout(TICK) {
+                Err(RecvTimeoutError::Timeout) if line.is_shown() => line.set(self.line(end.is_some())),
+                Err(RecvTimeoutError::Timeout) | Ok(Event::Started(_)) => {}
+                Ok(Event::Fed(why)) => {
+                    end = Some(why);
+                    close();
+                }
+                Ok(Event::Signal(signal)) if signals > 0 => {
+                    drop(line);
+                    self.abort(signal);
+                    return Outcome::Aborted(signal);
+                }
+                Ok(Event::Signal(signal)) => {
+                    signals += 1;
+                    let rest = count(self.window.open() as u64, "record");
+                    say(format!("{signal}: delivering {rest} under way; once more aborts"));
+                    self.stop(&mut end);
+                    close();
+                }
+                Ok(Event::ReportLost(error)) => {
+                    is_whole = false;
+                    if error.kind() == io::ErrorKind::BrokenPipe {
+                        say("stdout was closed: the report ends here, and so does reading");
+                    } else {
+                        say(format!("the report cannot be written ({error}), so reading ends here"));
+                    }
+                    self.stop(&mut end);
+                    close();
+                }
+                Ok(Event::Closed(Ok(()))) => {}
+                Ok(Event::Closed(Err(error))) => {
+                    is_whole = false;
+                    say(format!("closing the producer: {error}"));
+                }
+                Ok(Event::Settled) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        drop(line);
+        self.summarize(end, is_whole)
+    }
+
+    /// Ends the reading, if it has not ended by itself.
+    fn stop(&self, end: &mut Option<End>) {
+        end.get_or_insert(End::Stopped);
+        self.progress.stop();
+    }
+
+    fn close<P: Producer, S: Send + 'static>(&self, producer: Arc<P>, deadline: Duration, events: Sender<Event<S>>) {
+        let (window, progress) = (Arc::clone(&self.window), Arc::clone(&self.progress));
+        spawn("close", move || {
+            let closed = producer.close(deadline);
+            // Closing wakes a send that waits; what it hands over last must be in before the window ends.
+            while progress.is_sending() {
+                thread::sleep(Duration::from_millis(1));
+            }
+            drop(events.send(Event::Closed(closed)));
+            window.close();
+        });
+    }
+
+    fn line(&self, is_closing: bool) -> String {
+        let Counts { delivered, failed, bad, .. } = &*self.counts;
+        let delivered = delivered.load(Relaxed);
+        let mut text = format!(
+            "{} delivered, {}/s, {} in flight",
+            thousands(delivered),
+            thousands(per_second(delivered, self.started.elapsed())),
+            thousands(self.window.open() as u64)
+        );
+        for (number, what) in [(failed.load(Relaxed), "failed"), (bad.load(Relaxed), "bad")] {
+            if number > 0 {
+                text += &format!(", {} {what}", thousands(number));
+            }
+        }
+        if let (Some(all), false) = (self.bytes.filter(|bytes| *bytes > 0), is_closing) {
+            // A file may grow while it is read.
+            text += &format!(", {} % read", (self.progress.bytes() * 100 / all).min(100));
+        }
+        text
+    }
+
+    fn abort(&self, signal: Signal) {
+        let rest = count(self.window.open() as u64, "record");
+        say(format!("{signal} again: aborted; of {rest} under way it is not known whether they are written"));
+    }
+
+    fn summarize(&self, end: Option<End>, is_whole: bool) -> Outcome {
+        let elapsed = self.started.elapsed();
+        let Counts { delivered, failed, unknown, bad } = &*self.counts;
+        let [delivered, failed, unknown, bad] = [delivered, failed, unknown, bad].map(|count| count.load(Relaxed));
+        let (source, line) = self.progress.at();
+        let at = format!("{}:{line}", self.names[source]);
+        match end {
+            Some(End::Stopped) if line == 0 => say(format!("stopped before the first line of {}", self.names[source])),
+            Some(End::Stopped) => say(format!("stopped after {at}; what follows was not sent")),
+            Some(End::Strict) => say(format!("stopped at {at}, as --strict asks for; what follows was not sent")),
+            Some(End::Fatal) => {
+                say(format!("stopped at {at}, as the producer cannot go on; what follows was not sent"))
+            }
+            Some(End::Input) | None => {}
+        }
+        if !self.is_quiet {
+            let mut text = format!("{}: {} delivered", count(delivered + failed, "record"), thousands(delivered));
+            if failed > 0 {
+                text += &format!(", {} failed", thousands(failed));
+            }
+            if unknown > 0 {
+                text += &format!(" ({} of them may be written)", thousands(unknown));
+            }
+            if bad > 0 {
+                text += &format!("; {}", count(bad, "bad line"));
+            }
+            let rate = thousands(per_second(delivered, elapsed));
+            say(format!("{text}; {:.2} s, {rate} records/s", elapsed.as_secs_f64()));
+        }
+        if failed + bad == 0 && is_whole && end == Some(End::Input) { Outcome::Delivered } else { Outcome::NotAll }
+    }
+}
+
+fn per_second(count: u64, elapsed: Duration) -> u64 {
+    (count as f64 / elapsed.as_secs_f64().max(0.001)) as u64
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
+    let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.unwrap_or_else(|error| panic!("no thread for {name}: {error}"));
+}
+
+/// Lines read and without an outcome: the bound of what `--report` keeps in order.
+const OUTSTANDING_MAX: usize = 100_000;
+const TICK: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Runs against a producer that does as it is told.
+
+use super::super::format::Format;
+use super::super::kafka::Delivery;
+use super::super::topics::Create;
+use super::*;
+use pointsman::error::{Fate, ProduceError};
+use pointsman::{Record, RecordMetadata};
+use std::path::PathBuf;
+use std::sync::mpsc::channel;
+use std::sync::{Condvar, Mutex};
+
+/// Takes all records but those whose value says otherwise: `fail` is not delivered, `refuse` not accepted, `unknown`
+/// perhaps delivered, at `block` it waits until it is closed, `fatal` is its end, `hang` is delivered at the close.
+#[derive(Default)]
+struct Fake {
+    sent: Arc<Mutex<Vec<String>>>,
+    closed: Arc<(Mutex<bool>, Condvar)>,
+}
+
+struct Coming {
+    result: Result<RecordMetadata, ProduceError>,
+    after: Option<Arc<(Mutex<bool>, Condvar)>>,
+}
+
+fn until_closed((closed, changed): &(Mutex<bool>, Condvar)) {
+    drop(changed.wait_while(closed.lock().unwrap(), |closed| !*closed).unwrap());
+}
+
+impl Producer for Fake {
+    type Delivery = Coming;
+
+    fn send(&self, record: &Record<'_>) -> Result<Coming, ProduceError> {
+        let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
+        let fatal = |fate| ProduceError::Fatal { reason: "it is over".into(), fate };
+        let mut after = None;
+        let result = match value.as_str() {
+            "refuse" => return Err(ProduceError::BufferFull),
+            "fatal" => return Err(fatal(Fate::NotWritten)),
+            "block" => {
+                until_closed(&self.closed);
+                return Err(ProduceError::Closed { fate: Fate::NotWritten });
+            }
+            "fail" => Err(ProduceError::Dropped { plugin: "p".into() }),
+            "unknown" => Err(fatal(Fate::Unknown)),
+            _ => {
+                after = (value == "hang").then(|| Arc::clone(&self.closed));
+                let mut sent = self.sent.lock().unwrap();
+                sent.push(value);
+                Ok(RecordMetadata {
+                    topic: record.topic.into(),
+                    partition: 0,
+                    offset: Some(sent.len() as i64 - 1),
+                    timestamp: 7,
+                    serialized_key_size: None,
+                    serialized_value_size: None,
+                })
+            }
+        };
+        Ok(Coming { result, after })
+    }
+
+    fn close(&self, _: Duration) -> Result<(), String> {
+        *self.closed.0.lock().unwrap() = true;
+        self.closed.1.notify_all();
+        Ok(())
+    }
+}
+
+impl Delivery for Coming {
+    fn try_result(&self) -> Option<Result<RecordMetadata, ProduceError>> {
+        self.after.is_none().then(|| self.result.clone())
+    }
+
+    fn wait(self) -> Result<RecordMetadata, ProduceError> {
+        if let Some(closed) = &self.after {
+            until_closed(closed);
+        }
+        self.result
+    }
+}
+
+struct AnyTopic;
+
+impl Cluster for AnyTopic {
+    fn has(&mut self, topic: &str) -> Result<bool, String> {
+        Ok(topic != "absent")
+    }
+
+    fn create(&mut self, _: &str, _: Option<i32>) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn address(&self) -> String {
+        "here".to_owned()
+    }
+}
+
+/// A report that a test can read, and that takes so many bytes.
+#[derive(Clone)]
+struct Page {
+    text: Arc<Mutex<Vec<u8>>>,
+    bytes_max: usize,
+}
+
+impl Write for Page {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut text = self.text.lock().unwrap();
+        if text.len() + bytes.len() > self.bytes_max {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        text.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Case {
+    files: Vec<PathBuf>,
+    job: Job,
+    page: Page,
+    signals: usize,
+    _folder: tempfile::TempDir,
+}
+
+fn case(format: Format, texts: &[&str]) -> Case {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |(at, text): (usize, &&str)| {
+        let path = folder.path().join(format!("{at}.txt"));
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let files: Vec<PathBuf> = texts.iter().enumerate().map(write).collect();
+    let sources = files.iter().map(|file| Source::named(file)).collect();
+    let job = Job { sources, format, topic: Some("t".to_owned()), record_bytes_max: 100, is_strict: false };
+    let page = Page { text: Arc::default(), bytes_max: usize::MAX };
+    Case { files, job, page, signals: 0, _folder: folder }
+}
+
+impl Case {
+    /// What was sent, what was reported, how it ended.
+    fn run(self) -> (Vec<String>, String, Outcome) {
+        let (events, inbox) = channel::<Event<()>>();
+        let producer = Fake::default();
+        let sent = Arc::clone(&producer.sent);
+        let options = Options {
+            report: Some(self.page.clone()),
+            is_quiet: true,
+            shows_progress: false,
+            close_deadline: Duration::from_secs(9),
+        };
+        for _ in 0..self.signals {
+            let (tell, sent) = (events.clone(), Arc::clone(&sent));
+            thread::spawn(move || {
+                // Not before the reader stands at the record that blocks it.
+                while sent.lock().unwrap().is_empty() {
+                    thread::yield_now();
+                }
+                thread::sleep(Duration::from_millis(20));
+                drop(tell.send(Event::Signal(Signal::INTERRUPT)));
+            });
+        }
+        let outcome = run(self.job, producer, Topics::new(AnyTopic, Create::No), options, (events, &inbox));
+        let report = String::from_utf8(self.page.text.lock().unwrap().clone()).unwrap();
+        let sent = sent.lock().unwrap().clone();
+        (sent, report, outcome)
+    }
+}
+
+fn lines() -> Format {
+    Format::Lines { separator: None }
+}
+
+#[test]
+fn all_delivered() {
+    let (sent, report, outcome) = case(lines(), &["a\nb\n"]).run();
+    assert_eq!((sent, outcome), (vec!["a".to_owned(), "b".to_owned()], Outcome::Delivered));
+    assert_eq!(
+        report,
+        "{\"line\":1,\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":7}\n\
+         {\"line\":2,\"topic\":\"t\",\"partition\":0,\"offset\":1,\"timestamp\":7}\n"
+    );
+}
+
+#[test]
+fn nothing_to_send_is_no_failure() {
+    let (sent, report, outcome) = case(lines(), &[""]).run();
+    assert_eq!((sent.len(), report.as_str(), outcome), (0, "", Outcome::Delivered));
+}
+
+#[test]
+fn the_report_has_every_line_in_order_whatever_became_of_it() {
+    let text = "{\"value\":\"a\"}\nnonsense\n\n{\"value\":\"fail\"}\n{\"value\":\"hang\"}\n{\"value\":\"refuse\"}\n\
+                {\"value\":\"unknown\"}\n{\"topic\":\"absent\",\"value\":\"b\"}\n{\"topic\":\"u\",\"value\":\"c\"}\n";
+    let (sent, report, outcome) = case(Format::Jsonl, &[text]).run();
+    assert_eq!((sent, outcome), (vec!["a".to_owned(), "hang".to_owned(), "c".to_owned()], Outcome::NotAll));
+    let expected = [
+        r#"{"line":1,"topic":"t","partition":0,"offset":0,"timestamp":7}"#,
+        r#"{"line":2,"error":"not JSON","fate":"not-written"}"#,
+        r#"{"line":4,"error":"dropped by plugin p","fate":"not-written"}"#,
+        r#"{"line":5,"topic":"t","partition":0,"offset":1,"timestamp":7}"#,
+        r#"{"line":6,"error":"buffer.memory is full","fate":"not-written"}"#,
+        r#"{"line":7,"error":"the producer cannot go on: it is over","fate":"unknown"}"#,
+        r#"{"line":8,"error":"topic absent does not exist on here; --create-topics creates it","fate":"not-written"}"#,
+        r#"{"line":9,"topic":"u","partition":0,"offset":2,"timestamp":7}"#,
+    ];
+    assert_eq!(report.lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn several_files_are_named_and_one_that_cannot_be_read_does_not_stop_the_rest() {
+    let case = case(lines(), &["a", "b", "c"]);
+    std::fs::remove_file(&case.files[1]).unwrap();
+    let names = case.files.clone();
+    let (sent, report, outcome) = case.run();
+    assert_eq!((sent, outcome), (vec!["a".to_owned(), "c".to_owned()], Outcome::NotAll));
+    for (line, name) in report.lines().zip(names) {
+        assert!(line.starts_with(&format!("{{\"file\":{:?},\"line\":", name.display().to_string())), "{line}");
+    }
+    assert!(report.lines().nth(1).unwrap().contains("\"line\":0,\"error\":\"cannot be read: No such file"), "{report}");
+}
+
+#[test]
+fn lines_beyond_the_largest_record_are_named_and_skipped() {
+    let text = format!("a\n{}\nb\n", "x".repeat(70_000));
+    let (sent, report, outcome) = case(lines(), &[&text]).run();
+    assert_eq!((sent, outcome), (vec!["a".to_owned(), "b".to_owned()], Outcome::NotAll));
+    let line = report.lines().nth(1).unwrap();
+    assert!(line.contains("a line of 70000 bytes is longer than max.request.size (100 bytes) allows"), "{line}");
+}
+
+#[test]
+fn strict_stops_at_the_first_bad_line() {
+    let mut case = case(Format::Jsonl, &["{\"value\":\"a\"}\n[]\n{\"value\":\"b\"}\n"]);
+    case.job.is_strict = true;
+    let (sent, report, outcome) = case.run();
+    assert_eq!((sent, report.lines().count(), outcome), (vec!["a".to_owned()], 2, Outcome::NotAll));
+}
+
+#[test]
+fn a_producer_that_cannot_go_on_ends_the_reading() {
+    let (sent, report, outcome) = case(lines(), &["a\nfatal\nb\n"]).run();
+    assert_eq!((sent, report.lines().count(), outcome), (vec!["a".to_owned()], 2, Outcome::NotAll));
+}
+
+#[test]
+fn a_signal_delivers_what_was_accepted_and_the_record_at_hand_is_none_that_failed() {
+    let mut case = case(lines(), &["hang\nblock\nb\n"]);
+    case.signals = 1;
+    let (sent, report, outcome) = case.run();
+    assert_eq!((sent, outcome), (vec!["hang".to_owned()], Outcome::NotAll));
+    assert_eq!(report, "{\"line\":1,\"topic\":\"t\",\"partition\":0,\"offset\":0,\"timestamp\":7}\n");
+}
+
+#[test]
+fn a_report_without_a_reader_ends_the_reading_and_not_the_deliveries() {
+    let mut case = case(lines(), &["a\nblock\nb\n"]);
+    case.page.bytes_max = 10;
+    let (sent, report, outcome) = case.run();
+    assert_eq!((sent, outcome), (vec!["a".to_owned()], Outcome::NotAll));
+    assert!(report.len() <= 10);
+}

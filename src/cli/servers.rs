@@ -1,0 +1,73 @@
+//! The cluster, for questions about topics.
+
+use anyhow::{Result, anyhow};
+use pointsman::config::ProducerConfig;
+use pointsman::net::NetConfig;
+use pointsman::net::admin::{AdminError, BlockingAdmin, created};
+use pointsman::protocol::codec::create_topics::NewTopic;
+use std::fmt;
+use std::time::Duration;
+
+/// The bootstrap servers, and a connection to one of them as soon as it is needed.
+pub(super) struct Servers {
+    servers: Vec<(String, u16)>,
+    config: NetConfig,
+    request_timeout: Duration,
+    admin: Option<BlockingAdmin>,
+}
+
+impl Servers {
+    pub(super) fn new(config: &ProducerConfig) -> Servers {
+        let bytes = |bytes: Option<usize>| bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+        let default = NetConfig::default();
+        Servers {
+            servers: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
+            config: NetConfig {
+                client_id: config.client_id.clone().unwrap_or(default.client_id),
+                send_buffer_bytes: bytes(config.send_buffer_bytes),
+                receive_buffer_bytes: bytes(config.receive_buffer_bytes),
+                setup_timeout: config.socket_connection_setup_timeout,
+                setup_timeout_max: config.socket_connection_setup_timeout_max,
+            },
+            request_timeout: config.request_timeout,
+            admin: None,
+        }
+    }
+
+    /// A connection: the one there is, or a new one to the first server that answers.
+    pub(super) fn admin(&mut self) -> Result<&mut BlockingAdmin> {
+        let admin = match self.admin.take() {
+            Some(admin) => admin,
+            None => {
+                let connected = BlockingAdmin::connect(&self.servers, self.config.clone(), self.request_timeout);
+                connected.map_err(|error| match error {
+                    AdminError::Unreachable(causes) => anyhow!("no broker can be reached: {causes}"),
+                    error => error.into(),
+                })?
+            }
+        };
+        Ok(self.admin.insert(admin))
+    }
+
+    /// Creates a topic.
+    pub(super) fn create_topic(&mut self, topic: NewTopic, may_exist: bool) -> Result<()> {
+        for topic in self.admin()?.create_topics(vec![topic])? {
+            created(&topic, may_exist)?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Servers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (host, port)) in self.servers.iter().enumerate() {
+            let comma = if at > 0 { "," } else { "" };
+            // An IPv6 address needs its brackets.
+            if host.contains(':') { write!(f, "{comma}[{host}]:{port}")? } else { write!(f, "{comma}{host}:{port}")? }
+        }
+        Ok(())
+    }
+}
+
+/// The number of partitions or replicas that leaves it to the broker.
+pub(super) const BROKER_DEFAULT: i32 = -1;

@@ -1,0 +1,150 @@
+//! Records through the Wasm plugins into a real Kafka.
+
+use crate::harness::Cluster;
+use crate::plugins::{component, guest};
+use pointsman::error::Fate;
+use pointsman::plugin::{FailureKind, Hook};
+use pointsman::{Config, Delivery, ProduceError, Producer, Record};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A producer whose interceptor and partitioner are the shipped plugins: all keys over six partitions.
+fn routed(cluster: &Cluster, settings: &str) -> Producer {
+    let text = format!(
+        r#"
+        [producer]
+        bootstrap.servers = "{}"
+        interceptor.classes = ["wasm:trace-context"]
+        partitioner.class = "wasm:region-router"
+        {settings}
+        [plugins.trace-context]
+        component = {:?}
+        [plugins.region-router]
+        component = {:?}
+        [plugins.region-router.settings]
+        source = "key-prefix"
+        separator = "-"
+        regions.key = "0-5"
+        "#,
+        cluster.bootstrap(),
+        component("trace_context"),
+        component("region_router"),
+    );
+    Producer::start(Config::from_toml(&text).expect("a configuration")).expect("a producer")
+}
+
+fn faulty(cluster: &Cluster, role: &str, mode: &[(&str, &str)]) -> Producer {
+    let settings: String = mode.iter().map(|(key, value)| format!("{key} = {value:?}\n")).collect();
+    let text = format!(
+        r#"
+        [producer]
+        bootstrap.servers = "{}"
+        {role}
+        [plugins.guest]
+        component = {:?}
+        timeout.ms = 50
+        [plugins.guest.settings]
+        {settings}
+        "#,
+        cluster.bootstrap(),
+        guest(),
+    );
+    Producer::start(Config::from_toml(&text).expect("a configuration")).expect("a producer")
+}
+
+#[test]
+#[ignore = "broker"]
+fn a_million_records_survive_a_killed_broker() {
+    const RECORDS: usize = 1_000_000;
+    const KEYS: usize = 1000;
+    let cluster = Cluster::start(1);
+    cluster.tool(&["create", "orders", "6"]);
+    let producer = routed(&cluster, "");
+    let mut deliveries: Vec<Delivery> = Vec::with_capacity(RECORDS);
+    for number in 0..RECORDS {
+        if number == RECORDS / 2 {
+            cluster.kill(1);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_secs(2));
+                    cluster.restart(1);
+                });
+            });
+        }
+        let (key, value) = (format!("key-{}", number % KEYS), format!("{number}|padding of a record's usual size"));
+        deliveries.push(producer.send_blocking(&Record::to("orders").key(&key).value(&value)).expect("accepted"));
+    }
+    producer.flush_blocking().expect("not in a callback");
+    for delivery in deliveries {
+        delivery.wait().expect("delivered");
+    }
+    producer.close_blocking(PATIENCE).expect("nothing is left");
+    let report =
+        cluster.tool(&["check-order", "orders", "--records", &RECORDS.to_string(), "--keys", &KEYS.to_string()]);
+    assert!(report.contains(&format!("\"records\":{RECORDS}")), "{report}");
+}
+
+#[test]
+#[ignore = "broker"]
+fn a_plugin_that_loops_fails_its_records_and_nothing_else() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "loops", "2"]);
+    let producer = faulty(cluster, r#"partitioner.class = "wasm:guest""#, &[("mode", "loop")]);
+    let looped = producer.send_blocking(&Record::to("loops").key("a").value("1")).unwrap().wait().unwrap_err();
+    match &looped {
+        ProduceError::Plugin { plugin, hook: Hook::Partition, kind: FailureKind::Deadline, .. } => {
+            assert_eq!(&**plugin, "guest");
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(looped.fate(), Fate::NotWritten);
+    let text = looped.to_string();
+    assert!(text.contains("guest") && text.contains("partition") && text.contains("timeout.ms"), "{text}");
+    // An explicit partition needs no partitioner.
+    producer.send_blocking(&Record::to("loops").partition(0).value("2")).unwrap().wait().unwrap();
+    producer.close_blocking(PATIENCE).unwrap();
+}
+
+#[test]
+#[ignore = "broker"]
+fn a_plugin_that_traps_fails_the_record_that_it_trapped_on() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "traps", "2"]);
+    let producer = faulty(cluster, r#"value.serializer = "wasm:guest""#, &[("mode", "panic")]);
+    let trapped = producer.send_blocking(&Record::to("traps").key("a").value("1")).unwrap().wait().unwrap_err();
+    let text = trapped.to_string();
+    assert!(
+        matches!(trapped, ProduceError::Plugin { hook: Hook::SerializeValue, kind: FailureKind::Trap, .. }),
+        "{text}"
+    );
+    assert!(text.contains("guest") && text.contains("serialize (value)"), "{text}");
+    producer.close_blocking(PATIENCE).unwrap();
+}
+
+#[test]
+#[ignore = "broker"]
+fn plain_records_are_read_back_by_java() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "plain", "3"]);
+    let config = Config::builder().set("bootstrap.servers", cluster.bootstrap()).build().unwrap();
+    let producer = Producer::start(config).unwrap();
+    let headers = [pointsman::Header::new("h", "1"), pointsman::Header { name: "h", value: None }];
+    let records = [
+        Record::to("plain").partition(0).key("k").value("v").timestamp(1_700_000_000_123).headers(&headers),
+        Record::to("plain").partition(0).key("tombstone").timestamp(1_700_000_000_000),
+        Record::to("plain").partition(0).value("").timestamp(1_700_000_000_500),
+    ];
+    for record in &records {
+        let metadata = producer.send_blocking(record).unwrap().wait().unwrap();
+        assert_eq!(metadata.timestamp, record.timestamp.unwrap());
+    }
+    producer.close_blocking(PATIENCE).unwrap();
+    let lines: Vec<serde_json::Value> =
+        cluster.tool(&["read", "plain"]).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!((&lines[0]["key"], &lines[0]["value"]), (&"aw==".into(), &"dg==".into()));
+    assert_eq!(lines[0]["timestamp"], 1_700_000_000_123i64);
+    assert_eq!(lines[0]["headers"], serde_json::json!([["h", "MQ=="], ["h", null]]));
+    assert_eq!((&lines[1]["value"], &lines[2]["key"], &lines[2]["value"]), (&().into(), &().into(), &"".into()));
+}

@@ -1,0 +1,188 @@
+//! Rules about the source that no compiler checks: who may know whom, and what stands nowhere.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Which modules of the crate each module may import. `error` and `record` are the vocabulary of all.
+/// THINK before you add a line: what would it make impossible to replace?
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("protocol", &[]),
+    ("error", &["plugin", "protocol"]),
+    ("record", &[]),
+    ("core", &["error", "protocol"]),
+    ("plugin", &["error"]),
+    ("wasm", &["plugin"]),
+    ("lane", &["core", "error", "plugin", "protocol", "record"]),
+    ("net", &["core", "error", "protocol"]),
+    ("config", &[]),
+    ("producer", &["config", "core", "error", "lane", "net", "plugin", "record", "wasm"]),
+];
+
+/// Crates that one module alone may name.
+const OWNED_CRATES: &[(&str, &str)] = &[("tokio", "net"), ("wasmtime", "wasm"), ("socket2", "net"), ("krafka", "cli")];
+
+#[test]
+fn imports_go_one_way() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources("src") {
+        let Some(module) = module_of(&file) else { continue };
+        if matches!(module.as_str(), "lib" | "main" | "cli") {
+            continue;
+        }
+        let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
+            wrong.push(format!("{}: say in tests/tidy.rs what `{module}` may import", file.display()));
+            continue;
+        };
+        for imported in crate_paths(&text) {
+            if imported != module && !allowed.contains(&imported.as_str()) && is_module(&imported) {
+                wrong.push(format!("{}: `{module}` may not know `{imported}`", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn each_heavy_crate_has_one_owner() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources("src") {
+        let Some(module) = module_of(&file) else { continue };
+        for (name, owner) in OWNED_CRATES {
+            if module != *owner && code_of(&text).any(|line| names_crate(line, name)) {
+                wrong.push(format!("{}: only `{owner}` may name {name}", file.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_core_is_deterministic() {
+    let banned = ["HashMap", "HashSet", "Instant::now", "SystemTime", "thread::spawn", "rand::", "getrandom"];
+    let mut wrong = Vec::new();
+    for (file, text) in sources("src/core") {
+        for (number, line) in code_of(&text).enumerate() {
+            for word in banned.iter().filter(|word| line.contains(**word)) {
+                wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn nothing_unfinished_and_no_machine_stands_in_the_tree() {
+    let banned = [
+        "to".to_owned() + "do!(",
+        "unimple".to_owned() + "mented!(",
+        "FIX".to_owned() + "ME",
+        "/ro".to_owned() + "ot/",
+    ];
+    let mut wrong = Vec::new();
+    for folder in ["src", "plugins", "tests", "wit"] {
+        for (file, text) in sources(folder) {
+            for (number, line) in text.lines().enumerate() {
+                for word in banned.iter().filter(|word| line.contains(word.as_str())) {
+                    wrong.push(format!("{}:{}: {word}", file.display(), number + 1));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_top_level_stays_small() {
+    let expected: BTreeSet<&str> = [
+        ".ci",
+        ".git",
+        ".gitignore",
+        "CHANGELOG.md",
+        "Cargo.lock",
+        "Cargo.toml",
+        "LICENSE",
+        "README.md",
+        "clippy.toml",
+        "plugins",
+        "rustfmt.toml",
+        "src",
+        "target",
+        "tests",
+        "wit",
+    ]
+    .into();
+    let found = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let more: Vec<String> = found.filter(|name| !expected.contains(name.as_str())).collect();
+    assert!(more.is_empty(), "{more:?}: does it belong there?");
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every text file below a folder of the repository, build output aside, with its path from the root.
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if path.is_dir() {
+                if !matches!(name, "target" | "node_modules") {
+                    folders.push(path);
+                }
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let wanted = folder_is_source(folder.as_path(), name);
+                if wanted {
+                    found.push((path.strip_prefix(root()).unwrap().to_owned(), text));
+                }
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} holds no source");
+    found.sort();
+    found
+}
+
+fn folder_is_source(_folder: &Path, name: &str) -> bool {
+    ["rs", "wit", "toml", "py", "sh", "java", "go", "md"].iter().any(|ending| name.ends_with(&format!(".{ending}")))
+        || !name.contains('.')
+}
+
+/// The crate's module that a file of `src` belongs to.
+fn module_of(file: &Path) -> Option<String> {
+    let first = file.strip_prefix("src").ok()?.components().next()?;
+    Some(first.as_os_str().to_str()?.trim_end_matches(".rs").to_owned())
+}
+
+fn is_module(name: &str) -> bool {
+    root().join("src").join(name).is_dir() || root().join("src").join(format!("{name}.rs")).is_file()
+}
+
+/// Lines of code, comments aside, up to the file's own tests.
+fn code_of(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .take_while(|line| !line.starts_with("#[cfg(test)]"))
+        .filter(|line| !line.trim_start().starts_with("//"))
+}
+
+fn crate_paths(text: &str) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for line in code_of(text) {
+        for (at, _) in line.match_indices("crate::") {
+            let name = line[at + 7..].split(|letter: char| !letter.is_alphanumeric() && letter != '_').next();
+            paths.extend(name.filter(|name| !name.is_empty()).map(str::to_owned));
+        }
+    }
+    paths
+}
+
+fn names_crate(line: &str, name: &str) -> bool {
+    line.match_indices(name).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        line[at + name.len()..].starts_with("::")
+            && before.is_none_or(|letter| !letter.is_alphanumeric() && letter != '_')
+    })
+}
