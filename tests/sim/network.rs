@@ -98,7 +98,6 @@ pub struct Waiting {
     pub version: i16,
     pub acks: i16,
     pub slots: Vec<(Option<Tp>, Slot)>,
-    pub deadline: Instant,
 }
 
 #[derive(Debug)]

@@ -92,12 +92,12 @@ fn offsets(from: i64, count: i64) -> Vec<Option<Told>> {
 
 /// The request of this number meets this fault.
 fn request_fault(world: &mut World, nth: usize, fault: RequestFault) {
-    world.request_script = Some(Box::new(move |_, leaving| (leaving.nth == nth).then_some(fault)));
+    world.request_script = Some(Box::new(move |at| (at == nth).then_some(fault)));
 }
 
 /// The batch that comes to its partition as this one meets this fault.
 fn batch_fault(world: &mut World, nth: usize, fault: BatchFault) {
-    world.batch_script = Some(Box::new(move |_, arriving| (arriving.nth == nth).then_some(fault)));
+    world.batch_script = Some(Box::new(move |at| (at == nth).then_some(fault)));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn fresh_topic_first_request_fails() {
 #[test]
 fn unproven_partition_has_one_request_in_flight() {
     let mut world = world(1, 1, config());
-    world.request_script = Some(Box::new(|_, _| Some(RequestFault::Delay(Duration::from_millis(20)))));
+    world.request_script = Some(Box::new(|_| Some(RequestFault::Delay(Duration::from_millis(20)))));
     world.send(0, 6);
     let end = world.now + SECOND;
     world.run_until(end, |world| world.produce_requests == 1);
@@ -411,10 +411,52 @@ fn unknown_producer_id_resets() {
 fn duplicate_sequence_is_success_without_offset() {
     let mut world = world(1, 1, config());
     request_fault(&mut world, 0, RequestFault::CutAfter);
-    world.batch_script = Some(Box::new(|_, _| Some(BatchFault::OldDuplicate)));
+    world.batch_script = Some(Box::new(|_| Some(BatchFault::OldDuplicate)));
     let sent = world.send(0, 2);
     world.settled();
     assert_eq!(world.told_all(&sent), [Some(Told::Written(None)), Some(Told::Written(Some(1)))]);
+    world.finished();
+}
+
+/// A broker that restarts from a snapshot knows only the last batch of each producer. What it wrote before and answered
+/// to nobody must not be written twice, nor be called unwritten.
+#[test]
+fn broker_forgets_all_but_the_last_batch() {
+    let mut world = world(1, 1, config());
+    world.send(0, 1);
+    world.settled();
+    request_fault(&mut world, 1, RequestFault::LoseResponse);
+    let sent = world.send(0, 3);
+    let end = world.now + SECOND / 2;
+    world.run_until(end, |world| world.logged(0).len() == 4);
+    let partition = world.cluster.partition((0, 0));
+    partition.log.reload_snapshot();
+    world.settled();
+    for number in &sent {
+        let told = world.told(*number);
+        let honest = match &told {
+            Some(Told::Failed(error)) => error.fate() == Fate::Unknown,
+            told => matches!(told, Some(Told::Written(_))),
+        };
+        assert!(honest, "{number}: {told:?}\n{}", world.story());
+    }
+    let after = world.send(0, 2);
+    world.settled();
+    assert!(world.told_all(&after).iter().all(|told| matches!(told, Some(Told::Written(_)))), "{}", world.story());
+    world.cluster.partition((0, 0)).producers_forgotten = true;
+    world.finished();
+}
+
+/// DeleteRecords on old brokers, an unclean restart: the leader has the log and no longer knows who wrote it.
+#[test]
+fn broker_forgets_the_producer() {
+    let mut world = world(1, 1, config());
+    world.send(0, 2);
+    world.settled();
+    batch_fault(&mut world, 2, BatchFault::ForgetProducers);
+    let sent = world.send(0, 5);
+    world.settled();
+    assert_eq!(world.told_all(&sent), offsets(2, 5));
     world.finished();
 }
 

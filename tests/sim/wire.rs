@@ -2,7 +2,7 @@
 
 use crate::cluster::{self, BatchFault, Named, Slot, Tp};
 use crate::network::{Connection, InFlight, RequestFault, Side, Waiting, WireProduce, WireRequest};
-use crate::world::{Arriving, Event, Leaving, World};
+use crate::world::{Event, World};
 use pointsman::core::{ConnectionId, Transmit};
 use pointsman::protocol::error_code as code;
 use pointsman::protocol::messages::{InitProducerIdResponse, PartitionResponse, ProduceResponse, Request, Response};
@@ -90,7 +90,7 @@ impl World {
         self.trace.line(self.now, || {
             format!("send {:?} v{api_version} #{correlation_id} on {id:?} {names:?}", request.api())
         });
-        let fault = self.request_fault(broker, is_produce, &partitions);
+        let fault = self.request_fault(is_produce);
         let connection = self.connections.get_mut(&id).expect("as above");
         connection.last_correlation_id = Some(correlation_id);
         let unwritten = Some(request);
@@ -107,22 +107,13 @@ impl World {
         self.at(at, Event::Written(id, correlation_id));
     }
 
-    fn request_fault(
-        &mut self,
-        broker: i32,
-        is_produce: bool,
-        partitions: &[(std::sync::Arc<str>, i32)],
-    ) -> Option<RequestFault> {
+    fn request_fault(&mut self, is_produce: bool) -> Option<RequestFault> {
         if is_produce {
-            let leaving = Leaving { nth: self.produce_requests, broker, partitions: partitions.to_vec() };
             self.produce_requests += 1;
-            if let Some(script) = &mut self.request_script
-                && let Some(fault) = script(&mut self.cluster, &leaving)
-            {
-                return Some(fault);
-            }
         }
-        self.rates.request_fault(&mut self.rng)
+        let nth = self.produce_requests.saturating_sub(1);
+        let scripted = self.request_script.as_mut().filter(|_| is_produce).and_then(|script| script(nth));
+        scripted.or_else(|| self.rates.request_fault(&mut self.rng))
     }
 
     /// What can be seen of a Produce request before anything happens to it.
@@ -321,7 +312,7 @@ impl World {
         let broker = self.connections[&id].broker;
         let mut slots = Vec::new();
         for (named, batch) in produce.batches {
-            let fault = self.batch_fault(broker, &named, &batch);
+            let fault = self.batch_fault(&named);
             if let Some(fault) = fault {
                 let (name, index) = (&named.name, named.index);
                 self.trace.line(self.now, || format!("fault: {fault:?} for {name}-{index} at {broker}"));
@@ -343,35 +334,17 @@ impl World {
             slots.push((tp, slot));
         }
         let deadline = self.now + produce.timeout;
-        let waiting = Waiting { correlation_id, version: produce.version, acks: produce.acks, slots, deadline };
+        let waiting = Waiting { correlation_id, version: produce.version, acks: produce.acks, slots };
         self.connections.get_mut(&id).expect("as above").waiting = Some(waiting);
         self.at(deadline, Event::ProduceDeadline(id, correlation_id));
         self.answer_if_decided(id);
     }
 
-    fn batch_fault(
-        &mut self,
-        broker: i32,
-        named: &Named,
-        batch: &Result<crate::batch::Batch, String>,
-    ) -> Option<BatchFault> {
+    fn batch_fault(&mut self, named: &Named) -> Option<BatchFault> {
         let nth = self.arrived.entry((named.name.clone(), named.index)).or_default();
         *nth += 1;
-        if let (Some(script), Ok(batch)) = (&mut self.batch_script, batch) {
-            let arriving = Arriving {
-                broker,
-                partition: named.index,
-                topic: named.name.clone(),
-                producer_id: batch.producer_id,
-                epoch: batch.epoch,
-                base_sequence: batch.base_sequence,
-                nth: *nth - 1,
-            };
-            if let Some(fault) = script(&mut self.cluster, &arriving) {
-                return Some(fault);
-            }
-        }
-        self.rates.batch_fault(&mut self.rng)
+        let scripted = self.batch_script.as_mut().and_then(|script| script(*nth - 1));
+        scripted.or_else(|| self.rates.batch_fault(&mut self.rng))
     }
 
     /// Answers what can be answered since replicas, leaders or the set in sync changed.

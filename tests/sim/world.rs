@@ -29,33 +29,12 @@ pub enum Event {
     Learn(BrokerId, Tp),
     Load,
     Fault(Fault),
-    Tick,
 }
 
-/// A batch on its way into a broker, for scenarios that decide what becomes of it.
-#[derive(Clone, Debug)]
-pub struct Arriving {
-    pub broker: BrokerId,
-    pub partition: i32,
-    pub topic: std::sync::Arc<str>,
-    pub producer_id: i64,
-    pub epoch: i16,
-    pub base_sequence: i32,
-    /// How many batches came to this partition before, on any broker.
-    pub nth: usize,
-}
-
-/// A Produce request that leaves the client.
-#[derive(Clone, Debug)]
-pub struct Leaving {
-    /// How many Produce requests left before.
-    pub nth: usize,
-    pub broker: BrokerId,
-    pub partitions: Vec<(std::sync::Arc<str>, i32)>,
-}
-
-pub type BatchScript = Box<dyn FnMut(&mut Cluster, &Arriving) -> Option<BatchFault>>;
-pub type RequestScript = Box<dyn FnMut(&mut Cluster, &Leaving) -> Option<RequestFault>>;
+/// What becomes of the batch that comes to its partition as the nth.
+pub type BatchScript = Box<dyn FnMut(usize) -> Option<BatchFault>>;
+/// What becomes of the nth Produce request.
+pub type RequestScript = Box<dyn FnMut(usize) -> Option<RequestFault>>;
 
 pub struct World {
     pub now: Instant,
@@ -210,7 +189,6 @@ impl World {
                 self.cluster.replicate(tp, epoch, end_offset);
                 self.answer_waiting();
             }
-            Event::Tick => {}
             event => self.network_event(event),
         }
         self.drain();
