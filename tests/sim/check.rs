@@ -125,6 +125,13 @@ impl Ledger {
         wrong
     }
 
+    /// Whether a batch that has just left had left before.
+    pub fn went_before(&self, batch: &Batch) -> bool {
+        let sent =
+            |record| number_of(record).and_then(|number| self.entries.get(&number)).map_or(0, |entry| entry.sent);
+        batch.records.first().map_or(0, sent) > 1
+    }
+
     pub fn done(&mut self, now: Instant, done: Done) -> Vec<String> {
         let mut wrong = Vec::new();
         let address = Arc::as_ptr(&done.completion) as usize;

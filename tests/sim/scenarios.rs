@@ -377,6 +377,52 @@ fn expired_batch_of_unknown_fate_blocks_followers() {
     world.finished();
 }
 
+/// As above, seen from the wire: nothing of the partition leaves between the batch's expiry and its request's end.
+#[test]
+fn nothing_leaves_behind_an_expired_batch() {
+    let mut world = world(1, 1, CoreConfig { delivery_timeout: SECOND + SECOND / 2, ..config() });
+    world.send(0, 1);
+    world.settled();
+    world.request_script = Some(Box::new(|at| match at {
+        1 => Some(RequestFault::Delay(SECOND * 9 / 10)),
+        2 => Some(RequestFault::Lose),
+        _ => None,
+    }));
+    // After a silence only one batch is under way: the second waits for the first before it is sent and lost.
+    world.run_for(100 * SECOND);
+    let expires = world.send(0, 2);
+    world.run_for(SECOND * 8 / 5);
+    assert!(matches!(world.told(expires[1]), Some(Told::Failed(_))), "{}", world.story());
+    assert_eq!(world.produce_requests, 3);
+    let follows = world.send(0, 2);
+    world.run_for(SECOND / 10);
+    assert_eq!(world.produce_requests, 3, "{}", world.story());
+    world.settled();
+    assert!(world.told_all(&follows).iter().all(|told| matches!(told, Some(Told::Written(_)))), "{}", world.story());
+    world.finished();
+}
+
+/// The new leader is known while requests hang at the old one.
+#[test]
+fn one_leader_at_a_time() {
+    for idempotence in [true, false] {
+        let metadata_max_age = SECOND / 5;
+        let mut world = world(2, 1, CoreConfig { idempotence, metadata_max_age, acks: -1, ..config() });
+        world.send(0, 2);
+        world.settled();
+        world.request_script = Some(Box::new(|at| (at == 2).then_some(RequestFault::Delay(SECOND * 4 / 5))));
+        world.send(0, 2);
+        world.run_for(SECOND / 10);
+        world.cluster.move_leader((0, 0), 2, 2);
+        world.cluster.learn_all();
+        world.run_for(SECOND / 2);
+        // The checker of what leaves sees where else the partition is under way.
+        world.send(0, 2);
+        world.settled();
+        world.finished();
+    }
+}
+
 /// As above, but the request arrives, is written, and only its answer is lost: the follower goes on behind it.
 #[test]
 fn expired_batch_that_was_written() {

@@ -77,9 +77,15 @@ impl World {
         if versions.pick(request.api(), api_version..=api_version).is_none() {
             self.violation(format!("broker {broker} does not speak {:?} {api_version}", request.api()));
         }
+        let mut again = Vec::new();
         let partitions = if let Request::Produce(produce) = &request {
             let read = WireProduce::read(api_version, produce);
             self.check_leaving(id, &read);
+            for (named, batch) in &read.batches {
+                if batch.as_ref().is_ok_and(|batch| self.ledger.went_before(batch)) {
+                    again.push((named.name.clone(), named.index));
+                }
+            }
             read.batches.iter().map(|(named, _)| (named.name.clone(), named.index)).collect()
         } else {
             Vec::new()
@@ -94,11 +100,13 @@ impl World {
         let connection = self.connections.get_mut(&id).expect("as above");
         connection.last_correlation_id = Some(correlation_id);
         let unwritten = Some(request);
-        let in_flight = InFlight { partitions, is_produce, unwritten, version: api_version, expects_response, fault };
+        let in_flight =
+            InFlight { partitions, again, is_produce, unwritten, version: api_version, expects_response, fault };
         connection.in_flight.insert(correlation_id, in_flight);
         if is_produce && connection.produce_in_flight() > self.config.max_in_flight {
             self.violation(format!("{id:?} has more requests in flight than max.in.flight allows"));
         }
+        self.check_memory();
         let delay = Duration::from_micros(self.rng.below(200));
         let connection = self.connections.get_mut(&id).expect("as above");
         // Requests leave in the order in which they were polled.
@@ -141,6 +149,7 @@ impl World {
                 }
                 Err(why) => self.violation(format!("{named:?}: a broken batch leaves: {why}")),
             }
+            self.check_alone(named, batch);
             let elsewhere = self.connections.values().find(|other| {
                 let holds = |request: &InFlight| request.partitions.contains(&(named.name.clone(), named.index));
                 other.broker != broker && other.side == Side::Open && other.in_flight.values().any(holds)
@@ -158,6 +167,34 @@ impl World {
         }
         if size > self.config.max_request_size.max(self.config.batch_size) {
             self.violation(format!("a request of {size} bytes, max.request.size is {}", self.config.max_request_size));
+        }
+    }
+
+    /// A batch that goes out again goes alone, and nothing of its partition follows it until it is answered: else each
+    /// answer would throw the followers back too.
+    fn check_alone(&mut self, named: &Named, batch: &Result<crate::batch::Batch, String>) {
+        let Ok(batch) = batch else { return };
+        let open = self.connections.values().filter(|connection| connection.side == Side::Open);
+        let requests = open.flat_map(|connection| connection.in_flight.values());
+        let mut beside = requests.filter(|request| request.partitions.contains(&(named.name.clone(), named.index)));
+        let again = self.ledger.went_before(batch);
+        if beside.any(|request| again || request.again.contains(&(named.name.clone(), named.index))) {
+            self.violation(format!("{}-{}: a batch that goes out again is not alone", named.name, named.index));
+        }
+    }
+
+    /// Whoever still writes a batch holds its memory.
+    fn check_memory(&mut self) {
+        let requests = self.connections.values().flat_map(|connection| connection.in_flight.values());
+        let bodies = requests.filter_map(|request| match &request.unwritten {
+            Some(Request::Produce(produce)) => Some(produce),
+            _ => None,
+        });
+        let partitions = bodies.flat_map(|produce| &produce.topics).flat_map(|topic| &topic.partitions);
+        let held: usize = partitions.map(|partition| partition.body.len()).sum();
+        let booked = self.config.memory.total() as i64 - self.config.memory.available();
+        if booked < held as i64 {
+            self.violation(format!("{held} bytes are being written and only {booked} are booked"));
         }
     }
 
