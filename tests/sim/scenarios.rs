@@ -407,15 +407,20 @@ fn nothing_leaves_behind_an_expired_batch() {
 fn one_leader_at_a_time() {
     for idempotence in [true, false] {
         let metadata_max_age = SECOND / 5;
-        let mut world = world(2, 1, CoreConfig { idempotence, metadata_max_age, acks: -1, ..config() });
+        let mut world = world(2, 2, CoreConfig { idempotence, metadata_max_age, acks: -1, ..config() });
+        world.cluster.partition((0, 1)).leader = 2;
+        world.cluster.learn_all();
         world.send(0, 2);
+        world.send(1, 1);
         world.settled();
-        world.request_script = Some(Box::new(|at| (at == 2).then_some(RequestFault::Delay(SECOND * 4 / 5))));
+        world.request_script = Some(Box::new(|at| (at == 3).then_some(RequestFault::Delay(SECOND * 4 / 5))));
         world.send(0, 2);
         world.run_for(SECOND / 10);
         world.cluster.move_leader((0, 0), 2, 2);
         world.cluster.learn_all();
         world.run_for(SECOND / 2);
+        let connections = world.connections.values();
+        assert_eq!(connections.map(|connection| connection.produce_in_flight()).sum::<usize>(), 2, "{}", world.story());
         // The checker of what leaves sees where else the partition is under way.
         world.send(0, 2);
         world.settled();
