@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 /// The fate of a record that the producer has accepted: a future, and more for programs without async. Dropping it
 /// loses nothing; the record is delivered all the same.
-
 pub struct Delivery {
     tickets: Arc<Tickets>,
     slot: u32,
