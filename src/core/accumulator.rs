@@ -338,12 +338,22 @@ impl Core {
         }
     }
 
-    /// Fails what is past `delivery.timeout.ms`.
+    /// Fails what is past `delivery.timeout.ms`, and all that waits for a partition that is no more.
     pub(super) fn expire(&mut self, now: Instant, id: u32) {
         let timeout = self.config.delivery_timeout;
         let partition = &mut self.partitions[id as usize];
+        let partitions = &self.topics[partition.topic].partitions;
+        let gone = !usize::try_from(partition.index).is_ok_and(|at| partitions.get(at) == Some(&id));
+        let (index, count) = (partition.index, partitions.len());
         let topic = Arc::clone(&self.topics[partition.topic].name);
         let error = |stage, fate, last_cause| {
+            if gone {
+                return Outcome::Failed(ProduceError::NoSuchPartition {
+                    topic: Arc::clone(&topic),
+                    partition: index,
+                    count,
+                });
+            }
             Outcome::Failed(ProduceError::Timeout {
                 topic: Arc::clone(&topic),
                 key: "delivery.timeout.ms",
@@ -367,8 +377,8 @@ impl Core {
         let mut at = 0;
         while at < partition.queue.len() {
             let expired = match &partition.queue[at] {
-                Slot::Open(batch) => batch.info.accepted + timeout <= now,
-                Slot::Sealed(batch) => batch.info.accepted + timeout <= now,
+                Slot::Open(batch) => gone || batch.info.accepted + timeout <= now,
+                Slot::Sealed(batch) => gone || batch.info.accepted + timeout <= now,
                 Slot::Sealing(_) => false,
             };
             if !expired {

@@ -223,6 +223,14 @@ impl Core {
         let recreated = topic.id != [0; 16] && answer.id != [0; 16] && topic.id != answer.id;
         topic.id = answer.id;
         topic.last_error = None;
+        // Partitions are never taken from a topic; one that was made anew may have fewer.
+        let count = usize::try_from(count).unwrap_or(0);
+        let gone = if recreated && count < known { topic.partitions.split_off(count) } else { Vec::new() };
+        for id in gone {
+            self.partitions[id as usize].leader = None;
+            self.expire(now, id);
+            self.schedule(now, id);
+        }
         let mut leaderless = false;
         for partition in &answer.partitions {
             let Ok(at) = usize::try_from(partition.index) else { continue };

@@ -49,7 +49,9 @@ impl Sticky {
         usable: impl Fn(usize) -> bool,
         queued: impl Fn(usize) -> u64,
     ) -> usize {
+        // A topic that was made anew may have fewer partitions.
         if let Some(current) = self.current
+            && (current as usize) < candidates
             && usable(current as usize)
         {
             return current as usize;
