@@ -10,5 +10,7 @@ mod oracles;
 mod pipeline;
 mod plugins;
 mod producers;
+mod proxy;
 mod reading;
 mod topics;
+mod versions;
