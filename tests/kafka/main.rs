@@ -3,6 +3,7 @@
 mod chaos;
 mod cluster;
 mod command;
+mod fates;
 mod harness;
 mod limits;
 mod min_isr;
