@@ -14,13 +14,14 @@ use super::results::{Counts, Entry, Results};
 use super::topics::{Cluster, Topics};
 use super::window::Window;
 use crate::cli::signals::Signal;
+use crate::cli::stopwatch::Stopwatch;
 use crate::cli::terminal::{self, count, say, thousands};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the threads tell.
 pub(super) enum Event<S> {
@@ -78,7 +79,7 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
         window: Arc::new(Window::new(OUTSTANDING_MAX)),
         counts: Arc::default(),
         progress: Arc::default(),
-        started: Instant::now(),
+        started: Stopwatch::start(),
         is_quiet,
     };
     let producer = Arc::new(producer);
@@ -106,7 +107,7 @@ struct Watch<D> {
     window: Arc<Window<Entry<D>>>,
     counts: Arc<Counts>,
     progress: Arc<Progress>,
-    started: Instant,
+    started: Stopwatch,
     is_quiet: bool,
 }
 
