@@ -11,7 +11,8 @@
 //!    seal and requests to send, until it has none; unlocks;
 //! 3. hands the requests to their connections and lets these write;
 //! 4. carries out the actions: connects, disconnects, passes fates of records on to [`Events`];
-//! 5. seals batches, which go back to the core in the next pass, at once;
+//! 5. seals batches, which go back to the core in the next pass, at once; those that take long are sealed by
+//!    [`super::sealers`] and come back when they are;
 //! 6. sleeps until the core's next deadline, a connection or the [`Waker`].
 //!
 //! Under the lock nothing is encoded, decoded, compressed, written, logged or awaited, and no [`Events`] is called.
@@ -24,6 +25,7 @@ use super::connection::{Connection, Inbound, Inbox, Outbox, Outgoing};
 use super::log_limit::LogLimit;
 use super::machine::Machine;
 use super::peer::Peer;
+use super::sealers::Sealers;
 use super::waker::Waker;
 use crate::core::time::Instant;
 use crate::core::{Action, ConnectionId, Done, NodeId, Transmit};
@@ -153,6 +155,7 @@ struct Driver<M: Machine, E> {
     /// How often in a row a node could not be reached: its setup timeout grows by it.
     failures: BTreeMap<NodeId, u32>,
     log: LogLimit,
+    sealers: Sealers<M>,
 
     // Of one pass; their memory serves again.
     inbound: Vec<(ConnectionId, Inbound)>,
@@ -183,6 +186,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
             config: Arc::new(config),
             clock,
             inbox: Rc::new(Inbox::new(waker.clone())),
+            sealers: Sealers::new(waker.clone()),
             waker,
             events,
             links: BTreeMap::new(),
@@ -203,6 +207,11 @@ impl<M: Machine, E: Events> Driver<M, E> {
             let last = self.waker.is_stopped();
             let deadline = self.pass().await;
             if last {
+                // What is handed back now is told in one more pass: the core may have been abandoned meanwhile.
+                self.sealers.drain(&mut self.sealed);
+                if !self.sealed.is_empty() {
+                    self.pass().await;
+                }
                 self.links.clear();
                 return;
             }
@@ -243,13 +252,20 @@ impl<M: Machine, E: Events> Driver<M, E> {
         self.waker.begin_pass();
         let now = self.clock.now();
         self.receive(now);
+        self.sealers.collect(&mut self.sealed);
         let deadline = self.consult(now);
         let sent = self.send();
         if sent && !(self.actions.is_empty() && self.unsealed.is_empty()) {
             let_others_run().await;
         }
         self.act();
-        self.sealed.extend(self.unsealed.drain(..).map(M::seal));
+        for unsealed in self.unsealed.drain(..) {
+            if M::is_costly(&unsealed) {
+                self.sealers.seal(unsealed);
+            } else {
+                self.sealed.push(M::seal(unsealed));
+            }
+        }
         deadline
     }
 
@@ -356,6 +372,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 let _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
             }
         }
+        self.sealers.drain(&mut self.sealed);
         let now = self.clock.now();
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let sealed = self.sealed.drain(..).chain(self.unsealed.drain(..).map(M::seal));

@@ -11,6 +11,7 @@
 //! | `log_limit` | one line per broker and cause per interval |
 //! | `waker` | how other threads wake the driver |
 //! | `machine` | the core as the driver sees it |
+//! | `sealers` | threads that compress, beside the driver |
 //! | `driver` | the thread that moves the core |
 //! | `admin` | topics: asked for and created, once |
 
@@ -25,6 +26,7 @@ mod handshake;
 mod log_limit;
 mod machine;
 mod peer;
+mod sealers;
 #[cfg(test)]
 #[path = "tests/brokers.rs"]
 mod test_brokers;
