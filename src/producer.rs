@@ -4,7 +4,7 @@ use crate::config::{
     Acks, CompressionType, Config, DnsLookup, InterceptorClass, PartitionerClass, PluginConfig, PluginUse,
     ProducerConfig, SerializerClass,
 };
-use crate::core::{Action, Core, CoreConfig, Done, MemoryPool};
+use crate::core::{Action, Compression, Core, CoreConfig, Done, MemoryPool};
 use crate::error::ProduceError;
 use crate::lane::{self, AckItem, Delivery, DeliveryThread, LaneConfig, Shared, Submitted, UserCallback, Waiter};
 use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
@@ -516,9 +516,6 @@ fn supported(config: &ProducerConfig) -> Result<(), StartError> {
     if config.lanes > 1 {
         return not_yet("lanes", "more than one lane");
     }
-    if config.compression_type != CompressionType::None {
-        return not_yet("compression.type", config.compression_type.name());
-    }
     if config.client_dns_lookup != DnsLookup::UseAllDnsIps {
         return not_yet("client.dns.lookup", "resolving canonical names");
     }
@@ -542,6 +539,7 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
         acks: config.acks.code(),
         idempotence: config.enable_idempotence && config.acks == Acks::All,
         batch_size: config.batch_size,
+        compression: compression(config),
         linger: config.linger,
         max_request_size: config.max_request_size,
         max_in_flight: config.max_in_flight_requests_per_connection,
@@ -557,6 +555,16 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
         ignore_keys: config.partitioner_ignore_keys,
         round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
         memory: memory.clone(),
+    }
+}
+
+fn compression(config: &ProducerConfig) -> Compression {
+    match config.compression_type {
+        CompressionType::None => Compression::None,
+        CompressionType::Gzip => Compression::Gzip(config.compression_gzip_level),
+        CompressionType::Snappy => Compression::Snappy,
+        CompressionType::Lz4 => Compression::Lz4(config.compression_lz4_level),
+        CompressionType::Zstd => Compression::Zstd(config.compression_zstd_level),
     }
 }
 

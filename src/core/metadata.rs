@@ -5,6 +5,7 @@ use super::io::{Action, NodeId};
 use super::node::{Link, Node};
 use super::partition::Partition;
 use super::partitioner::Sticky;
+use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
 use crate::error::ProduceError;
@@ -46,6 +47,7 @@ pub(super) struct Topic {
     pub(super) partitions: Vec<u32>,
     pub(super) sticky: Sticky,
     pub(super) next_in_turn: usize,
+    pub(super) ratio: Ratio,
     /// Someone waits for it.
     wanted: bool,
     last_error: Option<String>,
@@ -75,6 +77,7 @@ impl Core {
                     partitions: Vec::new(),
                     sticky: Sticky::default(),
                     next_in_turn: 0,
+                    ratio: Ratio::default(),
                     wanted: false,
                     last_error: None,
                 });

@@ -1,5 +1,6 @@
 //! Brokers as the sender sees them: an address, a connection or the wait for one, and the requests on it.
 
+use super::batch::Order;
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
@@ -52,7 +53,7 @@ pub(super) enum RequestKind {
     Metadata,
     InitProducerId,
     /// The partition and order of each batch.
-    Produce(Vec<(u32, u64)>),
+    Produce(Vec<(u32, Order)>),
 }
 
 impl RequestKind {
@@ -101,5 +102,5 @@ impl Connection {
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) request: ProduceRequest,
-    pub(super) batches: Vec<(u32, u64)>,
+    pub(super) batches: Vec<(u32, Order)>,
 }

@@ -1,6 +1,6 @@
 //! A partition's queue of batches and what the order of its log demands.
 
-use super::batch::{OpenBatch, ProducerIdAndEpoch, Sealed, Sequence};
+use super::batch::{OpenBatch, Order, ProducerIdAndEpoch, SealedBatch, Sequence};
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use std::collections::VecDeque;
@@ -31,12 +31,12 @@ pub(super) struct Partition {
 pub(super) enum Slot {
     Open(OpenBatch),
     /// Away from the core while it is sealed; its order keeps the place.
-    Sealing(u64),
-    Sealed(Sealed),
+    Sealing(Order),
+    Sealed(SealedBatch),
 }
 
 impl Slot {
-    pub(super) fn order(&self) -> u64 {
+    pub(super) fn order(&self) -> Order {
         match self {
             Slot::Open(batch) => batch.info.order,
             Slot::Sealing(order) => *order,
@@ -48,11 +48,11 @@ impl Slot {
 /// A batch in a request that is not answered yet.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    pub(super) order: u64,
+    pub(super) order: Order,
     pub(super) connection: ConnectionId,
     pub(super) sequence: Option<Sequence>,
     /// `None` once it expired: its deliveries have failed as unknown, and its answer still decides what may follow.
-    pub(super) batch: Option<Sealed>,
+    pub(super) batch: Option<SealedBatch>,
     pub(super) attempts: u32,
 }
 
@@ -71,7 +71,7 @@ pub(super) struct Sequences {
 /// A batch that had a sequence and will not be sent again.
 #[derive(Clone, Copy, Debug)]
 struct Hole {
-    order: u64,
+    order: Order,
     /// Certainly not written: the broker refuses everything after it until the epoch is bumped.
     definite: bool,
 }
@@ -100,9 +100,9 @@ impl Sequences {
             self.proven_on = None;
             self.holes.clear();
         }
-        let base = self.next;
-        self.next = advance(base, count);
-        Sequence { producer: current, base }
+        let sequence = Sequence { producer: current, base: self.next };
+        self.next = sequence.after(count).base;
+        sequence
     }
 
     pub(super) fn is_of(&self, current: ProducerIdAndEpoch) -> bool {
@@ -113,7 +113,7 @@ impl Sequences {
         self.last_sent = now;
     }
 
-    pub(super) fn proved(&mut self, leader: NodeId, sequence: Sequence, order: u64) {
+    pub(super) fn proved(&mut self, leader: NodeId, sequence: Sequence, order: Order) {
         if self.current == Some(sequence.producer) {
             self.proven_on = Some(leader);
             // The broker takes sequences only in order: what was before this one is there, too.
@@ -125,14 +125,14 @@ impl Sequences {
         self.proven_on == Some(leader) && now.saturating_since(self.last_sent) < IDLE
     }
 
-    pub(super) fn leave_hole(&mut self, order: u64, sequence: Sequence, definite: bool) {
+    pub(super) fn leave_hole(&mut self, order: Order, sequence: Sequence, definite: bool) {
         if self.current == Some(sequence.producer) {
             self.holes.push(Hole { order, definite });
         }
     }
 
     /// Whether a hole stands before `order`, and if so whether it is certain.
-    pub(super) fn hole_before(&self, order: u64) -> Option<bool> {
+    pub(super) fn hole_before(&self, order: Order) -> Option<bool> {
         self.holes.iter().filter(|hole| hole.order < order).map(|hole| hole.definite).reduce(|a, b| a || b)
     }
 
@@ -140,11 +140,6 @@ impl Sequences {
     pub(super) fn reset(&mut self) {
         *self = Sequences { last_sent: self.last_sent, ..Sequences::default() };
     }
-}
-
-/// Sequences run from 0 to 2³¹ − 1 and begin again.
-fn advance(base: i32, count: i32) -> i32 {
-    ((i64::from(base) + i64::from(count)) & 0x7fff_ffff) as i32
 }
 
 impl Partition {
@@ -173,9 +168,14 @@ impl Partition {
     }
 
     /// Puts a batch that goes out again where its order says.
-    pub(super) fn requeue(&mut self, batch: Sealed) {
-        let at = self.queue.iter().take_while(|slot| slot.order() < batch.info.order).count();
-        self.queue.insert(at, Slot::Sealed(batch));
+    pub(super) fn requeue(&mut self, batch: SealedBatch) {
+        self.enqueue(Slot::Sealed(batch));
+    }
+
+    /// Puts a batch where its order says.
+    pub(super) fn enqueue(&mut self, slot: Slot) {
+        let at = self.queue.iter().take_while(|other| other.order() < slot.order()).count();
+        self.queue.insert(at, slot);
     }
 
     /// Whether the head of the queue may go to `leader` over `connection` as far as order is concerned.
@@ -234,8 +234,9 @@ mod tests {
 
     #[test]
     fn sequences_wrap_to_zero() {
-        assert_eq!(advance(i32::MAX, 1), 0);
-        assert_eq!(advance(i32::MAX - 1, 3), 1);
-        assert_eq!(advance(5, 7), 12);
+        let after = |base, count| Sequence { producer: ProducerIdAndEpoch { id: 1, epoch: 0 }, base }.after(count).base;
+        assert_eq!(after(i32::MAX, 1), 0);
+        assert_eq!(after(i32::MAX - 1, 3), 1);
+        assert_eq!(after(5, 7), 12);
     }
 }

@@ -1,13 +1,15 @@
 //! From sealed batches to requests, and from responses to outcomes.
 
+use super::batch::{Order, SealedBatch};
 use super::completion::Outcome;
 use super::io::{ConnectionId, NodeId, Transmit};
 use super::node::{Gathered, InFlightRequest, Link, RequestKind};
 use super::partition::{Gate, InFlight, Slot};
 use super::time::Instant;
 use super::verdict::{Context, Verdict, verdict};
-use super::{Core, batch::Sealed};
-use crate::error::{Fate, ProduceError};
+use super::{Core, split};
+use crate::error::ProduceError;
+use crate::protocol::compression::Compression;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{
     InitProducerIdRequest, PartitionResponse, ProduceRequest, ProduceResponse, ProduceTopic, Request, Response,
@@ -19,6 +21,9 @@ use std::time::Duration;
 
 /// What a topic and partition cost in a request besides the batch, generously.
 const REQUEST_OVERHEAD: usize = 512;
+
+/// The first version of Produce that brokers take zstd with (KIP-110).
+const ZSTD_SINCE: i16 = 7;
 
 impl Core {
     /// The next request to send. Requests of one connection must go out in this order.
@@ -46,9 +51,13 @@ impl Core {
             !node.ready.is_empty() && node.connection().is_some_and(|link| link.has_room(now, max_in_flight))
         };
         for id in self.nodes.values().filter(has_work).map(|node| node.id).collect::<Vec<_>>() {
-            if let Some(Gathered { request, batches }) = self.gather(now, id) {
+            while let Some(Gathered { request, batches }) = self.gather(now, id) {
                 let answered = request.acks != 0;
-                return self.transmit(now, id, Request::Produce(request), RequestKind::Produce(batches), answered);
+                let kind = RequestKind::Produce(batches);
+                // What a broker cannot be told has failed by now; others may be waiting behind it.
+                if let Some(transmit) = self.transmit(now, id, Request::Produce(request), kind, answered) {
+                    return Some(transmit);
+                }
             }
         }
         None
@@ -77,6 +86,15 @@ impl Core {
             self.drop_connection(now, node, &reason);
             return None;
         };
+        if let RequestKind::Produce(batches) = &kind
+            && api_version < ZSTD_SINCE
+            && matches!(self.config.compression, Compression::Zstd(_))
+        {
+            for &(id, order) in batches {
+                self.fail_unsupported(now, id, order, api_version);
+            }
+            return None;
+        }
         if let Request::Produce(request) = &request
             && request.topics.iter().any(|topic| topic.id == [0; 16])
         {
@@ -242,7 +260,7 @@ impl Core {
         link.in_flight.remove(at)
     }
 
-    fn handle_produce(&mut self, now: Instant, node: NodeId, batches: Vec<(u32, u64)>, response: ProduceResponse) {
+    fn handle_produce(&mut self, now: Instant, node: NodeId, batches: Vec<(u32, Order)>, response: ProduceResponse) {
         // Leaders that the answers name may be brokers we have not heard of (KIP-951).
         self.take_brokers(now, &response.node_endpoints);
         let mut answers: Vec<_> = response.partitions.into_iter().map(Some).collect();
@@ -269,7 +287,7 @@ impl Core {
         }
     }
 
-    fn handle_partition(&mut self, now: Instant, node: NodeId, id: u32, order: u64, answer: PartitionResponse) {
+    fn handle_partition(&mut self, now: Instant, node: NodeId, id: u32, order: Order, answer: PartitionResponse) {
         let (leader, epoch) = answer.current_leader;
         if leader >= 0 {
             self.set_leader(now, id, leader, epoch);
@@ -284,6 +302,8 @@ impl Core {
             next_expected: !earlier && hole.is_none(),
             after_unknown: !earlier && hole == Some(false),
             maybe_written: sent.batch.as_ref().is_some_and(|batch| batch.info.maybe_written),
+            several: sent.batch.as_ref().is_some_and(|batch| batch.info.count > 1),
+            names_records: sent.batch.as_ref().is_some_and(|batch| !split::refused(&batch.info, &answer).is_empty()),
         };
         let verdict = verdict(answer.error_code, context);
         if matches!(verdict, Verdict::Written | Verdict::WrittenBefore)
@@ -339,10 +359,19 @@ impl Core {
                 batch.info.last_cause = Some(cause());
                 if let Some(sequence) = batch.info.sequence {
                     // A hole just before it: the gate bumps the epoch once nothing is in flight.
-                    self.partitions[id as usize].sequences.leave_hole(order.saturating_sub(1), sequence, true);
+                    self.partitions[id as usize].sequences.leave_hole(order.just_before(), sequence, true);
                 }
                 self.partitions[id as usize].requeue(batch);
                 self.active.insert(id);
+            }
+            Verdict::Split => {
+                batch.info.last_cause = Some(cause());
+                self.split(id, batch);
+            }
+            Verdict::LeaveOut => {
+                batch.info.last_cause = Some(cause());
+                self.leave_out(now, id, batch, &answer);
+                return;
             }
             Verdict::Fail => {
                 self.fail_batch(now, id, batch, &answer);
@@ -357,7 +386,7 @@ impl Core {
         self.schedule(now, id);
     }
 
-    fn fail_batch(&mut self, now: Instant, id: u32, batch: Sealed, answer: &PartitionResponse) {
+    fn fail_batch(&mut self, now: Instant, id: u32, batch: SealedBatch, answer: &PartitionResponse) {
         let partition = &mut self.partitions[id as usize];
         if let Some(sequence) = batch.info.sequence {
             partition.sequences.leave_hole(batch.info.order, sequence, !batch.info.maybe_written);
@@ -367,14 +396,25 @@ impl Core {
             partition: partition.index,
             code: answer.error_code,
             message: answer.error_message.clone(),
-            fate: if batch.info.maybe_written { Fate::Unknown } else { Fate::NotWritten },
+            fate: batch.fate(),
         };
         self.complete(now, id, batch, Outcome::Failed(error));
         self.schedule(now, id);
     }
 
+    /// The broker does not know the batch's codec.
+    fn fail_unsupported(&mut self, now: Instant, id: u32, order: Order, version: i16) {
+        let Some(batch) = self.take_in_flight(id, order).and_then(|sent| sent.batch) else { return };
+        let answer = PartitionResponse {
+            error_code: code::UNSUPPORTED_COMPRESSION_TYPE,
+            error_message: Some(format!("zstd needs Produce {ZSTD_SINCE}, the broker speaks {version}")),
+            ..PartitionResponse::default()
+        };
+        self.fail_batch(now, id, batch, &answer);
+    }
+
     /// A request with this batch went out and there will be no answer.
-    pub(super) fn batch_unanswered(&mut self, now: Instant, id: u32, order: u64, cause: &str) {
+    pub(super) fn batch_unanswered(&mut self, now: Instant, id: u32, order: Order, cause: &str) {
         let Some(sent) = self.take_in_flight(id, order) else { return };
         match sent.batch {
             Some(mut batch) => {
@@ -400,7 +440,7 @@ impl Core {
         self.schedule(now, id);
     }
 
-    fn retry_later(&mut self, now: Instant, id: u32, batch: Sealed) {
+    fn retry_later(&mut self, now: Instant, id: u32, batch: SealedBatch) {
         let wait = self.retry_backoff().after(batch.info.attempts, &mut self.rng);
         let partition = &mut self.partitions[id as usize];
         let until = now + wait;
@@ -410,9 +450,9 @@ impl Core {
         self.expire(now, id);
     }
 
-    fn complete(&mut self, now: Instant, id: u32, batch: Sealed, outcome: Outcome) {
+    fn complete(&mut self, now: Instant, id: u32, batch: SealedBatch, outcome: Outcome) {
         let partition = &mut self.partitions[id as usize];
-        partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.wire_len() as u64);
+        partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
         if partition.queue.is_empty() && partition.in_flight.is_empty() {
             partition.queued_bytes = 0;
         }
@@ -420,7 +460,7 @@ impl Core {
         self.finish(batch.info.order, batch.done(outcome));
     }
 
-    fn take_in_flight(&mut self, id: u32, order: u64) -> Option<InFlight> {
+    fn take_in_flight(&mut self, id: u32, order: Order) -> Option<InFlight> {
         let in_flight = &mut self.partitions[id as usize].in_flight;
         let at = in_flight.iter().position(|sent| sent.order == order)?;
         Some(in_flight.remove(at))
