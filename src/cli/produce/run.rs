@@ -114,7 +114,7 @@ struct Watch<D> {
 impl<D: Send + 'static> Watch<D> {
     fn until_settled<S>(&self, line: terminal::Progress, inbox: &Receiver<Event<S>>, close: impl Fn()) -> Outcome {
         let mut end = None;
-        let mut signals = 0;
+        let mut signalled: Option<Stopwatch> = None;
         let mut is_whole = true;
         let mut is_closing = false;
         let mut close = || {
@@ -130,13 +130,15 @@ impl<D: Send + 'static> Watch<D> {
                     end = Some(why);
                     close();
                 }
-                Ok(Event::Signal(signal)) if signals > 0 => {
+                // Who signals a process and its group, as timeout(1) does, means it once.
+                Ok(Event::Signal(_)) if signalled.is_some_and(|first| first.elapsed() < SAME_SIGNAL) => {}
+                Ok(Event::Signal(signal)) if signalled.is_some() => {
                     drop(line);
                     self.abort(signal);
                     return Outcome::Aborted(signal);
                 }
                 Ok(Event::Signal(signal)) => {
-                    signals += 1;
+                    signalled = Some(Stopwatch::start());
                     let rest = count(self.window.open() as u64, "record");
                     say(format!("{signal}: delivering {rest} under way; once more aborts"));
                     self.stop(&mut end);
@@ -253,6 +255,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
 
 /// Lines read and without an outcome: the bound of what `--report` keeps in order.
 const OUTSTANDING_MAX: usize = 100_000;
+/// Signals so close together are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
