@@ -414,7 +414,7 @@ impl Core {
                     if let Some(sequence) = batch.info.sequence {
                         partition.sequences.leave_hole(order, sequence, !batch.info.maybe_written);
                     }
-                    let stage = if batch.info.attempts > 0 { Stage::Sent } else { Stage::Batch };
+                    let stage = if batch.went_before() { Stage::Sent } else { Stage::Batch };
                     let fate = batch.fate();
                     let cause = batch.info.last_cause.take().or_else(|| trouble.clone());
                     partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());

@@ -55,8 +55,10 @@ pub(super) struct BatchInfo {
     pub(super) created: Instant,
     pub(super) completion: Arc<Completion>,
     pub(super) tokens: Vec<u64>,
-    /// How often it went out.
+    /// How often it went out, as it is.
     pub(super) attempts: u32,
+    /// Made of a batch that went out.
+    pub(super) made_anew: bool,
     /// A request with it ended without a definite answer.
     pub(super) maybe_written: bool,
     pub(super) last_cause: Option<String>,
@@ -161,6 +163,7 @@ impl OpenBatch {
             completion: Completion::new(topic, index),
             tokens: Vec::new(),
             attempts: 0,
+            made_anew: false,
             maybe_written: false,
             last_cause: None,
             sequence: None,
@@ -267,6 +270,11 @@ impl SealedBatch {
     /// Bytes as they were counted when its records were appended.
     pub(super) fn queued_len(&self) -> u64 {
         (HEADER_LEN + self.raw_len) as u64
+    }
+
+    /// Whether its records went out before: then it goes out alone.
+    pub(super) fn went_before(&self) -> bool {
+        self.info.attempts > 0 || self.info.made_anew
     }
 
     /// What is known of it while there is no answer.

@@ -53,7 +53,8 @@ pub(super) struct InFlight {
     pub(super) sequence: Option<Sequence>,
     /// `None` once it expired: its deliveries have failed as unknown, and its answer still decides what may follow.
     pub(super) batch: Option<SealedBatch>,
-    pub(super) attempts: u32,
+    /// Its records went out before.
+    pub(super) again: bool,
 }
 
 /// The partition's side of idempotence: which producer id and epoch its sequences belong to, and how far they are.
@@ -193,7 +194,7 @@ impl Partition {
     ) -> Gate {
         let Some(head) = self.queue.front() else { return Gate::Closed };
         let (retry, sequence) = match head {
-            Slot::Sealed(batch) => (batch.info.attempts > 0, batch.info.sequence),
+            Slot::Sealed(batch) => (batch.went_before(), batch.info.sequence),
             Slot::Open(_) | Slot::Sealing(_) => (false, None),
         };
         if !self.in_flight.is_empty() {
@@ -203,7 +204,7 @@ impl Partition {
                 || self
                     .in_flight
                     .iter()
-                    .any(|sent| sent.connection != connection || sent.attempts > 1 || sent.batch.is_none());
+                    .any(|sent| sent.connection != connection || sent.again || sent.batch.is_none());
             if alone {
                 return Gate::Closed;
             }

@@ -146,8 +146,9 @@ fn part(
         created: whole.created,
         completion: Arc::clone(&whole.completion),
         tokens: Vec::new(),
-        // As if it had never been tried, which in this form it was not.
+        // As Java does: in this form it was never tried.
         attempts: 0,
+        made_anew: true,
         maybe_written: whole.maybe_written,
         last_cause: whole.last_cause.clone(),
         sequence: whole.sequence.map(|sequence| sequence.after(before)),

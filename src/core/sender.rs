@@ -167,6 +167,7 @@ impl Core {
             {
                 batch.info.sequence = Some(partition.sequences.assign(producer, batch.info.count));
             }
+            let again = batch.went_before();
             batch.info.attempts += 1;
             partition.sequences.sent(now);
             let topic = partition.topic;
@@ -181,7 +182,7 @@ impl Core {
                 order: batch.info.order,
                 connection,
                 sequence: batch.info.sequence,
-                attempts: batch.info.attempts,
+                again,
                 batch: Some(batch),
             });
             if partition.queue.is_empty() {
