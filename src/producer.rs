@@ -4,7 +4,7 @@ use crate::config::{
     Acks, CompressionType, Config, DnsLookup, InterceptorClass, PartitionerClass, PluginConfig, PluginUse,
     ProducerConfig, SerializerClass,
 };
-use crate::core::{Action, Core, CoreConfig, Done, MemoryPool};
+use crate::core::{Action, Core, CoreConfig, Done, MemoryPool, Windows};
 use crate::error::ProduceError;
 use crate::lane::{self, AckItem, Delivery, DeliveryThread, LaneConfig, Shared, Submitted, UserCallback, Waiter};
 use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
@@ -557,7 +557,12 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
         ignore_keys: config.partitioner_ignore_keys,
         round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
         memory: memory.clone(),
+        windows: windows(config),
     }
+}
+
+fn windows(config: &ProducerConfig) -> Windows {
+    Windows { length: config.metrics_sample_window, count: config.metrics_num_samples }
 }
 
 fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
@@ -568,6 +573,7 @@ fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
         receive_buffer_bytes: bytes(config.receive_buffer_bytes),
         setup_timeout: config.socket_connection_setup_timeout,
         setup_timeout_max: config.socket_connection_setup_timeout_max,
+        windows: windows(config),
     }
 }
 
