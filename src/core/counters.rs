@@ -313,11 +313,7 @@ impl Core {
                 .sum(),
             metadata_age: self.metadata_age(now),
             topics: topics.collect(),
-            nodes: self
-                .nodes
-                .values()
-                .filter_map(|node| Some((node.id, at(node.latency_ms.as_deref()?))))
-                .collect(),
+            nodes: self.nodes.values().filter_map(|node| Some((node.id, at(node.latency_ms.as_deref()?)))).collect(),
         }
     }
 

@@ -227,7 +227,12 @@ impl Core {
             (kind, _) => {
                 let link = self.nodes.get_mut(&node).and_then(|node| node.connection_mut());
                 if let Some(link) = link {
-                    link.in_flight.push_front(InFlightRequest { correlation_id, sent: request.sent, deadline: now, kind });
+                    link.in_flight.push_front(InFlightRequest {
+                        correlation_id,
+                        sent: request.sent,
+                        deadline: now,
+                        kind,
+                    });
                 }
                 self.drop_connection(now, node, "the answer is not of the kind that was asked for");
             }

@@ -323,8 +323,9 @@ impl<'p> Out<'p> {
     }
 
     fn refuse(&mut self, start: usize, refused: Vec<Refusal>) {
+        let refused = sorted_refusals(refused);
         self.refused += refused.len();
-        for refusal in sorted_refusals(refused) {
+        for refusal in refused {
             let failure = PluginFailure::new(FailureKind::Refused, refusal.reason);
             self.ended.insert(start as u32 + refusal.index, plugin_error(self.plugin, self.hook, failure));
         }

@@ -63,11 +63,7 @@ impl Meter {
     }
 }
 
-fn of<'a>(
-    all: &'a mut BTreeMap<(Arc<str>, Hook), HookCounts>,
-    plugin: &Arc<str>,
-    hook: Hook,
-) -> &'a mut HookCounts {
+fn of<'a>(all: &'a mut BTreeMap<(Arc<str>, Hook), HookCounts>, plugin: &Arc<str>, hook: Hook) -> &'a mut HookCounts {
     all.entry((Arc::clone(plugin), hook)).or_default()
 }
 
