@@ -1,4 +1,4 @@
-//! pointsman: a Kafka producer whose partitioner, serializers and interceptors are sandboxed WebAssembly components.
+#![doc = include_str!("../README.md")]
 
 pub mod config;
 pub mod core;

@@ -7,6 +7,7 @@ mod plugin;
 mod produce;
 mod servers;
 mod signals;
+mod stopwatch;
 mod terminal;
 mod topic;
 

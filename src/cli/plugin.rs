@@ -41,7 +41,7 @@ impl PluginCommand {
 
 impl Inspect {
     fn run(&self) -> Result<ExitCode> {
-        let name = self.file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let name = self.file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
         let engine = Engine::new(EngineOptions::default())?;
         let options = PluginOptions {
             name: name.clone(),
@@ -64,6 +64,10 @@ impl Inspect {
         let mut text = String::new();
         writeln!(text, "{}", self.file.display())?;
         writeln!(text, "  roles    {roles}")?;
+        let contract = plugin.imports().iter().find_map(|import| import.strip_prefix(CONTRACT)?.split_once('@'));
+        if let Some((_, version)) = contract {
+            writeln!(text, "  contract pointsman:plugin@{version}")?;
+        }
         writeln!(text, "  size     {} bytes", thousands(size))?;
         writeln!(text, "  sha256   {digest}")?;
         for (at, import) in plugin.imports().iter().enumerate() {
@@ -85,3 +89,6 @@ impl Inspect {
         Ok(ExitCode::SUCCESS)
     }
 }
+
+/// What the names of the contract's interfaces begin with.
+const CONTRACT: &str = "pointsman:plugin/";

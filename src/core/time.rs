@@ -47,4 +47,8 @@ pub trait Clock: Send + Sync {
 
     /// Milliseconds since the Unix epoch, for record timestamps.
     fn wall_ms(&self) -> i64;
+
+    /// A number that changes whenever the wall clock's tick does, every few milliseconds; for a fraction of the cost.
+    /// While it stays the same, so may a timestamp.
+    fn tick(&self) -> u64;
 }

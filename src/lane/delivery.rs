@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 /// The fate of a record that the producer has accepted: a future, and more for programs without async. Dropping it
 /// loses nothing; the record is delivered all the same.
-
 pub struct Delivery {
     tickets: Arc<Tickets>,
     slot: u32,
@@ -145,6 +144,10 @@ impl Delivery {
     /// # Errors
     /// The record was not delivered, or it is not known whether it was.
     pub fn wait(self) -> Result<RecordMetadata, ProduceError> {
+        // Mostly it is known by now, and a waker is an allocation.
+        if let Some(result) = self.try_result() {
+            return result;
+        }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
         loop {
             match self.tickets.poll(self.slot, &waker) {
@@ -160,13 +163,11 @@ impl Delivery {
     /// The delivery itself, still open.
     pub fn wait_timeout(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Delivery> {
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
-        #[expect(clippy::disallowed_methods, reason = "how long this thread sleeps is no business of the core's")]
         let deadline = Instant::now() + patience;
         loop {
             if let Poll::Ready(result) = self.tickets.poll(self.slot, &waker) {
                 return Ok(result);
             }
-            #[expect(clippy::disallowed_methods, reason = "as above")]
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self);

@@ -47,10 +47,11 @@ pub(super) struct State {
     queue: VecDeque<Item>,
     acknowledgements: Vec<AckItem>,
     staged: usize,
-    /// Topics that records can be staged for.
-    topics: HashMap<Box<str>, Arc<str>>,
+    /// Topics that records can be staged for, and where each stands.
+    topics: Vec<Arc<str>>,
+    topics_by_name: HashMap<Arc<str>, usize>,
     /// The topic of the last record: mostly that of the next one, too.
-    last_topic: Option<Arc<str>>,
+    last_topic: usize,
     /// Emptied columns, to be filled again.
     spare: Vec<Records>,
     /// The lane's thread waits on `work`.
@@ -111,8 +112,9 @@ impl Shared {
             queue: VecDeque::new(),
             acknowledgements: Vec::new(),
             staged: 0,
-            topics: HashMap::new(),
-            last_topic: None,
+            topics: Vec::new(),
+            topics_by_name: HashMap::new(),
+            last_topic: 0,
             spare: Vec::new(),
             asleep: false,
             watch: false,
@@ -159,14 +161,14 @@ impl Shared {
                 && state.has_room(&self.config)
                 && self.memory.try_take(bytes)
             {
-                let delivery = self.stage(&mut state, &topic, record, bytes, callback);
+                let delivery = self.stage(&mut state, topic, record, bytes, callback);
                 return Submitted::Accepted(delivery);
             }
             drop(state);
             if !may_wait {
                 return Submitted::Refused(ProduceError::BufferFull);
             }
-            return Submitted::Waiting(self.wait_for_memory(topic, record, bytes, callback));
+            return Submitted::Waiting(self.wait_for_memory(record, bytes, callback));
         }
         drop(state);
         self.submit_to_new_topic(record, bytes, callback, may_wait)
@@ -216,12 +218,11 @@ impl Shared {
     pub(super) fn stage(
         &self,
         state: &mut MutexGuard<'_, State>,
-        topic: &Arc<str>,
+        topic: usize,
         record: &Record<'_>,
         bytes: usize,
         callback: Option<UserCallback>,
     ) -> Delivery {
-        let timestamp = record.timestamp.unwrap_or_else(|| self.clock.wall_ms());
         state.staged += bytes;
         let open = matches!(state.queue.back(), Some(Item::Chunk(chunk)) if chunk.has_room_for(bytes));
         if !open {
@@ -232,11 +233,22 @@ impl Shared {
                 callbacks: Vec::new(),
                 permit: self.memory.adopt(0),
                 bytes: 0,
+                tick: 0,
+                wall_ms: 0,
             };
             state.queue.push_back(Item::Chunk(chunk));
         }
-        let Some(Item::Chunk(chunk)) = state.queue.back_mut() else { unreachable!("a chunk is open") };
-        let delivery = chunk.push(topic, record, timestamp, bytes, callback);
+        let State { queue, topics, .. } = &mut **state;
+        let Some(Item::Chunk(chunk)) = queue.back_mut() else { unreachable!("a chunk is open") };
+        let timestamp = record.timestamp.unwrap_or_else(|| {
+            let tick = self.clock.tick();
+            if tick != chunk.tick {
+                chunk.tick = tick;
+                chunk.wall_ms = self.clock.wall_ms();
+            }
+            chunk.wall_ms
+        });
+        let delivery = chunk.push(&topics[topic], record, timestamp, bytes, callback);
         self.rouse(state);
         delivery
     }
@@ -363,21 +375,23 @@ impl Shared {
 }
 
 impl State {
-    fn topic(&mut self, name: &str) -> Option<Arc<str>> {
-        match &self.last_topic {
-            Some(topic) if **topic == *name => Some(Arc::clone(topic)),
-            _ => {
-                let topic = Arc::clone(self.topics.get(name)?);
-                self.last_topic = Some(Arc::clone(&topic));
-                Some(topic)
-            }
+    /// Where the topic stands, if records can be staged for it.
+    fn topic(&mut self, name: &str) -> Option<usize> {
+        if self.topics.get(self.last_topic).is_none_or(|last| **last != *name) {
+            self.last_topic = *self.topics_by_name.get(name)?;
         }
+        Some(self.last_topic)
     }
 
     /// From now on records can be staged for the topic.
-    pub(super) fn learn(&mut self, name: &str) -> Arc<str> {
-        let known = self.topics.entry(name.into()).or_insert_with(|| name.into());
-        Arc::clone(known)
+    pub(super) fn learn(&mut self, name: &str) -> usize {
+        if let Some(&known) = self.topics_by_name.get(name) {
+            return known;
+        }
+        let name: Arc<str> = name.into();
+        self.topics.push(Arc::clone(&name));
+        self.topics_by_name.insert(name, self.topics.len() - 1);
+        self.topics.len() - 1
     }
 
     /// Bytes that wait for the lane's thread.

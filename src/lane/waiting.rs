@@ -151,12 +151,10 @@ impl Shared {
 
     pub(super) fn wait_for_memory(
         &self,
-        topic: Arc<str>,
         record: &Record<'_>,
         bytes: usize,
         callback: Option<UserCallback>,
     ) -> Arc<Waiter> {
-        debug_assert_eq!(*topic, *record.topic);
         let waiter = self.waiter(record, bytes, callback);
         let mut waiting = self.lock_waiting();
         waiting.memory.push_back(Arc::clone(&waiter));
@@ -238,7 +236,7 @@ impl Shared {
         let callback = state.callback.take();
         let record = &waiter.record;
         let headers = record.headers();
-        let delivery = self.stage(lane, &topic, &record.borrow(&headers), waiter.bytes, callback);
+        let delivery = self.stage(lane, topic, &record.borrow(&headers), waiter.bytes, callback);
         Waiter::settle(state, Ok(delivery));
     }
 

@@ -189,7 +189,7 @@ impl Worker {
             fail_chunk(&shared, chunk, &error);
             return;
         }
-        let Chunk { mut records, accepted, tickets, callbacks, permit, bytes } = chunk;
+        let Chunk { mut records, accepted, tickets, callbacks, permit, bytes, .. } = chunk;
         let slots = records.len();
         let mut ended = Vec::new();
         let facts = self.facts_of_failures(&records);

@@ -3,7 +3,7 @@
 use super::failure::{FailureKind, Hook, PluginFailure};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Counts the calls of hooks. A clone counts into the same numbers.
 #[derive(Clone, Debug, Default)]
@@ -31,9 +31,9 @@ impl Meter {
         records: usize,
         call: impl FnOnce() -> Result<T, PluginFailure>,
     ) -> Result<T, PluginFailure> {
-        let watch = Stopwatch::start();
+        let began = Instant::now();
         let answer = call();
-        let took = watch.elapsed();
+        let took = began.elapsed();
         let mut all = self.lock();
         let counts = of(&mut all, plugin, hook);
         counts.calls += 1;
@@ -65,20 +65,6 @@ impl Meter {
 
 fn of<'a>(all: &'a mut BTreeMap<(Arc<str>, Hook), HookCounts>, plugin: &Arc<str>, hook: Hook) -> &'a mut HookCounts {
     all.entry((Arc::clone(plugin), hook)).or_default()
-}
-
-/// How long something takes.
-struct Stopwatch(std::time::Instant);
-
-impl Stopwatch {
-    #[expect(clippy::disallowed_methods, reason = "how long a call took is measured, nothing is decided by it")]
-    fn start() -> Stopwatch {
-        Stopwatch(std::time::Instant::now())
-    }
-
-    fn elapsed(&self) -> Duration {
-        self.0.elapsed()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Tests against a real Kafka. `cargo test --test kafka -- --ignored` runs them; they need Java 17 and Maven.
 
 mod cluster;
+mod command;
 mod harness;
 mod pipeline;
 mod plugins;

@@ -1,6 +1,7 @@
 //! The embedded broker, and a consumer to read back with. Both are krafka's, on a runtime of their own, so that what
 //! they cost is not taken for the producer's.
 
+use crate::cli::stopwatch::Stopwatch;
 use anyhow::{Context, Result, anyhow, ensure};
 use krafka::Kafka;
 use krafka::consumer::AutoOffsetReset;
@@ -8,7 +9,7 @@ use krafka::testing::FakeBroker;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 
@@ -80,7 +81,7 @@ impl Broker {
             let consumer = kafka.consumer_without_group().auto_offset_reset(AutoOffsetReset::Earliest).build().await?;
             consumer.assign(topic, (0..partitions).collect()).await?;
             let mut read = Vec::with_capacity(count);
-            let patience = Instant::now() + READ_PATIENCE;
+            let started = Stopwatch::start();
             loop {
                 let is_all = read.len() >= count;
                 let wait = if is_all { Duration::from_millis(200) } else { Duration::from_secs(1) };
@@ -88,7 +89,7 @@ impl Broker {
                 if is_all && records.is_empty() {
                     break;
                 }
-                ensure!(Instant::now() < patience, "only {} of {count} records could be read back", read.len());
+                ensure!(started.elapsed() < READ_PATIENCE, "only {} of {count} records could be read back", read.len());
                 for record in records {
                     let trace = record.headers.iter().find(|(name, _)| name == "traceparent");
                     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();

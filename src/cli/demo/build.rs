@@ -1,10 +1,11 @@
 //! The plugins, built from their sources.
 
+use crate::cli::stopwatch::Stopwatch;
 use crate::cli::terminal::{say, thousands};
 use anyhow::{Context, Result, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The built plugins.
 pub(super) struct Plugins {
@@ -19,7 +20,7 @@ pub(super) fn plugins(given: Option<&Path>) -> Result<Plugins> {
     install_target()?;
     let root = sources.parent().map(Path::to_path_buf).unwrap_or_default();
     let target = root.join("target");
-    let started = Instant::now();
+    let started = Stopwatch::start();
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(&cargo);
     build.args(["build", "--quiet", "--release", "--target", TARGET, "--manifest-path"]);

@@ -73,9 +73,10 @@ fn cell(style: &Style, colour: &str, count: u64, max: u64) -> String {
     if count == 0 {
         return style.dim(&format!("{:>WIDTH$}", "·"));
     }
-    let eighths = (count * BAR_EIGHTHS).div_ceil(max) as usize;
-    let mut bar = "█".repeat(eighths / 8);
-    bar.extend(PARTS.get(eighths % 8).filter(|_| eighths % 8 > 0));
+    // As long as the largest number leaves room for.
+    let letters = WIDTH.saturating_sub(thousands(max).len() + 2).clamp(1, 3);
+    let eighths = (count * 8 * letters as u64).div_ceil(max) as usize;
+    let bar = format!("{}{}", "█".repeat(eighths / 8), PARTS[eighths % 8]);
     let number = thousands(count);
     let space = WIDTH.saturating_sub(bar.chars().count() + number.len() + 1);
     format!("{}{} {number}", " ".repeat(space), style.paint(colour, &bar))
@@ -83,8 +84,7 @@ fn cell(style: &Style, colour: &str, count: u64, max: u64) -> String {
 
 /// Six columns and the names keep within 80 letters.
 const WIDTH: usize = 12;
-const BAR_EIGHTHS: u64 = 3 * 8;
-const PARTS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
+const PARTS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 const COLOURS: [&str; 6] = ["31", "33", "32", "36", "34", "35"];
 
 #[cfg(test)]
@@ -101,8 +101,8 @@ mod tests {
         assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
         let words = |at: usize| text.lines().nth(at).unwrap().split_whitespace().collect::<Vec<_>>();
         assert_eq!(words(0), ["region", "p0", "p1", "p2", "p3", "p4", "p5"]);
-        assert_eq!(words(1), ["bj", "███", "1,000,000", "·", "·", "·", "·", "·"]);
-        assert_eq!(words(2), ["sh", "·", "·", "·", "·", "·", "▍", "125,000"]);
+        assert_eq!(words(1), ["bj", "█", "1,000,000", "·", "·", "·", "·", "·"]);
+        assert_eq!(words(2), ["sh", "·", "·", "·", "·", "·", "▏", "125,000"]);
         assert_eq!(words(7), ["all", "1,000,000", "0", "0", "0", "0", "125,001"]);
     }
 }

@@ -30,8 +30,11 @@ pub(super) struct Line<'a> {
     pub(super) timestamp: Option<i64>,
     pub(super) key: Option<Cow<'a, [u8]>>,
     pub(super) value: Option<Cow<'a, [u8]>>,
-    pub(super) headers: Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>,
+    pub(super) headers: Headers<'a>,
 }
+
+/// Names and values, in order; a name may repeat, a value be null.
+type Headers<'a> = Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>;
 
 /// Why a line is no record.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,13 +14,14 @@ use super::results::{Counts, Entry, Results};
 use super::topics::{Cluster, Topics};
 use super::window::Window;
 use crate::cli::signals::Signal;
+use crate::cli::stopwatch::Stopwatch;
 use crate::cli::terminal::{self, count, say, thousands};
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// What the threads tell.
 pub(super) enum Event<S> {
@@ -78,7 +79,7 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
         window: Arc::new(Window::new(OUTSTANDING_MAX)),
         counts: Arc::default(),
         progress: Arc::default(),
-        started: Instant::now(),
+        started: Stopwatch::start(),
         is_quiet,
     };
     let producer = Arc::new(producer);
@@ -106,14 +107,14 @@ struct Watch<D> {
     window: Arc<Window<Entry<D>>>,
     counts: Arc<Counts>,
     progress: Arc<Progress>,
-    started: Instant,
+    started: Stopwatch,
     is_quiet: bool,
 }
 
 impl<D: Send + 'static> Watch<D> {
     fn until_settled<S>(&self, line: terminal::Progress, inbox: &Receiver<Event<S>>, close: impl Fn()) -> Outcome {
         let mut end = None;
-        let mut signals = 0;
+        let mut signalled: Option<Stopwatch> = None;
         let mut is_whole = true;
         let mut is_closing = false;
         let mut close = || {
@@ -129,13 +130,15 @@ impl<D: Send + 'static> Watch<D> {
                     end = Some(why);
                     close();
                 }
-                Ok(Event::Signal(signal)) if signals > 0 => {
+                // Who signals a process and its group, as timeout(1) does, means it once.
+                Ok(Event::Signal(_)) if signalled.is_some_and(|first| first.elapsed() < SAME_SIGNAL) => {}
+                Ok(Event::Signal(signal)) if signalled.is_some() => {
                     drop(line);
                     self.abort(signal);
                     return Outcome::Aborted(signal);
                 }
                 Ok(Event::Signal(signal)) => {
-                    signals += 1;
+                    signalled = Some(Stopwatch::start());
                     let rest = count(self.window.open() as u64, "record");
                     say(format!("{signal}: delivering {rest} under way; once more aborts"));
                     self.stop(&mut end);
@@ -252,6 +255,8 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
 
 /// Lines read and without an outcome: the bound of what `--report` keeps in order.
 const OUTSTANDING_MAX: usize = 100_000;
+/// Signals so close together are one.
+const SAME_SIGNAL: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(200);
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! JSON lines, read without a tree: numbers keep their digits, objects the order of their fields.
 
-use super::{BadLine, Line};
+use super::{BadLine, Headers, Line};
 use crate::cli::nearest::nearest;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -181,8 +181,6 @@ fn topic(text: &str) -> Result<Option<Cow<'_, str>>, BadLine> {
         _ => Err(BadLine::new(format!("topic: {} is not a string", shorten(text)))),
     }
 }
-
-type Headers<'a> = Vec<(Cow<'a, str>, Option<Cow<'a, [u8]>>)>;
 
 /// `{"name": "text", …}`, or `[["name", "text"], …]` where names repeat.
 fn headers(text: &str) -> Result<Headers<'_>, String> {

@@ -27,14 +27,14 @@ fn a_line_is_the_value() {
 
 #[test]
 fn a_separator_ends_the_key() {
-    let table: [(&[u8], &[u8], &[u8], &[u8]); 5] = [
-        (b":", b"k:v", b"k", b"v"),
-        (b":", b"k:v:w", b"k", b"v:w"),
-        (b":", b":", b"", b""),
-        (b"::", b"k:k::v", b"k:k", b"v"),
-        (b"\t", b"\t\xff", b"", b"\xff"),
+    let table: [[&[u8]; 4]; 5] = [
+        [b":", b"k:v", b"k", b"v"],
+        [b":", b"k:v:w", b"k", b"v:w"],
+        [b":", b":", b"", b""],
+        [b"::", b"k:k::v", b"k:k", b"v"],
+        [b"\t", b"\t\xff", b"", b"\xff"],
     ];
-    for (separator, line, key, value) in table {
+    for [separator, line, key, value] in table {
         let format = Format::Lines { separator: Some(separator.to_vec()) };
         let parsed = format.parse(line).unwrap().unwrap();
         assert_eq!((parsed.key.as_deref(), parsed.value.as_deref()), (Some(key), Some(value)));
