@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 /// Counts the calls of hooks. A clone counts into the same numbers.
 #[derive(Clone, Debug, Default)]
-pub struct Meter(Arc<Mutex<BTreeMap<(Arc<str>, Hook), HookCounts>>>);
+pub struct Meter(Arc<Mutex<All>>);
+
+type All = BTreeMap<(Arc<str>, Hook), HookCounts>;
 
 /// What became of the calls of one hook of one plugin.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,12 +60,12 @@ impl Meter {
         self.lock().iter().map(|((plugin, hook), counts)| (Arc::clone(plugin), *hook, counts.clone())).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(Arc<str>, Hook), HookCounts>> {
+    fn lock(&self) -> MutexGuard<'_, All> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn of<'a>(all: &'a mut BTreeMap<(Arc<str>, Hook), HookCounts>, plugin: &Arc<str>, hook: Hook) -> &'a mut HookCounts {
+fn of<'a>(all: &'a mut All, plugin: &Arc<str>, hook: Hook) -> &'a mut HookCounts {
     all.entry((Arc::clone(plugin), hook)).or_default()
 }
 
