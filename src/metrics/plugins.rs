@@ -65,3 +65,64 @@ fn series(sample: MetricSample, tags: &[(String, String)], into: &mut Vec<Metric
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::MetricsSnapshot;
+    use crate::plugin::FailureKind;
+    use std::time::Duration;
+
+    #[test]
+    fn hooks_instances_and_series_have_their_tags() {
+        let mut metrics = Vec::new();
+        let tags = [("client-id".to_owned(), "c".to_owned())];
+        let counts = HookCounts {
+            calls: 3,
+            records: 30,
+            time: Duration::from_micros(2),
+            failures: [(FailureKind::Trap, 1), (FailureKind::Refused, 4)].into(),
+        };
+        hooks(&[("p".into(), Hook::OnSend, counts)], &tags, &mut metrics);
+        let sample = |name: &str, value| MetricSample {
+            name: name.to_owned(),
+            labels: vec![("region".to_owned(), "bj".to_owned())],
+            value,
+        };
+        let own = PluginMetrics {
+            series: vec![
+                sample("rows", MetricValue::Counter(5.0)),
+                sample(
+                    "size",
+                    MetricValue::Histogram { count: 0, sum: 0.0, min: f64::INFINITY, max: f64::NEG_INFINITY },
+                ),
+            ],
+            points_dropped: 0,
+            log_lines_dropped: 1,
+            instances_started: 2,
+            instances_discarded: 1,
+            instances_recycled: 0,
+        };
+        plugin("p", own, &tags, &mut metrics);
+        let snapshot = MetricsSnapshot::new(0, metrics);
+        let of_hook = |name, tags: &[(&str, &str)]| {
+            let tags: Vec<_> = [("plugin", "p"), ("hook", "on-send")].iter().chain(tags).copied().collect();
+            snapshot.value("plugin-metrics", name, &tags)
+        };
+        assert_eq!(of_hook("call-total", &[]), Some(3.0));
+        assert_eq!(of_hook("time-ns-total", &[]), Some(2000.0));
+        assert_eq!(of_hook("failure-total", &[("kind", "trap")]), Some(1.0));
+        assert_eq!(of_hook("failure-total", &[("kind", "refused")]), Some(4.0));
+        assert_eq!(snapshot.value("plugin-metrics", "instance-discard-total", &[("plugin", "p")]), Some(1.0));
+        let region = [("plugin", "p"), ("region", "bj")];
+        assert_eq!(snapshot.value("plugin-series", "rows", &region), Some(5.0));
+        assert!(snapshot.value("plugin-series", "size-min", &region).is_some_and(f64::is_nan));
+        let text = snapshot.to_prometheus();
+        for line in [
+            "pointsman_plugin_failure_total{client_id=\"c\",plugin=\"p\",hook=\"on-send\",kind=\"trap\"} 1\n",
+            "pointsman_plugin_series_rows_total{client_id=\"c\",plugin=\"p\",region=\"bj\"} 5\n",
+        ] {
+            assert!(text.contains(line), "{line} in\n{text}");
+        }
+    }
+}

@@ -406,4 +406,53 @@ mod tests {
         });
         assert_eq!((calls, failures.len(), failures[0].0.clone()), (1, 1, 0..8));
     }
+
+    /// Refuses the first record it is shown and traps on one that says so.
+    struct Picky(crate::plugin::HeaderReads);
+
+    impl Serializer for Picky {
+        fn headers(&self) -> &crate::plugin::HeaderReads {
+            &self.0
+        }
+
+        fn serialize(
+            &mut self,
+            _: crate::plugin::TopicColumnRef<'_>,
+            payloads: crate::plugin::ColumnRef<'_>,
+            _: Option<crate::plugin::HeaderColumnsRef<'_>>,
+        ) -> Result<crate::plugin::Serialized, PluginFailure> {
+            let all: Vec<Option<&[u8]>> = payloads.iter().collect();
+            if all.contains(&Some(b"trap")) {
+                return Err(trap());
+            }
+            let mut answer = crate::plugin::Serialized::default();
+            for payload in &all {
+                answer.payloads.push(*payload);
+            }
+            if all[0] == Some(b"first") {
+                answer.refused.push(Refusal { index: 0, reason: "x".to_owned() });
+            }
+            Ok(answer)
+        }
+
+        fn close(&mut self) {}
+    }
+
+    #[test]
+    fn calls_halves_and_refusals_are_metered() {
+        let role = Box::new(Picky(Default::default()));
+        let mut chain = Chain { value_serializer: Some(Used { plugin: "picky".into(), role }), ..Chain::default() };
+        let mut records = Records::default();
+        let topic: Arc<str> = "orders".into();
+        for value in ["first", "b", "trap", "d"] {
+            records.push(&topic, None, 0, None, Some(value.as_bytes()), std::iter::empty());
+        }
+        let mut ended = Vec::new();
+        chain.serialize(&mut records, &mut ended);
+        assert_eq!((records.len(), ended.len()), (2, 2));
+        let counts = chain.meter.counts();
+        let [(plugin, Hook::SerializeValue, counts)] = &counts[..] else { panic!("{counts:?}") };
+        assert_eq!((&**plugin, counts.calls, counts.records), ("picky", 5, 4 + 2 + 2 + 1 + 1));
+        assert_eq!(counts.failures, [(FailureKind::Refused, 1), (FailureKind::Trap, 3)].into());
+    }
 }
