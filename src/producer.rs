@@ -302,8 +302,8 @@ impl Producer {
         self.inner.close(patience)
     }
 
-    /// All metrics as of now: see [`crate::metrics`]. Takes microseconds, and about one more for each topic in use; the
-    /// producer is held up for a small part of that. Goes on to work after the end.
+    /// All metrics as of now: see [`crate::metrics`]. Takes tens of microseconds, and a few for each topic in use;
+    /// the producer is held up for a small part of that. Goes on to work after the end.
     pub fn metrics(&self) -> MetricsSnapshot {
         self.inner.metrics.snapshot()
     }
