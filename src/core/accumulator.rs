@@ -272,7 +272,7 @@ impl Core {
             if partition.queue.is_empty() {
                 self.active.remove(&id);
             }
-            self.finish(order, sealed.done(Outcome::Failed(error)));
+            self.finish(now, order, sealed.done(Outcome::Failed(error)));
             return;
         }
         let slot = self.partitions[id as usize].queue.iter_mut().find(|slot| slot.order() == order);
@@ -398,7 +398,7 @@ impl Core {
             self.active.remove(&id);
         }
         for (order, done) in failed {
-            self.finish(order, done);
+            self.finish(now, order, done);
         }
     }
 }

@@ -22,6 +22,10 @@ pub(super) struct BatchInfo {
     pub(super) accepted: Instant,
     /// When the batch was begun: `linger.ms` counts from there.
     pub(super) created: Instant,
+    /// Of the records, before compression.
+    pub(super) record_bytes: usize,
+    /// Of the largest of them.
+    pub(super) record_bytes_max: usize,
     completion: Arc<Completion>,
     tokens: Vec<u64>,
     /// How often it went out.
@@ -85,6 +89,8 @@ impl OpenBatch {
             max_timestamp: i64::MIN,
             accepted: now,
             created: now,
+            record_bytes: 0,
+            record_bytes_max: 0,
             completion: Completion::new(topic, index),
             tokens: Vec::new(),
             attempts: 0,
@@ -120,7 +126,10 @@ impl OpenBatch {
             info.tokens.push(token);
         }
         let before = self.body.capacity();
+        let start = self.body.len();
         record.encode(&mut self.body, timestamp - info.base_timestamp, index);
+        info.record_bytes_max = info.record_bytes_max.max(self.body.len() - start);
+        info.record_bytes = self.body.len();
         let after = self.body.capacity();
         if after != before {
             self.permit.grow(after - before);

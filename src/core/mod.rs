@@ -15,6 +15,7 @@ mod backoff;
 mod batch;
 mod completion;
 mod config;
+mod counters;
 mod io;
 mod links;
 mod memory;
@@ -33,6 +34,7 @@ pub use accumulator::{Append, Appended, GroupHandle, Placement};
 pub use batch::{Sealed, Unsealed};
 pub use completion::{Callback, Completion, Done, Outcome, Run};
 pub use config::CoreConfig;
+pub use counters::{CoreCounts, Measured, Sampled, TopicCounts, Windows};
 pub use io::{Action, ConnectionId, NodeId, Transmit};
 pub use memory::{MemoryPool, Permit};
 pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
@@ -42,6 +44,7 @@ use crate::error::{Fate, ProduceError};
 use accumulator::Group;
 use backoff::Backoff;
 use batch::OpenBatch;
+use counters::Counters;
 use metadata::{Refresh, Topic};
 use node::Node;
 use partition::{Partition, Slot};
@@ -101,6 +104,7 @@ pub struct Core {
     next_flush: u64,
     closing: bool,
     ended: Option<Ended>,
+    counters: Counters,
 }
 
 impl Core {
@@ -138,6 +142,7 @@ impl Core {
             next_flush: 0,
             closing: false,
             ended: None,
+            counters: Counters::new(config.windows, now),
             config,
         };
         core.want_metadata(now);
@@ -230,8 +235,13 @@ impl Core {
     }
 
     /// Books a batch as done and tells the shell. `order` is the batch's.
-    fn finish(&mut self, order: u64, done: Done) {
+    fn finish(&mut self, now: Instant, order: u64, done: Done) {
         self.live.remove(&order);
+        let failed = done.runs.iter().filter(|run| matches!(run.outcome, Outcome::Failed(_)));
+        let failed: u32 = failed.map(|run| run.count).sum();
+        if failed > 0 {
+            self.count_errors(now, done.completion.topic(), failed.into());
+        }
         self.actions.push_back(Action::Done(done));
         self.note_flushed();
     }
@@ -277,7 +287,7 @@ impl Core {
             self.unready(at as u32);
             self.timers.set(Timer::Partition(at as u32), None);
             for (order, done) in failed {
-                self.finish(order, done);
+                self.finish(self.counters.latest, order, done);
             }
         }
     }

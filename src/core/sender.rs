@@ -6,12 +6,13 @@ use super::node::{Gathered, InFlightRequest, Link, RequestKind};
 use super::partition::{Gate, InFlight, Slot};
 use super::time::Instant;
 use super::verdict::{Context, Verdict, verdict};
-use super::{Core, batch::Sealed};
+use super::{Core, batch::Sealed, counters::SentBatch};
 use crate::error::{Fate, ProduceError};
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{
     InitProducerIdRequest, PartitionResponse, ProduceRequest, ProduceResponse, ProduceTopic, Request, Response,
 };
+use crate::protocol::record_batch::HEADER_LEN;
 use crate::protocol::versions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -73,7 +74,7 @@ impl Core {
                 ours.end()
             );
             // Booked as in flight first, so that losing the connection returns what it carries.
-            connection.in_flight.push_back(InFlightRequest { correlation_id: -1, deadline, kind });
+            connection.in_flight.push_back(InFlightRequest { correlation_id: -1, sent: now, deadline, kind });
             self.drop_connection(now, node, &reason);
             return None;
         };
@@ -86,7 +87,7 @@ impl Core {
         let correlation_id = connection.next_correlation_id;
         connection.next_correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
         connection.last_used = now;
-        connection.in_flight.push_back(InFlightRequest { correlation_id, deadline, kind });
+        connection.in_flight.push_back(InFlightRequest { correlation_id, sent: now, deadline, kind });
         let connection = connection.id;
         self.set_node_timer(node);
         Some(Transmit { connection, correlation_id, api_version, request, expects_response })
@@ -122,6 +123,7 @@ impl Core {
         let mut topic_at: BTreeMap<usize, usize> = BTreeMap::new();
         let mut batches = Vec::new();
         let mut size = 0;
+        let mut records = 0;
         for id in in_turn {
             if !self.pass_gate(id) {
                 // What opens it again schedules the partition.
@@ -158,6 +160,17 @@ impl Core {
                 topics.len() - 1
             });
             topics[at].partitions.push(batch.to_produce(partition.index));
+            let count = batch.info.count as u64;
+            let sent = SentBatch {
+                topic,
+                records: count,
+                bytes: batch.wire_len(),
+                raw_bytes: HEADER_LEN + batch.info.record_bytes,
+                record_bytes: batch.info.record_bytes,
+                record_bytes_max: batch.info.record_bytes_max,
+                queued: now - batch.info.created,
+            };
+            records += count;
             batches.push((id, batch.info.order));
             partition.in_flight.push(InFlight {
                 order: batch.info.order,
@@ -169,6 +182,7 @@ impl Core {
             if partition.queue.is_empty() {
                 self.active.remove(&id);
             }
+            self.count_batch(now, sent);
             self.unready(id);
             self.schedule(now, id);
             if let Some(node) = self.nodes.get_mut(&node_id) {
@@ -178,6 +192,7 @@ impl Core {
         if batches.is_empty() {
             return None;
         }
+        self.counters.request_sent(now, records);
         let request = ProduceRequest {
             acks: self.config.acks,
             timeout_ms: i32::try_from(self.config.request_timeout.as_millis()).unwrap_or(i32::MAX),
@@ -196,6 +211,7 @@ impl Core {
             Response::InitProducerId(response) => response.throttle_time_ms,
             Response::Produce(response) => response.throttle_time_ms,
         };
+        self.counters.answered(now, throttle);
         if let Ok(throttle) = u64::try_from(throttle)
             && throttle > 0
             && let Some(link) = self.nodes.get_mut(&node).and_then(|node| node.connection_mut())
@@ -209,13 +225,19 @@ impl Core {
                 self.handle_producer_id(now, &response);
             }
             (RequestKind::Produce(batches), Response::Produce(response)) => {
+                self.count_latency(now, node, now - request.sent);
                 self.handle_produce(now, node, batches, response);
             }
             // The shell decodes by what was asked; anything else is its bug, and the request is as good as lost.
             (kind, _) => {
                 let link = self.nodes.get_mut(&node).and_then(|node| node.connection_mut());
                 if let Some(link) = link {
-                    link.in_flight.push_front(InFlightRequest { correlation_id, deadline: now, kind });
+                    link.in_flight.push_front(InFlightRequest {
+                        correlation_id,
+                        sent: request.sent,
+                        deadline: now,
+                        kind,
+                    });
                 }
                 self.drop_connection(now, node, "the answer is not of the kind that was asked for");
             }
@@ -334,8 +356,7 @@ impl Core {
                     self.want_metadata(now);
                 }
                 if refresh && moved {
-                    self.partitions[id as usize].requeue(batch);
-                    self.active.insert(id);
+                    self.requeue(now, id, batch);
                 } else {
                     self.retry_later(now, id, batch);
                 }
@@ -346,8 +367,7 @@ impl Core {
                     // A hole just before it: the gate bumps the epoch once nothing is in flight.
                     self.partitions[id as usize].sequences.leave_hole(order.saturating_sub(1), sequence, true);
                 }
-                self.partitions[id as usize].requeue(batch);
-                self.active.insert(id);
+                self.requeue(now, id, batch);
             }
             Verdict::Fail => {
                 self.fail_batch(now, id, batch, &answer);
@@ -410,9 +430,17 @@ impl Core {
         let partition = &mut self.partitions[id as usize];
         let until = now + wait;
         partition.blocked_until = Some(partition.blocked_until.map_or(until, |before| before.max(until)));
+        self.requeue(now, id, batch);
+        self.expire(now, id);
+    }
+
+    /// Puts a batch that goes out once more back in its place.
+    fn requeue(&mut self, now: Instant, id: u32, batch: Sealed) {
+        let partition = &mut self.partitions[id as usize];
+        let (topic, records) = (partition.topic, batch.info.count as u64);
         partition.requeue(batch);
         self.active.insert(id);
-        self.expire(now, id);
+        self.count_retry(now, topic, records);
     }
 
     fn complete(&mut self, now: Instant, id: u32, batch: Sealed, outcome: Outcome) {
@@ -422,7 +450,7 @@ impl Core {
             partition.queued_bytes = 0;
         }
         partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
-        self.finish(batch.info.order, batch.done(outcome));
+        self.finish(now, batch.info.order, batch.done(outcome));
     }
 
     fn take_in_flight(&mut self, id: u32, order: u64) -> Option<InFlight> {
