@@ -283,7 +283,7 @@ impl Core {
         let at = at.expect("the place of a batch that is being sealed is kept");
         partition.queue.remove(at);
         if fresh {
-            self.topics[partition.topic].ratio.observe(first.raw_len, first.body.len());
+            self.topics[partition.topic].ratio.observe(first.info.record_bytes, first.body.len());
         }
         self.live.remove(&place);
         let batches: Vec<SealedBatch> = std::iter::once(first).chain(more).collect();
@@ -291,7 +291,7 @@ impl Core {
         for (nth, mut batch) in batches.into_iter().enumerate() {
             if let Some(ended) = &self.ended {
                 let outcome = Outcome::Failed(ended.error(batch.fate()));
-                self.finish(batch.info.order, batch.done(outcome));
+                self.finish(now, batch.info.order, batch.done(outcome));
                 continue;
             }
             let partition = &mut self.partitions[id as usize];
@@ -427,7 +427,7 @@ impl Core {
             self.active.remove(&id);
         }
         for (order, done) in failed {
-            self.finish(order, done);
+            self.finish(now, order, done);
         }
     }
 }

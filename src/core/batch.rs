@@ -53,6 +53,10 @@ pub(super) struct BatchInfo {
     pub(super) accepted: Instant,
     /// When the batch was begun: `linger.ms` counts from there.
     pub(super) created: Instant,
+    /// Of the records, before compression.
+    pub(super) record_bytes: usize,
+    /// Of the largest of them.
+    pub(super) record_bytes_max: usize,
     pub(super) completion: Arc<Completion>,
     pub(super) tokens: Vec<u64>,
     /// How often it went out, as it is.
@@ -160,6 +164,8 @@ impl OpenBatch {
             max_timestamp: i64::MIN,
             accepted: now,
             created: now,
+            record_bytes: 0,
+            record_bytes_max: 0,
             completion: Completion::new(topic, index),
             tokens: Vec::new(),
             attempts: 0,
@@ -203,7 +209,10 @@ impl OpenBatch {
             info.tokens.push(token);
         }
         let before = self.body.capacity();
+        let start = self.body.len();
         record.encode(&mut self.body, timestamp - info.base_timestamp, index);
+        info.record_bytes_max = info.record_bytes_max.max(self.body.len() - start);
+        info.record_bytes = self.body.len();
         let after = self.body.capacity();
         if after != before {
             self.permit.grow(after - before);
@@ -243,23 +252,15 @@ pub(super) struct SealedBatch {
     pub(super) attributes: i16,
     pub(super) body: Bytes,
     body_crc: u32,
-    /// Length of the records before they were compressed.
-    pub(super) raw_len: usize,
 }
 
 impl SealedBatch {
     /// Of these bytes, which the permit pays for from now on.
-    pub(super) fn new(
-        info: BatchInfo,
-        attributes: i16,
-        bytes: Vec<u8>,
-        raw_len: usize,
-        mut permit: Permit,
-    ) -> SealedBatch {
+    pub(super) fn new(info: BatchInfo, attributes: i16, bytes: Vec<u8>, mut permit: Permit) -> SealedBatch {
         let body_crc = record_batch::body_crc(&bytes);
         permit.fit(bytes.capacity());
         let body = Bytes::from_owner(Body { bytes, _permit: permit });
-        SealedBatch { info, attributes, body, body_crc, raw_len }
+        SealedBatch { info, attributes, body, body_crc }
     }
 
     /// Bytes in a request.
@@ -269,7 +270,7 @@ impl SealedBatch {
 
     /// Bytes as they were counted when its records were appended.
     pub(super) fn queued_len(&self) -> u64 {
-        (HEADER_LEN + self.raw_len) as u64
+        (HEADER_LEN + self.info.record_bytes) as u64
     }
 
     /// Whether its records went out before: then it goes out alone.

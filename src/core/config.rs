@@ -1,5 +1,6 @@
 //! What the core needs to know of the configuration, in its own types.
 
+use super::counters::Windows;
 use super::memory::MemoryPool;
 use crate::protocol::compression::Compression;
 use std::time::Duration;
@@ -47,6 +48,8 @@ pub struct CoreConfig {
     pub round_robin: bool,
     /// `buffer.memory`.
     pub memory: MemoryPool,
+    /// `metrics.sample.window.ms` and `metrics.num.samples`.
+    pub windows: Windows,
 }
 
 impl Default for CoreConfig {
@@ -72,6 +75,7 @@ impl Default for CoreConfig {
             ignore_keys: false,
             round_robin: false,
             memory: MemoryPool::new(32 * 1024 * 1024),
+            windows: Windows::default(),
         }
     }
 }

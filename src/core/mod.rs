@@ -15,6 +15,7 @@ mod backoff;
 mod batch;
 mod completion;
 mod config;
+mod counters;
 mod io;
 mod links;
 mod memory;
@@ -35,6 +36,7 @@ mod verdict;
 pub use accumulator::{Append, Appended, GroupHandle, Placement};
 pub use completion::{Callback, Completion, Done, Outcome, Run};
 pub use config::CoreConfig;
+pub use counters::{CoreCounts, Measured, Sampled, TopicCounts, Windows};
 pub use io::{Action, ConnectionId, NodeId, Transmit};
 pub use memory::{MemoryPool, Permit};
 pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
@@ -47,6 +49,7 @@ use crate::error::{Fate, ProduceError};
 use accumulator::Group;
 use backoff::Backoff;
 use batch::Order;
+use counters::Counters;
 use metadata::{Refresh, Topic};
 use node::Node;
 use partition::{Partition, Slot};
@@ -110,6 +113,7 @@ pub struct Core {
     next_flush: u64,
     closing: bool,
     ended: Option<Ended>,
+    counters: Counters,
 }
 
 impl Core {
@@ -148,6 +152,7 @@ impl Core {
             next_flush: 0,
             closing: false,
             ended: None,
+            counters: Counters::new(config.windows, now),
             config,
         };
         core.want_metadata(now);
@@ -240,8 +245,13 @@ impl Core {
     }
 
     /// Books a batch as done and tells the shell. `order` is the batch's.
-    fn finish(&mut self, order: Order, done: Done) {
+    fn finish(&mut self, now: Instant, order: Order, done: Done) {
         self.live.remove(&order);
+        let failed = done.runs.iter().filter(|run| matches!(run.outcome, Outcome::Failed(_)));
+        let failed: u32 = failed.map(|run| run.count).sum();
+        if failed > 0 {
+            self.count_errors(now, done.completion.topic(), failed.into());
+        }
         self.pass_on(order, done);
         self.note_flushed();
     }
@@ -287,7 +297,7 @@ impl Core {
             self.unready(at as u32);
             self.timers.set(Timer::Partition(at as u32), None);
             for (order, done) in failed {
-                self.finish(order, done);
+                self.finish(self.counters.latest, order, done);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Brokers as the sender sees them: an address, a connection or the wait for one, and the requests on it.
 
 use super::batch::Order;
+use super::counters::Sampled;
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
@@ -19,6 +20,8 @@ pub(super) struct Node {
     pub(super) ready: BTreeSet<u32>,
     /// Where the next request begins, so that every partition has its turn.
     pub(super) cursor: u32,
+    /// Milliseconds from each Produce request to its answer.
+    pub(super) latency_ms: Option<Box<Sampled>>,
 }
 
 #[derive(Debug)]
@@ -44,6 +47,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct InFlightRequest {
     pub(super) correlation_id: i32,
+    pub(super) sent: Instant,
     pub(super) deadline: Instant,
     pub(super) kind: RequestKind,
 }
@@ -68,7 +72,17 @@ impl RequestKind {
 
 impl Node {
     pub(super) fn new(id: NodeId, host: String, port: u16) -> Node {
-        Node { id, host, port, link: Link::Idle, failures: 0, last_cause: None, ready: BTreeSet::new(), cursor: 0 }
+        Node {
+            id,
+            host,
+            port,
+            link: Link::Idle,
+            failures: 0,
+            last_cause: None,
+            ready: BTreeSet::new(),
+            cursor: 0,
+            latency_ms: None,
+        }
     }
 
     pub(super) fn connection(&self) -> Option<&Connection> {

@@ -193,9 +193,9 @@ impl Partition {
         producer: Option<ProducerIdAndEpoch>,
     ) -> Gate {
         let Some(head) = self.queue.front() else { return Gate::Closed };
-        let (retry, sequence) = match head {
-            Slot::Sealed(batch) => (batch.went_before(), batch.info.sequence),
-            Slot::Open(_) | Slot::Sealing(_) => (false, None),
+        let (retry, sequence, maybe_written) = match head {
+            Slot::Sealed(batch) => (batch.went_before(), batch.info.sequence, batch.info.maybe_written),
+            Slot::Open(_) | Slot::Sealing(_) => (false, None, false),
         };
         if !self.in_flight.is_empty() {
             // One partition never has requests at two leaders; a retry goes alone, and so does what follows one or
@@ -212,8 +212,11 @@ impl Partition {
         if !idempotence {
             return Gate::Open;
         }
+        // Who has never heard of the producer takes any sequence as its first (KAFKA-15591): then what follows a hole
+        // of unknown fate says nothing of it, unless it may be there itself.
+        let tells = sequence.is_some() && (maybe_written || self.sequences.proven_on.is_some());
         if let Some(definite) = self.sequences.hole_before(head.order())
-            && (definite || sequence.is_none())
+            && (definite || !tells)
         {
             return if self.in_flight.is_empty() { Gate::Bump } else { Gate::Closed };
         }

@@ -73,19 +73,19 @@ impl Unsealed {
 }
 
 fn seal(info: BatchInfo, body: Vec<u8>, permit: Permit, compression: Compression) -> SealedBatch {
-    let raw_len = body.len();
     match compression.compress(&body) {
         Some(compressed) => {
             drop(body);
-            SealedBatch::new(info, compression.attributes(), compressed, raw_len, permit)
+            SealedBatch::new(info, compression.attributes(), compressed, permit)
         }
-        None => SealedBatch::new(info, 0, body, raw_len, permit),
+        None => SealedBatch::new(info, 0, body, permit),
     }
 }
 
 /// A sealed batch's records before they were compressed.
 fn raw(batch: &SealedBatch) -> Vec<u8> {
-    decompress(batch.attributes, &batch.body, batch.raw_len).expect("what was compressed here can be decompressed")
+    decompress(batch.attributes, &batch.body, batch.info.record_bytes)
+        .expect("what was compressed here can be decompressed")
 }
 
 /// What is left of `count` records without those.
@@ -130,8 +130,11 @@ fn part(
     let timestamp = |record: &EncodedRecord<'_>| whole.base_timestamp + record.timestamp_delta;
     let base_timestamp = records().next().map_or(0, timestamp);
     let mut body = Vec::with_capacity(records().map(EncodedRecord::len).sum());
+    let mut record_bytes_max = 0;
     for (at, record) in (0..).zip(records()) {
+        let before = body.len();
         record.encode(&mut body, timestamp(record) - base_timestamp, at);
+        record_bytes_max = record_bytes_max.max(body.len() - before);
     }
     let pieces: Vec<Range<u32>> = taken.iter().flat_map(|range| whole.indexes(range.clone())).collect();
     let before = taken.first().map_or(0, |range| range.start as i32);
@@ -144,6 +147,8 @@ fn part(
         max_timestamp: records().map(timestamp).max().unwrap_or(base_timestamp),
         accepted: whole.accepted,
         created: whole.created,
+        record_bytes: body.len(),
+        record_bytes_max,
         completion: Arc::clone(&whole.completion),
         tokens: Vec::new(),
         // As Java does: in this form it was never tried.
@@ -205,7 +210,7 @@ mod tests {
                 assert_eq!(part.info.indexes(0..part.info.count as u32), [next..next + part.info.count as u32]);
                 next += part.info.count as u32;
                 assert_eq!(part.info.max_timestamp, part.info.base_timestamp, "they were stamped backwards");
-                assert!(part.raw_len <= 2000 + 20 || part.info.count == 1);
+                assert!(part.info.record_bytes <= 2000 + 20 || part.info.count == 1);
             }
             assert_eq!(parts.iter().flat_map(values).collect::<Vec<_>>(), expected);
             drop(parts);

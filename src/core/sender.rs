@@ -2,6 +2,7 @@
 
 use super::batch::{Order, SealedBatch};
 use super::completion::Outcome;
+use super::counters::SentBatch;
 use super::io::{ConnectionId, NodeId, Transmit};
 use super::node::{Gathered, InFlightRequest, Link, RequestKind};
 use super::partition::{Gate, InFlight, Slot};
@@ -14,6 +15,7 @@ use crate::protocol::error_code as code;
 use crate::protocol::messages::{
     InitProducerIdRequest, PartitionResponse, ProduceRequest, ProduceResponse, ProduceTopic, Request, Response,
 };
+use crate::protocol::record_batch::HEADER_LEN;
 use crate::protocol::versions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,7 +84,7 @@ impl Core {
                 ours.end()
             );
             // Booked as in flight first, so that losing the connection returns what it carries.
-            connection.in_flight.push_back(InFlightRequest { correlation_id: -1, deadline, kind });
+            connection.in_flight.push_back(InFlightRequest { correlation_id: -1, sent: now, deadline, kind });
             self.drop_connection(now, node, &reason);
             return None;
         };
@@ -104,7 +106,7 @@ impl Core {
         let correlation_id = connection.next_correlation_id;
         connection.next_correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
         connection.last_used = now;
-        connection.in_flight.push_back(InFlightRequest { correlation_id, deadline, kind });
+        connection.in_flight.push_back(InFlightRequest { correlation_id, sent: now, deadline, kind });
         let connection = connection.id;
         self.set_node_timer(node);
         Some(Transmit { connection, correlation_id, api_version, request, expects_response })
@@ -140,6 +142,7 @@ impl Core {
         let mut topic_at: BTreeMap<usize, usize> = BTreeMap::new();
         let mut batches = Vec::new();
         let mut size = 0;
+        let mut records = 0;
         for id in in_turn {
             if !self.pass_gate(id) {
                 // What opens it again schedules the partition.
@@ -177,6 +180,17 @@ impl Core {
                 topics.len() - 1
             });
             topics[at].partitions.push(batch.to_produce(partition.index));
+            let count = batch.info.count as u64;
+            let sent = SentBatch {
+                topic,
+                records: count,
+                bytes: batch.wire_len(),
+                raw_bytes: HEADER_LEN + batch.info.record_bytes,
+                record_bytes: batch.info.record_bytes,
+                record_bytes_max: batch.info.record_bytes_max,
+                queued: now - batch.info.created,
+            };
+            records += count;
             batches.push((id, batch.info.order));
             partition.in_flight.push(InFlight {
                 order: batch.info.order,
@@ -188,6 +202,7 @@ impl Core {
             if partition.queue.is_empty() {
                 self.active.remove(&id);
             }
+            self.count_batch(now, sent);
             self.unready(id);
             self.schedule(now, id);
             if let Some(node) = self.nodes.get_mut(&node_id) {
@@ -197,6 +212,7 @@ impl Core {
         if batches.is_empty() {
             return None;
         }
+        self.counters.request_sent(now, records);
         let request = ProduceRequest {
             acks: self.config.acks,
             timeout_ms: i32::try_from(self.config.request_timeout.as_millis()).unwrap_or(i32::MAX),
@@ -215,6 +231,7 @@ impl Core {
             Response::InitProducerId(response) => response.throttle_time_ms,
             Response::Produce(response) => response.throttle_time_ms,
         };
+        self.counters.answered(now, throttle);
         if let Ok(throttle) = u64::try_from(throttle)
             && throttle > 0
             && let Some(link) = self.nodes.get_mut(&node).and_then(|node| node.connection_mut())
@@ -228,13 +245,19 @@ impl Core {
                 self.handle_producer_id(now, &response);
             }
             (RequestKind::Produce(batches), Response::Produce(response)) => {
+                self.count_latency(now, node, now - request.sent);
                 self.handle_produce(now, node, batches, response);
             }
             // The shell decodes by what was asked; anything else is its bug, and the request is as good as lost.
             (kind, _) => {
                 let link = self.nodes.get_mut(&node).and_then(|node| node.connection_mut());
                 if let Some(link) = link {
-                    link.in_flight.push_front(InFlightRequest { correlation_id, deadline: now, kind });
+                    link.in_flight.push_front(InFlightRequest {
+                        correlation_id,
+                        sent: request.sent,
+                        deadline: now,
+                        kind,
+                    });
                 }
                 self.drop_connection(now, node, "the answer is not of the kind that was asked for");
             }
@@ -355,8 +378,7 @@ impl Core {
                     self.want_metadata(now);
                 }
                 if refresh && moved {
-                    self.partitions[id as usize].requeue(batch);
-                    self.active.insert(id);
+                    self.requeue(now, id, batch);
                 } else {
                     self.retry_later(now, id, batch);
                 }
@@ -367,12 +389,11 @@ impl Core {
                     // A hole just before it: the gate bumps the epoch once nothing is in flight.
                     self.partitions[id as usize].sequences.leave_hole(order.just_before(), sequence, true);
                 }
-                self.partitions[id as usize].requeue(batch);
-                self.active.insert(id);
+                self.requeue(now, id, batch);
             }
             Verdict::Split => {
                 batch.info.last_cause = Some(cause());
-                self.split(id, batch);
+                self.split(now, id, batch);
             }
             Verdict::LeaveOut => {
                 batch.info.last_cause = Some(cause());
@@ -451,9 +472,17 @@ impl Core {
         let partition = &mut self.partitions[id as usize];
         let until = now + wait;
         partition.blocked_until = Some(partition.blocked_until.map_or(until, |before| before.max(until)));
+        self.requeue(now, id, batch);
+        self.expire(now, id);
+    }
+
+    /// Puts a batch that goes out once more back in its place.
+    fn requeue(&mut self, now: Instant, id: u32, batch: SealedBatch) {
+        let partition = &mut self.partitions[id as usize];
+        let (topic, records) = (partition.topic, batch.info.count as u64);
         partition.requeue(batch);
         self.active.insert(id);
-        self.expire(now, id);
+        self.count_retry(now, topic, records);
     }
 
     fn complete(&mut self, now: Instant, id: u32, batch: SealedBatch, outcome: Outcome) {
@@ -463,7 +492,7 @@ impl Core {
             partition.queued_bytes = 0;
         }
         partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
-        self.finish(batch.info.order, batch.done(outcome));
+        self.finish(now, batch.info.order, batch.done(outcome));
     }
 
     fn take_in_flight(&mut self, id: u32, order: Order) -> Option<InFlight> {

@@ -28,12 +28,13 @@ pub(super) struct Shared {
 impl Core {
     /// The broker takes no batch as large as this one: sends it again in parts. It keeps its place, and the parts its
     /// sequences, so that nothing changes for the batches behind it.
-    pub(super) fn split(&mut self, id: u32, mut batch: SealedBatch) {
+    pub(super) fn split(&mut self, now: Instant, id: u32, mut batch: SealedBatch) {
         self.share(&mut batch.info);
+        self.counters.splits.add(now, 1.0);
         let topic = self.partitions[id as usize].topic;
-        self.topics[topic].ratio.reset(batch.raw_len, batch.body.len());
+        self.topics[topic].ratio.reset(batch.info.record_bytes, batch.body.len());
         // The limit is not known. As Java does: what fits a batch uncompressed; but something smaller in any case.
-        let target = self.config.batch_size.saturating_sub(HEADER_LEN).min(batch.raw_len / 2);
+        let target = self.config.batch_size.saturating_sub(HEADER_LEN).min(batch.info.record_bytes / 2);
         self.make_anew(id, batch.info.order, Work::Split(batch, target));
     }
 
@@ -63,9 +64,10 @@ impl Core {
         }
         if refused.len() == batch.info.count as usize {
             let BatchInfo { completion, tokens, .. } = batch.info;
-            self.finish(order, Done { completion, runs, tokens });
+            self.finish(now, order, Done { completion, runs, tokens });
         } else {
             self.share(&mut batch.info);
+            self.count_errors(now, batch.info.completion.topic(), refused.len() as u64);
             self.settle(order, runs);
             self.make_anew(id, order, Work::Without(batch, refused.into_keys().collect()));
         }

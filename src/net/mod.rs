@@ -9,6 +9,7 @@
 //! | `frames` | bytes as they come, cut into answers; what is not Kafka is named |
 //! | `connection` | requests out and answers in, in order |
 //! | `log_limit` | one line per broker and cause per interval |
+//! | `counters` | requests, answers and connections, counted |
 //! | `waker` | how other threads wake the driver |
 //! | `machine` | the core as the driver sees it |
 //! | `sealers` | threads that compress, beside the driver |
@@ -20,6 +21,7 @@ mod clock;
 mod config;
 mod connect;
 mod connection;
+mod counters;
 mod driver;
 mod frames;
 mod handshake;
@@ -34,6 +36,7 @@ mod waker;
 
 pub use clock::Clock;
 pub use config::NetConfig;
+pub use counters::{NetCounters, NetCounts, TrafficCounts};
 pub use driver::{DriverHandle, Events, start};
 pub use machine::Machine;
 pub use waker::Waker;

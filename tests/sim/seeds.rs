@@ -109,6 +109,7 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         ignore_keys: false,
         round_robin: rng.chance(50),
         memory: MemoryPool::new(*rng.pick(&[40_000, 200_000, 32 << 20])),
+        windows: pointsman::core::Windows::default(),
     }
 }
 
