@@ -274,7 +274,6 @@ fn in_halves<A>(count: usize, mut call: impl FnMut(Range<usize>) -> Result<A, Pl
     let mut answers = Vec::new();
     let mut failures = Vec::new();
     let (mut traps, mut timeouts) = (0, 0);
-    #[expect(clippy::single_range_in_vec_init, reason = "a stack of ranges that begins with one")]
     let mut todo = vec![0..count];
     while let Some(range) = todo.pop() {
         match call(range.clone()) {
