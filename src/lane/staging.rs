@@ -1,11 +1,12 @@
 //! Where senders leave records for the lane's thread.
 
 use super::chunk::{Chunk, staged_size};
-use super::delivery::{Delivery, Tickets, closed};
+use super::counters::{ChunkCounters, ChunkFacts};
+use super::delivery::{Delivery, Unplaced, closed};
 use super::waiting::{Waiter, Waiting};
 use super::{DeliveryThread, UserCallback};
-use crate::core::time::Clock;
-use crate::core::{Core, Done, MemoryPool, TopicStatus};
+use crate::core::time::{Clock, Instant};
+use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::Records;
 use crate::record::Record;
@@ -23,6 +24,8 @@ pub(crate) struct LaneConfig {
     pub(crate) staged_max: usize,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
+    /// `metrics.sample.window.ms` and `metrics.num.samples`.
+    pub(crate) windows: Windows,
 }
 
 /// What senders, the driver and the lane's thread share.
@@ -56,6 +59,10 @@ pub(super) struct State {
     /// Senders wait; the lane's thread watches their deadlines.
     pub(super) watch: bool,
     closed: bool,
+    /// The lane's thread is gone.
+    ended: bool,
+
+    pub(super) counters: ChunkCounters,
 }
 
 /// Something in the lane's queue: records and what has its place between them.
@@ -115,9 +122,11 @@ impl Shared {
             asleep: false,
             watch: false,
             closed: false,
+            ended: false,
+
+            counters: ChunkCounters::new(config.windows),
         };
         Shared {
-            config,
             core,
             memory,
             clock,
@@ -125,8 +134,9 @@ impl Shared {
             delivery_thread,
             state: Mutex::new(state),
             work: Condvar::new(),
-            waiting: Mutex::new(Waiting::default()),
+            waiting: Mutex::new(Waiting::new(config.windows)),
             waiting_for_memory: AtomicUsize::new(0),
+            config,
         }
     }
 
@@ -138,6 +148,7 @@ impl Shared {
         }
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
+            self.count_refused();
             return Submitted::Refused(ProduceError::TooLarge {
                 topic: record.topic.into(),
                 size: bytes,
@@ -162,7 +173,7 @@ impl Shared {
             if !may_wait {
                 return Submitted::Refused(ProduceError::BufferFull);
             }
-            return Submitted::Waiting(self.wait_for_memory(record, bytes, callback));
+            return self.wait_for_memory(record, bytes, callback);
         }
         drop(state);
         self.submit_to_new_topic(record, bytes, callback, may_wait)
@@ -176,10 +187,14 @@ impl Shared {
         may_wait: bool,
     ) -> Submitted {
         if let Err(reason) = valid_topic(record.topic) {
+            self.count_refused();
             return Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason });
         }
         // Held throughout, so that a record that waits for this topic is not overtaken.
         let mut waiting = self.lock_waiting();
+        if self.lock().closed {
+            return Submitted::Refused(closed());
+        }
         let status = if waiting.has_topic(record.topic) {
             TopicStatus::Pending
         } else {
@@ -222,7 +237,7 @@ impl Shared {
             let chunk = Chunk {
                 records: state.spare.pop().unwrap_or_default(),
                 accepted: self.clock.now(),
-                tickets: Arc::new(Tickets::default()),
+                deliveries: Unplaced::default(),
                 callbacks: Vec::new(),
                 permit: self.memory.adopt(0),
                 bytes: 0,
@@ -271,6 +286,11 @@ impl Shared {
     /// As [`Shared::flush`], on a lane that is closing.
     pub(crate) fn flush_closed(&self, job: Box<dyn FnOnce() + Send>) {
         let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            job();
+            return;
+        }
         state.queue.push_back(Item::Flush(job));
         self.rouse(&mut state);
     }
@@ -286,6 +306,13 @@ impl Shared {
     /// Hands outcomes to the lane's thread.
     pub(crate) fn acknowledge(&self, item: AckItem) {
         let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            if let AckItem::Done(done) = item {
+                self.delivery_thread.complete(done);
+            }
+            return;
+        }
         state.acknowledgements.push(item);
         self.rouse(&mut state);
     }
@@ -315,13 +342,23 @@ impl Shared {
         }
     }
 
-    /// Takes back emptied columns.
-    pub(super) fn recycle(&self, mut records: Records) {
+    /// Counts a chunk that is worked off and takes back its columns.
+    pub(super) fn recycle(&self, now: Instant, facts: ChunkFacts, mut records: Records) {
         records.clear();
         let mut state = self.lock();
+        state.counters.add(now, facts);
         if state.spare.len() < 4 {
             state.spare.push(records);
         }
+    }
+
+    /// Counts a chunk whose records all failed.
+    pub(super) fn count_chunk(&self, now: Instant, facts: ChunkFacts) {
+        self.lock().counters.add(now, facts);
+    }
+
+    fn count_refused(&self) {
+        self.lock_waiting().counters.refused(self.clock.now());
     }
 
     /// Sees to it that the lane's thread looks after those who wait.
@@ -335,6 +372,7 @@ impl Shared {
     pub(super) fn take_queue(&self) -> (Vec<AckItem>, VecDeque<Item>) {
         let mut state = self.lock();
         state.closed = true;
+        state.ended = true;
         (std::mem::take(&mut state.acknowledgements), std::mem::take(&mut state.queue))
     }
 
@@ -358,6 +396,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether nothing more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Where the topic stands, if records can be staged for it.
     fn topic(&mut self, name: &str) -> Option<usize> {
         if self.topics.get(self.last_topic).is_none_or(|last| **last != *name) {
@@ -375,6 +418,11 @@ impl State {
         self.topics.push(Arc::clone(&name));
         self.topics_by_name.insert(name, self.topics.len() - 1);
         self.topics.len() - 1
+    }
+
+    /// Bytes that wait for the lane's thread.
+    pub(super) fn staged_bytes(&self) -> usize {
+        self.staged
     }
 
     /// Whether more may be staged.

@@ -3,6 +3,7 @@
 mod chaos;
 mod cluster;
 mod command;
+mod compression;
 mod fates;
 mod harness;
 mod limits;
