@@ -88,16 +88,23 @@ fn a_batch_is_read_by_java_as_it_was_meant() {
 #[test]
 #[ignore = "broker"]
 fn kcat_reads_what_we_write() {
-    const RECORDS: usize = 5000;
     let cluster = Cluster::shared();
-    cluster.tool(&["create", "for-kcat", "3"]);
-    let producer = plain(cluster, "");
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        kcat_reads(cluster, codec);
+    }
+}
+
+fn kcat_reads(cluster: &Cluster, codec: &str) {
+    const RECORDS: usize = 5000;
+    let topic = format!("for-kcat-{codec}");
+    cluster.tool(&["create", &topic, "3"]);
+    let producer = plain(cluster, &format!("compression.type = {codec:?}"));
     let headers = [Header::new("trace", "a-1"), Header { name: "none", value: None }, Header::new("trace", "again")];
     let mut expected = Vec::new();
     let mut deliveries = Vec::new();
     for number in 0..RECORDS {
         let (key, value) = (format!("key-{}", number % 50), format!("value {number}"));
-        let mut record = Record::to("for-kcat").timestamp(1_700_000_000_000 + number as i64);
+        let mut record = Record::to(&topic).timestamp(1_700_000_000_000 + number as i64);
         let (mut key_text, mut value_text, mut header_text) = ("-1:".to_owned(), "-1:".to_owned(), "");
         if number % 3 > 0 {
             key_text = format!("{}:{key}", key.len());
@@ -122,19 +129,19 @@ fn kcat_reads_what_we_write() {
     producer.close_blocking(PATIENCE).unwrap();
     // -1 is the length of null.
     let kcat = Command::new("kcat")
-        .args(["-C", "-q", "-e", "-u", "-o", "beginning", "-t", "for-kcat", "-b", cluster.bootstrap()])
+        .args(["-C", "-q", "-e", "-u", "-o", "beginning", "-t", &topic, "-b", cluster.bootstrap()])
         .args(["-X", "check.crcs=true", "-f", "%p %o %T %K:%k %S:%s %h\n"])
         .stderr(Stdio::inherit())
         .output()
         .expect("kcat is missing. Install it: apt-get install -y kcat");
-    assert!(kcat.status.success());
+    assert!(kcat.status.success(), "{codec}");
     let mut found: Vec<String> = String::from_utf8(kcat.stdout).expect("text").lines().map(str::to_owned).collect();
     found.sort_unstable();
     meant.sort_unstable();
     for (found, meant) in found.iter().zip(&meant) {
-        assert_eq!(found, meant);
+        assert_eq!(found, meant, "{codec}");
     }
-    assert_eq!(found.len(), RECORDS);
+    assert_eq!(found.len(), RECORDS, "{codec}");
 }
 
 /// A batch as a producer might make it, and the records as Java should see them.

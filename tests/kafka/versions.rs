@@ -4,6 +4,7 @@ use crate::harness::{Cluster, Setup};
 use crate::producers::{PATIENCE, plain};
 use crate::proxy::Capped;
 use crate::reading::read;
+use pointsman::error::Fate;
 use pointsman::{Header, Record};
 use std::collections::BTreeSet;
 
@@ -15,7 +16,19 @@ fn every_version_of_produce_keeps_the_promises() {
     let capped = Capped::start();
     for version in [3, 7, 8, 9, 11, 12, 13] {
         capped.cap(version);
-        keeps_the_promises(&capped.cluster, &format!("produce-{version}"));
+        let name = format!("produce-{version}");
+        keeps_the_promises(&capped.cluster, &name);
+        // Brokers before 7 would take zstd for garbage (KIP-110).
+        let producer = plain(&capped.cluster, "compression.type = \"zstd\"");
+        let sent = producer.send_blocking(&Record::to(&format!("{name}-load")).value("zstd")).unwrap().wait();
+        match sent {
+            Ok(_) => assert!(version >= 7, "{version}"),
+            Err(error) => {
+                assert!(version < 7 && error.to_string().contains("zstd needs Produce 7"), "{version}: {error}");
+                assert_eq!(error.fate(), Fate::NotWritten);
+            }
+        }
+        producer.close_blocking(PATIENCE).unwrap();
         assert_eq!(capped.seen(), BTreeSet::from([version]));
     }
 }
