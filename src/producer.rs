@@ -10,6 +10,7 @@ use crate::lane::{self, AckItem, Delivery, DeliveryThread, LaneConfig, Shared, S
 use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
 use crate::plugin::{Chain, PluginFactory, PluginFailure, Side, Used};
 use crate::record::{Record, RecordMetadata};
+use crate::sabotage::{self, Sabotage};
 use crate::wasm;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -362,7 +363,9 @@ impl Drop for Accept {
         if let AcceptState::InLine { waiter, lane } = &self.state {
             waiter.cancel();
             // Whoever is behind it in line may need less.
-            lane.admit();
+            if !sabotage::is_on(Sabotage::LoseWakeUp) {
+                lane.admit();
+            }
         }
     }
 }

@@ -10,13 +10,14 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("error", &["plugin", "protocol"]),
     ("record", &[]),
-    ("core", &["error", "protocol"]),
+    ("sabotage", &[]),
+    ("core", &["error", "protocol", "sabotage"]),
     ("plugin", &["error"]),
     ("wasm", &["plugin"]),
     ("lane", &["core", "error", "plugin", "protocol", "record"]),
     ("net", &["core", "error", "protocol"]),
     ("config", &[]),
-    ("producer", &["config", "core", "error", "lane", "net", "plugin", "record", "wasm"]),
+    ("producer", &["config", "core", "error", "lane", "net", "plugin", "record", "sabotage", "wasm"]),
 ];
 
 /// Crates that one module alone may name.

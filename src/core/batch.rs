@@ -6,6 +6,7 @@ use super::memory::Permit;
 use super::time::Instant;
 use crate::protocol::messages::ProducePartition;
 use crate::protocol::record_batch::{self, HEADER_LEN, Header, RecordBody};
+use crate::sabotage::{self, Sabotage};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -148,7 +149,10 @@ pub struct Unsealed(pub(super) OpenBatch);
 impl Unsealed {
     /// Takes the checksum of the records. Costs as much as reading them; call it without the core's lock.
     pub fn seal(self) -> Sealed {
-        let OpenBatch { info, body, permit, .. } = self.0;
+        let OpenBatch { info, body, mut permit, .. } = self.0;
+        if sabotage::is_on(Sabotage::GiveMemoryBackEarly) {
+            permit.shrink_to(0);
+        }
         let body_crc = record_batch::body_crc(&body);
         let body = Bytes::from_owner(Body { bytes: body, _permit: permit });
         Sealed { info, body, body_crc }

@@ -39,6 +39,7 @@ pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
 pub use partitioner::{murmur2, partition_of_key};
 
 use crate::error::{Fate, ProduceError};
+use crate::sabotage::{self, Sabotage};
 use accumulator::Group;
 use backoff::Backoff;
 use batch::OpenBatch;
@@ -232,6 +233,11 @@ impl Core {
     /// Books a batch as done and tells the shell. `order` is the batch's.
     fn finish(&mut self, order: u64, done: Done) {
         self.live.remove(&order);
+        if sabotage::is_on(Sabotage::CompleteTwice) {
+            let Done { completion, runs, tokens } = &done;
+            let again = Done { completion: Arc::clone(completion), runs: runs.clone(), tokens: tokens.clone() };
+            self.actions.push_back(Action::Done(again));
+        }
         self.actions.push_back(Action::Done(done));
         self.note_flushed();
     }

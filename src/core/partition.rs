@@ -3,6 +3,7 @@
 use super::batch::{OpenBatch, ProducerIdAndEpoch, Sealed, Sequence};
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
+use crate::sabotage::{self, Sabotage};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -96,7 +97,9 @@ impl Sequences {
     pub(super) fn assign(&mut self, current: ProducerIdAndEpoch, count: i32) -> Sequence {
         if self.current != Some(current) {
             self.current = Some(current);
-            self.next = 0;
+            if !sabotage::is_on(Sabotage::ForgetEpochReset) {
+                self.next = 0;
+            }
             self.proven_on = None;
             self.holes.clear();
         }
@@ -178,7 +181,10 @@ impl Partition {
 
     /// Puts a batch that goes out again where its order says.
     pub(super) fn requeue(&mut self, batch: Sealed) {
-        let at = self.queue.iter().take_while(|slot| slot.order() < batch.info.order).count();
+        let mut at = self.queue.iter().take_while(|slot| slot.order() < batch.info.order).count();
+        if sabotage::is_on(Sabotage::SwapRetriedBatches) && matches!(self.queue.get(at), Some(Slot::Sealed(_))) {
+            at += 1;
+        }
         self.queue.insert(at, Slot::Sealed(batch));
     }
 

@@ -13,6 +13,8 @@ mod load;
 mod log;
 mod network;
 mod rng;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod scenarios;
 mod seeds;
 mod wire;
@@ -28,7 +30,7 @@ fn seeds() {
     let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     let seeds: Vec<u64> = match number("POINTSMAN_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => REGRESSIONS.iter().copied().chain(0..number("POINTSMAN_SIM_SEEDS").unwrap_or(200)).collect(),
+        None => REGRESSIONS.iter().copied().chain(0..number("POINTSMAN_SIM_SEEDS").unwrap_or(1_000)).collect(),
     };
     let (mut written, mut failed, mut broken) = (0, 0, Vec::new());
     for seed in &seeds {
