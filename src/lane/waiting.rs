@@ -180,6 +180,8 @@ impl Shared {
             return;
         }
         let mut waiting = self.lock_waiting();
+        // Who went away asks for no room: a large one would hold up those behind it.
+        while waiting.memory.pop_front_if(|first| first.is_over()).is_some() {}
         // Whoever waited goes on for a while: being admitted one record at a time would cost a wake-up each.
         let ample = |bytes: usize| {
             let needed = (bytes + self.memory.total() / 8).min(self.memory.total());
@@ -242,6 +244,8 @@ impl Shared {
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
         let next = waiting.next_deadline();
         drop(waiting);
+        // There may be room for whoever was behind them.
+        self.admit();
         for (waiter, stage) in refused {
             let topic = &waiter.record.topic;
             let last_cause = match stage {
