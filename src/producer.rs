@@ -221,8 +221,8 @@ impl Producer {
             return Err(ProduceError::Misuse("flush inside a callback would wait for the callback itself"));
         }
         let signal = Arc::new(Signal::default());
-        let done = Arc::clone(&signal);
-        self.inner.lane.flush(Box::new(move || done.set()));
+        let done = SetOnDrop(Arc::clone(&signal));
+        self.inner.lane.flush(Box::new(move || drop(done)));
         Waiting(signal).await;
         Ok(())
     }
@@ -288,8 +288,8 @@ impl Inner {
         self.lock_core().close(self.clock.now());
         self.waker.wake();
         let all_done = Arc::new(Signal::default());
-        let done = Arc::clone(&all_done);
-        self.lane.flush_closed(Box::new(move || done.set()));
+        let done = SetOnDrop(Arc::clone(&all_done));
+        self.lane.flush_closed(Box::new(move || drop(done)));
         let mut left = 0;
         if !all_done.wait(self.clock, Some(patience)) {
             left = self.lock_core().abandon();
@@ -472,6 +472,15 @@ impl Signal {
 
     fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Sets a signal when it goes, however it goes: a job that is never run must not leave anybody waiting.
+struct SetOnDrop(Arc<Signal>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
     }
 }
 

@@ -14,6 +14,8 @@ mod chunk;
 mod delivery;
 mod delivery_thread;
 mod staging;
+#[cfg(test)]
+mod tests;
 mod waiting;
 mod worker;
 

@@ -1,7 +1,7 @@
 //! Where senders leave records for the lane's thread.
 
 use super::chunk::{Chunk, staged_size};
-use super::delivery::{Delivery, Tickets, closed};
+use super::delivery::{Delivery, Unplaced, closed};
 use super::waiting::{Waiter, Waiting};
 use super::{DeliveryThread, UserCallback};
 use crate::core::time::Clock;
@@ -56,6 +56,8 @@ pub(super) struct State {
     /// Senders wait; the lane's thread watches their deadlines.
     pub(super) watch: bool,
     closed: bool,
+    /// The lane's thread is gone.
+    ended: bool,
 }
 
 /// Something in the lane's queue: records and what has its place between them.
@@ -115,6 +117,7 @@ impl Shared {
             asleep: false,
             watch: false,
             closed: false,
+            ended: false,
         };
         Shared {
             config,
@@ -162,7 +165,7 @@ impl Shared {
             if !may_wait {
                 return Submitted::Refused(ProduceError::BufferFull);
             }
-            return Submitted::Waiting(self.wait_for_memory(record, bytes, callback));
+            return self.wait_for_memory(record, bytes, callback);
         }
         drop(state);
         self.submit_to_new_topic(record, bytes, callback, may_wait)
@@ -180,6 +183,9 @@ impl Shared {
         }
         // Held throughout, so that a record that waits for this topic is not overtaken.
         let mut waiting = self.lock_waiting();
+        if self.lock().closed {
+            return Submitted::Refused(closed());
+        }
         let status = if waiting.has_topic(record.topic) {
             TopicStatus::Pending
         } else {
@@ -222,7 +228,7 @@ impl Shared {
             let chunk = Chunk {
                 records: state.spare.pop().unwrap_or_default(),
                 accepted: self.clock.now(),
-                tickets: Arc::new(Tickets::default()),
+                deliveries: Unplaced::default(),
                 callbacks: Vec::new(),
                 permit: self.memory.adopt(0),
                 bytes: 0,
@@ -271,6 +277,11 @@ impl Shared {
     /// As [`Shared::flush`], on a lane that is closing.
     pub(crate) fn flush_closed(&self, job: Box<dyn FnOnce() + Send>) {
         let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            job();
+            return;
+        }
         state.queue.push_back(Item::Flush(job));
         self.rouse(&mut state);
     }
@@ -286,6 +297,13 @@ impl Shared {
     /// Hands outcomes to the lane's thread.
     pub(crate) fn acknowledge(&self, item: AckItem) {
         let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            if let AckItem::Done(done) = item {
+                self.delivery_thread.complete(done);
+            }
+            return;
+        }
         state.acknowledgements.push(item);
         self.rouse(&mut state);
     }
@@ -335,6 +353,7 @@ impl Shared {
     pub(super) fn take_queue(&self) -> (Vec<AckItem>, VecDeque<Item>) {
         let mut state = self.lock();
         state.closed = true;
+        state.ended = true;
         (std::mem::take(&mut state.acknowledgements), std::mem::take(&mut state.queue))
     }
 
@@ -358,6 +377,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether nothing more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Where the topic stands, if records can be staged for it.
     fn topic(&mut self, name: &str) -> Option<usize> {
         if self.topics.get(self.last_topic).is_none_or(|last| **last != *name) {

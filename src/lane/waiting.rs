@@ -5,8 +5,8 @@
 
 use super::UserCallback;
 use super::chunk::staged_size;
-use super::delivery::Delivery;
-use super::staging::{Shared, State};
+use super::delivery::{Delivery, closed};
+use super::staging::{Shared, State, Submitted};
 use crate::core::time::Instant;
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
@@ -138,17 +138,24 @@ impl Shared {
         record: &Record<'_>,
         bytes: usize,
         callback: Option<UserCallback>,
-    ) -> Arc<Waiter> {
+    ) -> Submitted {
         let waiter = self.waiter(record, bytes, callback);
         let mut waiting = self.lock_waiting();
+        // Closing empties the line once.
+        if self.lock().is_closed() {
+            return Submitted::Refused(closed());
+        }
         waiting.memory.push_back(Arc::clone(&waiter));
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
         drop(waiting);
-        // Memory may have come back between the attempt and the line, and what lingers holds some.
+        // Memory may have come back between the attempt and the line.
         self.admit();
         self.watch();
+        // What lingers holds some.
+        let now = self.clock.now();
+        self.lock_core().expedite(now);
         (self.wake_driver)();
-        waiter
+        Submitted::Waiting(waiter)
     }
 
     /// A topic became usable, or cannot be used: those who wait for it go on, in order.
@@ -180,8 +187,8 @@ impl Shared {
             return;
         }
         let mut waiting = self.lock_waiting();
-        // Who went away asks for no room: a large one would hold up those behind it.
-        while waiting.memory.pop_front_if(|first| first.is_over()).is_some() {}
+        // Who went away needs no memory, and must not keep those behind from theirs.
+        waiting.memory.retain(|waiter| !waiter.is_over());
         // Whoever waited goes on for a while: being admitted one record at a time would cost a wake-up each.
         let ample = |bytes: usize| {
             let needed = (bytes + self.memory.total() / 8).min(self.memory.total());
@@ -190,10 +197,6 @@ impl Shared {
         if waiting.memory.front().is_some_and(|first| ample(first.bytes)) && self.lock().has_ample_room(&self.config) {
             let mut state = self.lock();
             while let Some(first) = waiting.memory.front() {
-                if first.is_over() {
-                    waiting.memory.pop_front();
-                    continue;
-                }
                 if !state.has_room(&self.config) || !self.memory.try_take(first.bytes) {
                     break;
                 }
@@ -244,8 +247,6 @@ impl Shared {
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
         let next = waiting.next_deadline();
         drop(waiting);
-        // There may be room for whoever was behind them.
-        self.admit();
         for (waiter, stage) in refused {
             let topic = &waiter.record.topic;
             let last_cause = match stage {

@@ -91,7 +91,7 @@ impl Drop for Guard {
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     let slots =
         (0..chunk.records.len()).map(|_| Slot { completion: ENDED, index: 0, facts: Facts::default() }).collect();
-    chunk.tickets.place(Placed { completions: Vec::new(), errors: vec![error.clone()], slots });
+    chunk.deliveries.place(Placed { completions: Vec::new(), errors: vec![error.clone()], slots });
     for (_, callback) in chunk.callbacks {
         let error = error.clone();
         shared.delivery_thread.run(Box::new(move || callback(Err(error))));
@@ -123,7 +123,10 @@ impl Worker {
             }
             if watch || patience.is_some() {
                 let now = self.lane.0.clock.now();
-                patience = self.lane.0.expire_waiting(now).map(|at| (at - now).max(Duration::from_millis(1)));
+                let next = self.lane.0.expire_waiting(now);
+                // Memory may also come back where nobody tells: from a socket that was closed, say.
+                self.lane.0.admit();
+                patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
             }
         }
     }
@@ -185,7 +188,7 @@ impl Worker {
             fail_chunk(&shared, chunk, &error);
             return;
         }
-        let Chunk { mut records, accepted, tickets, callbacks, permit, .. } = chunk;
+        let Chunk { mut records, accepted, deliveries, callbacks, permit, .. } = chunk;
         let slots = records.len();
         let mut ended = Vec::new();
         let facts = self.facts_of_failures(&records);
@@ -201,7 +204,7 @@ impl Worker {
         // The records are in batches, which have taken memory of their own.
         drop(permit);
         self.tell_ended(&facts, &ended, &tags);
-        tickets.place(placed);
+        deliveries.place(placed);
         shared.recycle(records);
     }
 
