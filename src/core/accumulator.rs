@@ -246,7 +246,7 @@ impl Core {
     pub fn poll_seal(&mut self, now: Instant) -> Option<Unsealed> {
         if self.unsealed.is_empty() {
             let mut due = Vec::new();
-            for node in self.nodes.values() {
+            for node in self.busy.iter().filter_map(|node| self.nodes.get(node)) {
                 let Link::Up(connection) = &node.link else { continue };
                 if connection.has_room(now, self.config.max_in_flight) {
                     let open = |id: &u32| matches!(self.partitions[*id as usize].queue.front(), Some(Slot::Open(_)));
@@ -320,6 +320,7 @@ impl Core {
                 && let Some(node) = self.nodes.get_mut(&leader)
             {
                 node.ready.insert(id);
+                self.busy.insert(leader);
                 self.partitions[id as usize].ready_on = ready_on;
                 if matches!(node.link, Link::Idle) {
                     self.drive_links(now);
@@ -331,10 +332,13 @@ impl Core {
 
     /// Takes the partition out of its leader's ready ones.
     pub(super) fn unready(&mut self, id: u32) {
-        if let Some(node) = self.partitions[id as usize].ready_on.take()
-            && let Some(node) = self.nodes.get_mut(&node)
+        if let Some(at) = self.partitions[id as usize].ready_on.take()
+            && let Some(node) = self.nodes.get_mut(&at)
         {
             node.ready.remove(&id);
+            if node.ready.is_empty() {
+                self.busy.remove(&at);
+            }
         }
     }
 
