@@ -130,6 +130,7 @@ impl Core {
             sticky.book(len, self.config.batch_size, !full && !filled);
         }
         if older {
+            self.partitions[id as usize].note_accepted(record.accepted);
             self.schedule(now, id);
         }
         let Some(Slot::Open(batch)) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
@@ -222,6 +223,7 @@ impl Core {
         );
         // Its deadline is its oldest record's, which may have waited elsewhere for long.
         batch.info.accepted = accepted.min(now);
+        partition.note_accepted(batch.info.accepted);
         partition.queue.push_back(Slot::Open(batch));
         self.schedule(now, id);
     }
@@ -275,7 +277,11 @@ impl Core {
             self.finish(order, sealed.done(Outcome::Failed(error)));
             return;
         }
-        let slot = self.partitions[id as usize].queue.iter_mut().find(|slot| slot.order() == order);
+        let partition = &mut self.partitions[id as usize];
+        partition.note_accepted(sealed.info.accepted);
+        // The queue is in the order of its batches.
+        let slot = partition.queue.binary_search_by_key(&order, Slot::order).ok();
+        let slot = slot.and_then(|at| partition.queue.get_mut(at));
         *slot.expect("the place of a batch that is being sealed is kept") = Slot::Sealed(sealed);
         self.expire(now, id);
         self.schedule(now, id);
@@ -284,21 +290,26 @@ impl Core {
     /// Puts the partition among its leader's ready ones if its head may go out as far as time is concerned, else out
     /// of them; and sets its timer. To be called whenever something about the partition changed.
     pub(super) fn schedule(&mut self, now: Instant, id: u32) {
-        let partition = &self.partitions[id as usize];
+        let partition = &mut self.partitions[id as usize];
+        if partition.queue.is_empty() {
+            partition.oldest = None;
+            if partition.in_flight.is_empty() {
+                partition.give_back();
+            }
+        }
         let mut wake: Option<Instant> = None;
         let mut wake_at = |at: Instant| wake = Some(wake.map_or(at, |before: Instant| before.min(at)));
         let expiry = |accepted: Instant| accepted + self.config.delivery_timeout;
         for batch in partition.in_flight.iter().filter_map(|sent| sent.batch.as_ref()) {
             wake_at(expiry(batch.info.accepted));
         }
+        if let Some(oldest) = partition.oldest {
+            wake_at(expiry(oldest));
+        }
         let mut due = match partition.queue.front() {
             None | Some(Slot::Sealing(_)) => false,
-            Some(Slot::Sealed(batch)) => {
-                wake_at(expiry(batch.info.accepted));
-                true
-            }
+            Some(Slot::Sealed(_)) => true,
             Some(Slot::Open(batch)) => {
-                wake_at(expiry(batch.info.accepted));
                 let lingered = batch.info.created + self.config.linger;
                 let due = self.closing || batch.info.order < self.expedited || lingered <= now;
                 if !due {
@@ -346,6 +357,12 @@ impl Core {
     pub(super) fn expire(&mut self, now: Instant, id: u32) {
         let timeout = self.config.delivery_timeout;
         let partition = &mut self.partitions[id as usize];
+        let mut sent = partition.in_flight.iter().filter_map(|sent| sent.batch.as_ref());
+        if partition.oldest.is_none_or(|oldest| oldest + timeout > now)
+            && !sent.any(|batch| batch.info.accepted + timeout <= now)
+        {
+            return;
+        }
         let topic = Arc::clone(&self.topics[partition.topic].name);
         let error = |stage, fate, last_cause| {
             Outcome::Failed(ProduceError::Timeout {
@@ -370,12 +387,7 @@ impl Core {
         };
         let mut at = 0;
         while at < partition.queue.len() {
-            let expired = match &partition.queue[at] {
-                Slot::Open(batch) => batch.info.accepted + timeout <= now,
-                Slot::Sealed(batch) => batch.info.accepted + timeout <= now,
-                Slot::Sealing(_) => false,
-            };
-            if !expired {
+            if partition.queue[at].accepted().is_none_or(|accepted| accepted + timeout > now) {
                 at += 1;
                 continue;
             }
@@ -398,6 +410,7 @@ impl Core {
                 Some(Slot::Sealing(_)) | None => unreachable!("not expired"),
             }
         }
+        partition.oldest = partition.queue.iter().filter_map(Slot::accepted).min();
         if partition.queue.is_empty() {
             self.active.remove(&id);
         }
