@@ -15,6 +15,7 @@ mod network;
 mod rng;
 #[cfg(feature = "sabotage")]
 mod sabotage;
+mod scale;
 mod scenarios;
 mod seeds;
 mod wire;

@@ -38,11 +38,8 @@ struct Cost {
 impl Bench {
     /// A core that knows so many partitions over so many brokers.
     fn new(brokers: i32, partitions: i32) -> Bench {
-        let config = CoreConfig {
-            bootstrap: vec![("b1".to_owned(), 9092)],
-            linger: Duration::ZERO,
-            ..CoreConfig::default()
-        };
+        let config =
+            CoreConfig { bootstrap: vec![("b1".to_owned(), 9092)], linger: Duration::ZERO, ..CoreConfig::default() };
         let now = Instant::from_nanos(1_000_000_000);
         let core = Core::new(config, 1, now);
         let mut bench = Bench { now, core, topic: None, brokers, partitions };
