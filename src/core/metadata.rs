@@ -1,16 +1,19 @@
 //! Topics, their partitions and leaders, and when to ask for them.
 
 use super::Core;
+use super::counters::TopicCounters;
 use super::io::{Action, NodeId};
 use super::node::{Link, Node};
 use super::partition::Partition;
 use super::partitioner::Sticky;
+use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
 use crate::error::ProduceError;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A topic that the core knows. Valid for the life of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +49,9 @@ pub(super) struct Topic {
     pub(super) partitions: Vec<u32>,
     pub(super) sticky: Sticky,
     pub(super) next_in_turn: usize,
+    pub(super) ratio: Ratio,
+    /// From the first batch on: most topics of a large cluster are never written to.
+    pub(super) counters: Option<Box<TopicCounters>>,
     /// Someone waits for it.
     wanted: bool,
     last_error: Option<String>,
@@ -75,6 +81,8 @@ impl Core {
                     partitions: Vec::new(),
                     sticky: Sticky::default(),
                     next_in_turn: 0,
+                    ratio: Ratio::default(),
+                    counters: None,
                     wanted: false,
                     last_error: None,
                 });
@@ -141,6 +149,11 @@ impl Core {
             topics: self.topics.iter().filter(in_use).map(|topic| topic.name.to_string()).collect(),
             allow_auto_topic_creation: true,
         }
+    }
+
+    /// Since the last answer.
+    pub(super) fn metadata_age(&self, now: Instant) -> Option<Duration> {
+        self.refresh.last_answer.map(|at| now - at)
     }
 
     /// A metadata request ended without an answer.

@@ -1,5 +1,7 @@
 //! Brokers as the sender sees them: an address, a connection or the wait for one, and the requests on it.
 
+use super::batch::Order;
+use super::counters::Sampled;
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
@@ -18,6 +20,8 @@ pub(super) struct Node {
     pub(super) ready: BTreeSet<u32>,
     /// Where the next request begins, so that every partition has its turn.
     pub(super) cursor: u32,
+    /// Milliseconds from each Produce request to its answer.
+    pub(super) latency_ms: Option<Box<Sampled>>,
 }
 
 #[derive(Debug)]
@@ -43,6 +47,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct InFlightRequest {
     pub(super) correlation_id: i32,
+    pub(super) sent: Instant,
     pub(super) deadline: Instant,
     pub(super) kind: RequestKind,
 }
@@ -52,7 +57,7 @@ pub(super) enum RequestKind {
     Metadata,
     InitProducerId,
     /// The partition and order of each batch.
-    Produce(Vec<(u32, u64)>),
+    Produce(Vec<(u32, Order)>),
 }
 
 impl RequestKind {
@@ -67,7 +72,17 @@ impl RequestKind {
 
 impl Node {
     pub(super) fn new(id: NodeId, host: String, port: u16) -> Node {
-        Node { id, host, port, link: Link::Idle, failures: 0, last_cause: None, ready: BTreeSet::new(), cursor: 0 }
+        Node {
+            id,
+            host,
+            port,
+            link: Link::Idle,
+            failures: 0,
+            last_cause: None,
+            ready: BTreeSet::new(),
+            cursor: 0,
+            latency_ms: None,
+        }
     }
 
     pub(super) fn connection(&self) -> Option<&Connection> {
@@ -101,5 +116,5 @@ impl Connection {
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) request: ProduceRequest,
-    pub(super) batches: Vec<(u32, u64)>,
+    pub(super) batches: Vec<(u32, Order)>,
 }

@@ -1,11 +1,12 @@
 //! Where senders leave records for the lane's thread.
 
 use super::chunk::{Chunk, staged_size};
+use super::counters::{ChunkCounters, ChunkFacts};
 use super::delivery::{Delivery, Unplaced, closed};
 use super::waiting::{Waiter, Waiting};
 use super::{DeliveryThread, UserCallback};
-use crate::core::time::Clock;
-use crate::core::{Core, Done, MemoryPool, TopicStatus};
+use crate::core::time::{Clock, Instant};
+use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::Records;
 use crate::record::Record;
@@ -23,6 +24,8 @@ pub(crate) struct LaneConfig {
     pub(crate) staged_max: usize,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
+    /// `metrics.sample.window.ms` and `metrics.num.samples`.
+    pub(crate) windows: Windows,
 }
 
 /// What senders, the driver and the lane's thread share.
@@ -58,6 +61,8 @@ pub(super) struct State {
     closed: bool,
     /// The lane's thread is gone.
     ended: bool,
+
+    pub(super) counters: ChunkCounters,
 }
 
 /// Something in the lane's queue: records and what has its place between them.
@@ -118,9 +123,10 @@ impl Shared {
             watch: false,
             closed: false,
             ended: false,
+
+            counters: ChunkCounters::new(config.windows),
         };
         Shared {
-            config,
             core,
             memory,
             clock,
@@ -128,8 +134,9 @@ impl Shared {
             delivery_thread,
             state: Mutex::new(state),
             work: Condvar::new(),
-            waiting: Mutex::new(Waiting::default()),
+            waiting: Mutex::new(Waiting::new(config.windows)),
             waiting_for_memory: AtomicUsize::new(0),
+            config,
         }
     }
 
@@ -141,6 +148,7 @@ impl Shared {
         }
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
+            self.count_refused();
             return Submitted::Refused(ProduceError::TooLarge {
                 topic: record.topic.into(),
                 size: bytes,
@@ -179,6 +187,7 @@ impl Shared {
         may_wait: bool,
     ) -> Submitted {
         if let Err(reason) = valid_topic(record.topic) {
+            self.count_refused();
             return Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason });
         }
         // Held throughout, so that a record that waits for this topic is not overtaken.
@@ -333,13 +342,23 @@ impl Shared {
         }
     }
 
-    /// Takes back emptied columns.
-    pub(super) fn recycle(&self, mut records: Records) {
+    /// Counts a chunk that is worked off and takes back its columns.
+    pub(super) fn recycle(&self, now: Instant, facts: ChunkFacts, mut records: Records) {
         records.clear();
         let mut state = self.lock();
+        state.counters.add(now, facts);
         if state.spare.len() < 4 {
             state.spare.push(records);
         }
+    }
+
+    /// Counts a chunk whose records all failed.
+    pub(super) fn count_chunk(&self, now: Instant, facts: ChunkFacts) {
+        self.lock().counters.add(now, facts);
+    }
+
+    fn count_refused(&self) {
+        self.lock_waiting().counters.refused(self.clock.now());
     }
 
     /// Sees to it that the lane's thread looks after those who wait.
@@ -399,6 +418,11 @@ impl State {
         self.topics.push(Arc::clone(&name));
         self.topics_by_name.insert(name, self.topics.len() - 1);
         self.topics.len() - 1
+    }
+
+    /// Bytes that wait for the lane's thread.
+    pub(super) fn staged_bytes(&self) -> usize {
+        self.staged
     }
 
     /// Whether more may be staged.

@@ -2,7 +2,7 @@
 
 use super::{DeliveryThread, LaneConfig, Shared, Submitted, start};
 use crate::core::time::{Clock, Instant};
-use crate::core::{Action, Core, CoreConfig, MemoryPool};
+use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
 use crate::error::ProduceError;
 use crate::plugin::{Acknowledgements, Batch, Chain, Edits, Interceptor, InterceptorWants, PluginFailure, Reads, Used};
 use crate::protocol::messages::{ApiVersions, Broker, MetadataResponse, PartitionMetadata, Response, TopicMetadata};
@@ -54,7 +54,12 @@ fn core(memory: &MemoryPool) -> Core {
 
 fn lane(memory: usize) -> Arc<Shared> {
     let memory = MemoryPool::new(memory);
-    let config = LaneConfig { max_block: Duration::from_secs(60), staged_max: 1 << 20, acknowledgements: false };
+    let config = LaneConfig {
+        max_block: Duration::from_secs(60),
+        staged_max: 1 << 20,
+        acknowledgements: false,
+        windows: Windows::default(),
+    };
     let core = Arc::new(Mutex::new(core(&memory)));
     let threads = Arc::new(DeliveryThread::default());
     let lane = Arc::new(Shared::new(config, core, memory, Arc::new(Standing), Box::new(|| ()), threads));

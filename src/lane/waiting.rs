@@ -5,8 +5,10 @@
 
 use super::UserCallback;
 use super::chunk::staged_size;
+use super::counters::WaitCounters;
 use super::delivery::{Delivery, closed};
 use super::staging::{Shared, State, Submitted};
+use crate::core::Windows;
 use crate::core::time::Instant;
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
@@ -14,6 +16,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 /// A record in line, and whoever waits for its turn.
 pub(crate) struct Waiter {
@@ -27,6 +30,8 @@ struct WaiterState {
     turn: Turn,
     callback: Option<UserCallback>,
     waker: Option<Waker>,
+    /// When it came into the line that it is in.
+    since: Instant,
 }
 
 enum Turn {
@@ -46,13 +51,17 @@ struct OwnedRecord {
 }
 
 /// All who wait. Those of one topic that is not known are in line among themselves; those for memory are all in one.
-#[derive(Default)]
 pub(super) struct Waiting {
     topics: BTreeMap<String, VecDeque<Arc<Waiter>>>,
     memory: VecDeque<Arc<Waiter>>,
+    pub(super) counters: WaitCounters,
 }
 
 impl Waiting {
+    pub(super) fn new(windows: Windows) -> Waiting {
+        Waiting { topics: BTreeMap::new(), memory: VecDeque::new(), counters: WaitCounters::new(windows) }
+    }
+
     pub(super) fn has_topic(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }
@@ -104,6 +113,12 @@ impl Waiter {
         }
     }
 
+    /// Begins to wait for something else, and says how long it waited until now.
+    fn move_on(&self, now: Instant) -> Duration {
+        let mut state = self.lock();
+        now - std::mem::replace(&mut state.since, now)
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.lock().turn, Turn::Over)
     }
@@ -125,11 +140,12 @@ impl Waiter {
 impl Shared {
     pub(super) fn waiter(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Arc<Waiter> {
         debug_assert_eq!(bytes, staged_size(record));
+        let now = self.clock.now();
         Arc::new(Waiter {
             record: OwnedRecord::from(record),
             bytes,
-            deadline: self.clock.now() + self.config.max_block,
-            state: Mutex::new(WaiterState { turn: Turn::InLine, callback, waker: None }),
+            deadline: now + self.config.max_block,
+            state: Mutex::new(WaiterState { turn: Turn::InLine, callback, waker: None, since: now }),
         })
     }
 
@@ -162,6 +178,10 @@ impl Shared {
     pub(crate) fn topic_settled(&self, name: &str, outcome: &Result<(), ProduceError>) {
         let mut waiting = self.lock_waiting();
         let line = waiting.topics.remove(name).unwrap_or_default();
+        let now = self.clock.now();
+        for waiter in &line {
+            waiting.counters.waited_for_metadata(waiter.move_on(now));
+        }
         match outcome {
             Ok(()) => {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
@@ -172,6 +192,7 @@ impl Shared {
                 self.admit();
             }
             Err(error) => {
+                line.iter().for_each(|_| waiting.counters.refused(now));
                 drop(waiting);
                 for waiter in line {
                     waiter.refuse(error.clone());
@@ -195,6 +216,7 @@ impl Shared {
             self.memory.available() >= needed as i64
         };
         if waiting.memory.front().is_some_and(|first| ample(first.bytes)) && self.lock().has_ample_room(&self.config) {
+            let now = self.clock.now();
             let mut state = self.lock();
             while let Some(first) = waiting.memory.front() {
                 if first.is_over() {
@@ -205,6 +227,7 @@ impl Shared {
                     break;
                 }
                 if let Some(first) = waiting.memory.pop_front() {
+                    waiting.counters.waited_for_memory(now, first.move_on(now));
                     self.admit_one(&mut state, &first);
                 }
             }
@@ -249,6 +272,16 @@ impl Shared {
             refused.push((first, Stage::Memory));
         }
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        for (waiter, stage) in refused.iter().filter(|(waiter, _)| !waiter.is_over()) {
+            let waited = waiter.move_on(now);
+            if *stage == Stage::Memory {
+                waiting.counters.waited_for_memory(now, waited);
+                waiting.counters.exhausted(now);
+            } else {
+                waiting.counters.waited_for_metadata(waited);
+            }
+            waiting.counters.refused(now);
+        }
         let next = waiting.next_deadline();
         drop(waiting);
         // There may be room for whoever was behind them.

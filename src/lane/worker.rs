@@ -2,6 +2,7 @@
 
 use super::acknowledge::{Outcomes, Pending, Token};
 use super::chunk::Chunk;
+use super::counters::ChunkFacts;
 use super::delivery::{ENDED, Facts, Placed, Slot};
 use super::staging::{AckItem, Item, Shared, Work, died};
 use super::{UserCallback, delivery};
@@ -89,6 +90,9 @@ impl Drop for Guard {
 }
 
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
+    let now = shared.clock.now();
+    let (records, queued) = (chunk.records.len(), now - chunk.accepted);
+    shared.count_chunk(now, ChunkFacts { records, bytes: chunk.bytes, queued, errors: records, dropped: 0 });
     let slots =
         (0..chunk.records.len()).map(|_| Slot { completion: ENDED, index: 0, facts: Facts::default() }).collect();
     chunk.deliveries.place(Placed { completions: Vec::new(), errors: vec![error.clone()], slots });
@@ -188,7 +192,7 @@ impl Worker {
             fail_chunk(&shared, chunk, &error);
             return;
         }
-        let Chunk { mut records, accepted, deliveries, callbacks, permit, .. } = chunk;
+        let Chunk { mut records, accepted, deliveries, callbacks, permit, bytes, .. } = chunk;
         let slots = records.len();
         let mut ended = Vec::new();
         let facts = self.facts_of_failures(&records);
@@ -205,7 +209,7 @@ impl Worker {
         drop(permit);
         self.tell_ended(&facts, &ended, &tags);
         deliveries.place(placed);
-        shared.recycle(records);
+        shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, &ended), records);
     }
 
     /// What on-acknowledgement is told of records that end in the lane: topic, partition and timestamp by slot.

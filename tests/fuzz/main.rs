@@ -3,6 +3,8 @@
 //!
 //! `POINTSMAN_FUZZ_INPUTS=1000000 cargo test --test fuzz` tries more.
 
+#![expect(unreachable_pub, reason = "the checks are also a library's: see lib.rs")]
+
 mod checks;
 mod corpus;
 #[path = "../../src/net/frames.rs"]
