@@ -1,7 +1,8 @@
 //! The checks of `tests/fuzz/checks.rs` on stable Rust: good bytes, a little spoiled, from a seed. Neither a panic nor
 //! memory out of proportion to the bytes. At length, and guided by coverage: `tests/run --long`.
 //!
-//! `POINTSMAN_FUZZ_INPUTS=1000000 cargo test --test fuzz` tries more.
+//! `POINTSMAN_FUZZ_INPUTS=1000000 cargo test --test fuzz` tries more; `POINTSMAN_FUZZ_CORPUS=FOLDER` writes down the
+//! good bytes for cargo-fuzz to begin with.
 
 #![expect(unreachable_pub, reason = "the checks are also a library's: see lib.rs")]
 
@@ -61,11 +62,16 @@ struct Bound {
 /// A message makes structs of its bytes, each larger than its bytes by a factor that its smallest form decides.
 const MESSAGE: Bound = Bound { each: 64, once: 4 * 1024 };
 
-fn tried(check: fn(&[u8]), seeds: &[Vec<u8>], inputs: usize, bound: Bound) {
+fn tried(target: &str, check: fn(&[u8]), seeds: &[Vec<u8>], inputs: usize, bound: Bound) {
     let inputs = std::env::var("POINTSMAN_FUZZ_INPUTS").map_or(inputs, |many| many.parse().expect("a number"));
     let mut rng = Rng(seeds.len() as u64);
-    for seed in seeds {
+    for (nth, seed) in seeds.iter().enumerate() {
         check(seed);
+        if let Some(folder) = std::env::var_os("POINTSMAN_FUZZ_CORPUS") {
+            let folder = std::path::Path::new(&folder).join(target);
+            std::fs::create_dir_all(&folder).expect("the folder can be made");
+            std::fs::write(folder.join(nth.to_string()), seed).expect("the folder can be written to");
+        }
     }
     for input in 0..inputs {
         let mut bytes = seeds[rng.below(seeds.len())].clone();
@@ -79,41 +85,41 @@ fn tried(check: fn(&[u8]), seeds: &[Vec<u8>], inputs: usize, bound: Bound) {
 
 #[test]
 fn produce_responses() {
-    tried(checks::produce, &corpus::produce(), 60_000, MESSAGE);
+    tried("produce", checks::produce, &corpus::produce(), 60_000, MESSAGE);
 }
 
 #[test]
 fn metadata_responses() {
-    tried(checks::metadata, &corpus::metadata(), 60_000, MESSAGE);
+    tried("metadata", checks::metadata, &corpus::metadata(), 60_000, MESSAGE);
 }
 
 #[test]
 fn api_versions_responses() {
-    tried(checks::api_versions, &corpus::api_versions(), 60_000, MESSAGE);
+    tried("api-versions", checks::api_versions, &corpus::api_versions(), 60_000, MESSAGE);
 }
 
 #[test]
 fn init_producer_id_responses() {
-    tried(checks::init_producer_id, &corpus::init_producer_id(), 60_000, MESSAGE);
+    tried("init-producer-id", checks::init_producer_id, &corpus::init_producer_id(), 60_000, MESSAGE);
 }
 
 #[test]
 fn create_topics_responses() {
-    tried(checks::create_topics, &corpus::create_topics(), 60_000, MESSAGE);
+    tried("create-topics", checks::create_topics, &corpus::create_topics(), 60_000, MESSAGE);
 }
 
 #[test]
 fn streams_of_frames() {
     // Its buffer begins at 16 KiB, doubles, and lives beside the one that it grows out of.
-    tried(checks::frames, &corpus::streams(), 30_000, Bound { each: 8, once: 40 * 1024 });
+    tried("frames", checks::frames, &corpus::streams(), 30_000, Bound { each: 8, once: 40 * 1024 });
 }
 
 #[test]
 fn properties_files() {
-    tried(checks::properties, &corpus::properties(), 5_000, Bound { each: 1024, once: 256 * 1024 });
+    tried("properties", checks::properties, &corpus::properties(), 2_000, Bound { each: 1024, once: 256 * 1024 });
 }
 
 #[test]
 fn toml_files() {
-    tried(checks::toml, &corpus::toml(), 5_000, Bound { each: 1024, once: 256 * 1024 });
+    tried("toml", checks::toml, &corpus::toml(), 2_000, Bound { each: 1024, once: 256 * 1024 });
 }
