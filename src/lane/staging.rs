@@ -146,6 +146,11 @@ impl Shared {
         if callback.is_some() {
             self.delivery_thread.need();
         }
+        if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
+            self.count_refused();
+            let reason = format!("{partition} is no partition: they are numbered from 0");
+            return Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason });
+        }
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
             self.count_refused();

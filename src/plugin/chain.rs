@@ -169,8 +169,8 @@ impl Chain {
     /// as in [`super::Placements`], or the explicit partition.
     pub fn partition(&mut self, records: &mut Records, ended: &mut Vec<Ended>) -> Vec<i32> {
         let Some(used) = &mut self.partitioner else { return records.partitions.clone() };
-        if records.is_empty() {
-            return Vec::new();
+        if records.partitions.iter().all(|&partition| partition != NULL) {
+            return records.partitions.clone();
         }
         let mut reads = used.role.wants().reads.clone();
         reads.fields.topic = true;
@@ -274,7 +274,6 @@ fn in_halves<A>(count: usize, mut call: impl FnMut(Range<usize>) -> Result<A, Pl
     let mut answers = Vec::new();
     let mut failures = Vec::new();
     let (mut traps, mut timeouts) = (0, 0);
-    #[expect(clippy::single_range_in_vec_init, reason = "a stack of ranges that begins with one")]
     let mut todo = vec![0..count];
     while let Some(range) = todo.pop() {
         match call(range.clone()) {
