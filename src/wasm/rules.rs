@@ -181,7 +181,7 @@ mod tests {
     }
 
     /// About as many as there are records, or as are edited; good or not.
-    fn several<T: std::fmt::Debug>(of: impl Strategy<Value = T>) -> impl Strategy<Value = Vec<T>> {
+    fn several<T: std::fmt::Debug + 'static>(of: impl Strategy<Value = T> + 'static) -> impl Strategy<Value = Vec<T>> {
         prop_oneof![3 => Just(RECORDS), 1 => 0..=RECORDS + 1].prop_flat_map({
             let of = of.boxed();
             move |count| proptest::collection::vec(of.clone(), count)
