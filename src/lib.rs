@@ -10,6 +10,8 @@ pub mod plugin;
 mod producer;
 pub mod protocol;
 mod record;
+#[doc(hidden)]
+pub mod sabotage;
 pub mod wasm;
 
 pub use config::Config;

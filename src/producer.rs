@@ -11,6 +11,7 @@ use crate::metrics::{Endpoint, Listener, MetricsSnapshot, Sources, Statistics};
 use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
 use crate::plugin::{Chain, PluginFactory, PluginFailure, Side, Used};
 use crate::record::{Record, RecordMetadata};
+use crate::sabotage::{self, Sabotage};
 use crate::wasm;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -427,7 +428,9 @@ impl Drop for Accept {
         if let AcceptState::InLine { waiter, lane } = &self.state {
             waiter.cancel();
             // Whoever is behind it in line may need less.
-            lane.admit();
+            if !sabotage::is_on(Sabotage::LoseWakeUp) {
+                lane.admit();
+            }
         }
     }
 }

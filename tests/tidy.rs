@@ -10,7 +10,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("error", &["plugin", "protocol"]),
     ("record", &[]),
-    ("core", &["error", "protocol"]),
+    ("sabotage", &[]),
+    ("core", &["error", "protocol", "sabotage"]),
     ("plugin", &["error"]),
     ("wasm", &["plugin"]),
     ("lane", &["core", "error", "plugin", "protocol", "record"]),
@@ -18,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     // It reads everybody's counters, and nobody but the producer knows it.
     ("metrics", &["core", "lane", "net", "plugin", "wasm"]),
     ("config", &[]),
-    ("producer", &["config", "core", "error", "lane", "metrics", "net", "plugin", "record", "wasm"]),
+    ("producer", &["config", "core", "error", "lane", "metrics", "net", "plugin", "record", "sabotage", "wasm"]),
 ];
 
 /// Crates that one module alone may name.

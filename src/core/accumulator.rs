@@ -134,6 +134,7 @@ impl Core {
             sticky.book(sent, self.config.batch_size, !full && !filled);
         }
         if older {
+            self.partitions[id as usize].note_accepted(record.accepted);
             self.schedule(now, id);
         }
         let Some(Slot::Open(batch)) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
@@ -232,6 +233,7 @@ impl Core {
         );
         // Its deadline is its oldest record's, which may have waited elsewhere for long.
         batch.info.accepted = accepted.min(now);
+        partition.note_accepted(batch.info.accepted);
         partition.queue.push_back(Slot::Open(batch));
         self.schedule(now, id);
     }
@@ -257,7 +259,7 @@ impl Core {
     pub fn poll_seal(&mut self, now: Instant) -> Option<Unsealed> {
         if self.unsealed.is_empty() {
             let mut due = Vec::new();
-            for node in self.nodes.values() {
+            for node in self.busy.iter().filter_map(|node| self.nodes.get(node)) {
                 let Link::Up(connection) = &node.link else { continue };
                 if connection.has_room(now, self.config.max_in_flight) {
                     let open = |id: &u32| matches!(self.partitions[*id as usize].queue.front(), Some(Slot::Open(_)));
@@ -279,7 +281,8 @@ impl Core {
         let Sealed { place, first, more, fresh } = sealed;
         let id = first.info.partition;
         let partition = &mut self.partitions[id as usize];
-        let at = partition.queue.iter().position(|slot| slot.order() == place);
+        // Mostly the last but one.
+        let at = partition.queue.iter().rposition(|slot| slot.order() == place);
         let at = at.expect("the place of a batch that is being sealed is kept");
         partition.queue.remove(at);
         if fresh {
@@ -299,6 +302,7 @@ impl Core {
                 // The epoch was bumped meanwhile.
                 batch.forget_sequence();
             }
+            partition.note_accepted(batch.info.accepted);
             partition.queue.insert(at + nth, Slot::Sealed(batch));
         }
         if self.partitions[id as usize].queue.is_empty() {
@@ -313,21 +317,26 @@ impl Core {
     /// Puts the partition among its leader's ready ones if its head may go out as far as time is concerned, else out
     /// of them; and sets its timer. To be called whenever something about the partition changed.
     pub(super) fn schedule(&mut self, now: Instant, id: u32) {
-        let partition = &self.partitions[id as usize];
+        let partition = &mut self.partitions[id as usize];
+        if partition.queue.is_empty() {
+            partition.oldest = None;
+            if partition.in_flight.is_empty() {
+                partition.give_back();
+            }
+        }
         let mut wake: Option<Instant> = None;
         let mut wake_at = |at: Instant| wake = Some(wake.map_or(at, |before: Instant| before.min(at)));
         let expiry = |accepted: Instant| accepted + self.config.delivery_timeout;
         for batch in partition.in_flight.iter().filter_map(|sent| sent.batch.as_ref()) {
             wake_at(expiry(batch.info.accepted));
         }
+        if let Some(oldest) = partition.oldest {
+            wake_at(expiry(oldest));
+        }
         let mut due = match partition.queue.front() {
             None | Some(Slot::Sealing(_)) => false,
-            Some(Slot::Sealed(batch)) => {
-                wake_at(expiry(batch.info.accepted));
-                true
-            }
+            Some(Slot::Sealed(_)) => true,
             Some(Slot::Open(batch)) => {
-                wake_at(expiry(batch.info.accepted));
                 let lingered = batch.info.created + self.config.linger;
                 let due = self.closing || batch.info.order.batch < self.expedited || lingered <= now;
                 if !due {
@@ -349,6 +358,7 @@ impl Core {
                 && let Some(node) = self.nodes.get_mut(&leader)
             {
                 node.ready.insert(id);
+                self.busy.insert(leader);
                 self.partitions[id as usize].ready_on = ready_on;
                 if matches!(node.link, Link::Idle) {
                     self.drive_links(now);
@@ -360,10 +370,13 @@ impl Core {
 
     /// Takes the partition out of its leader's ready ones.
     pub(super) fn unready(&mut self, id: u32) {
-        if let Some(node) = self.partitions[id as usize].ready_on.take()
-            && let Some(node) = self.nodes.get_mut(&node)
+        if let Some(at) = self.partitions[id as usize].ready_on.take()
+            && let Some(node) = self.nodes.get_mut(&at)
         {
             node.ready.remove(&id);
+            if node.ready.is_empty() {
+                self.busy.remove(&at);
+            }
         }
     }
 
@@ -374,6 +387,13 @@ impl Core {
         let partitions = &self.topics[partition.topic].partitions;
         let gone = !usize::try_from(partition.index).is_ok_and(|at| partitions.get(at) == Some(&id));
         let (index, count) = (partition.index, partitions.len());
+        let mut sent = partition.in_flight.iter().filter_map(|sent| sent.batch.as_ref());
+        if !gone
+            && partition.oldest.is_none_or(|oldest| oldest + timeout > now)
+            && !sent.any(|batch| batch.info.accepted + timeout <= now)
+        {
+            return;
+        }
         let topic = Arc::clone(&self.topics[partition.topic].name);
         let error = |stage, fate, last_cause| {
             if gone {
@@ -405,12 +425,7 @@ impl Core {
         };
         let mut at = 0;
         while at < partition.queue.len() {
-            let expired = match &partition.queue[at] {
-                Slot::Open(batch) => gone || batch.info.accepted + timeout <= now,
-                Slot::Sealed(batch) => gone || batch.info.accepted + timeout <= now,
-                Slot::Sealing(_) => false,
-            };
-            if !expired {
+            if partition.queue[at].accepted().is_none_or(|accepted| !gone && accepted + timeout > now) {
                 at += 1;
                 continue;
             }
@@ -433,6 +448,7 @@ impl Core {
                 Some(Slot::Sealing(_)) | None => unreachable!("not expired"),
             }
         }
+        partition.oldest = partition.queue.iter().filter_map(Slot::accepted).min();
         if partition.queue.is_empty() {
             self.active.remove(&id);
         }

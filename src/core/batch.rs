@@ -9,6 +9,7 @@ use super::time::Instant;
 use crate::error::Fate;
 use crate::protocol::messages::ProducePartition;
 use crate::protocol::record_batch::{self, HEADER_LEN, Header, RecordBody};
+use crate::sabotage::{self, Sabotage};
 use bytes::Bytes;
 use std::ops::Range;
 use std::sync::Arc;
@@ -259,6 +260,9 @@ impl SealedBatch {
     pub(super) fn new(info: BatchInfo, attributes: i16, bytes: Vec<u8>, mut permit: Permit) -> SealedBatch {
         let body_crc = record_batch::body_crc(&bytes);
         permit.fit(bytes.capacity());
+        if sabotage::is_on(Sabotage::GiveMemoryBackEarly) {
+            permit.fit(0);
+        }
         let body = Bytes::from_owner(Body { bytes, _permit: permit });
         SealedBatch { info, attributes, body, body_crc }
     }

@@ -13,9 +13,9 @@ impl Core {
     /// producer id.
     pub(super) fn drive_links(&mut self, now: Instant) {
         let needed: Vec<NodeId> = self
-            .nodes
-            .values()
-            .filter(|node| !node.ready.is_empty())
+            .busy
+            .iter()
+            .filter_map(|node| self.nodes.get(node))
             .filter(|node| match node.link {
                 Link::Idle => true,
                 Link::Backoff(until) => until <= now,
@@ -26,9 +26,9 @@ impl Core {
         for node in needed {
             self.connect(node);
         }
-        let someone = self.nodes.values().any(|node| matches!(node.link, Link::Up(_) | Link::Connecting(_)));
-        if !someone
-            && (self.metadata_is_due(now) || self.wants_producer_id(now))
+        let someone = || self.nodes.values().any(|node| matches!(node.link, Link::Up(_) | Link::Connecting(_)));
+        if (self.metadata_is_due(now) || self.wants_producer_id(now))
+            && !someone()
             && let Some(node) = self.next_candidate(now)
         {
             self.connect(node);

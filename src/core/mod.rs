@@ -95,6 +95,8 @@ pub struct Core {
     refresh: Refresh,
 
     nodes: BTreeMap<NodeId, Node>,
+    /// Nodes with ready partitions: what is done in each pass looks at these only.
+    busy: BTreeSet<NodeId>,
     connections: BTreeMap<ConnectionId, NodeId>,
     next_connection: u64,
     producer_id: ProducerId,
@@ -140,6 +142,7 @@ impl Core {
             groups: Vec::new(),
             refresh: Refresh::default(),
             nodes,
+            busy: BTreeSet::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
             producer_id: ProducerId::new(config.idempotence),

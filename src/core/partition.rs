@@ -3,6 +3,7 @@
 use super::batch::{OpenBatch, Order, ProducerIdAndEpoch, SealedBatch, Sequence};
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
+use crate::sabotage::{self, Sabotage};
 use std::collections::VecDeque;
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ pub(super) struct Partition {
     pub(super) leader_epoch: i32,
     /// Oldest first; one that goes out again returns to its place. Only the last can be open.
     pub(super) queue: VecDeque<Slot>,
+    /// No record in the queue was accepted before then. It may be too early, so that nothing has to be looked through
+    /// when a batch leaves; `None` if the queue is empty.
+    pub(super) oldest: Option<Instant>,
     /// Oldest first.
     pub(super) in_flight: Vec<InFlight>,
     /// After a retriable failure.
@@ -41,6 +45,15 @@ impl Slot {
             Slot::Open(batch) => batch.info.order,
             Slot::Sealing(order) => *order,
             Slot::Sealed(batch) => batch.info.order,
+        }
+    }
+
+    /// When its oldest record was; a batch that is being sealed says so when it is back.
+    pub(super) fn accepted(&self) -> Option<Instant> {
+        match self {
+            Slot::Open(batch) => Some(batch.info.accepted),
+            Slot::Sealing(_) => None,
+            Slot::Sealed(batch) => Some(batch.info.accepted),
         }
     }
 }
@@ -97,7 +110,9 @@ impl Sequences {
     pub(super) fn assign(&mut self, current: ProducerIdAndEpoch, count: i32) -> Sequence {
         if self.current != Some(current) {
             self.current = Some(current);
-            self.next = 0;
+            if !sabotage::is_on(Sabotage::ForgetEpochReset) {
+                self.next = 0;
+            }
             self.proven_on = None;
             self.holes.clear();
         }
@@ -155,6 +170,7 @@ impl Partition {
             leader: None,
             leader_epoch: -1,
             queue: VecDeque::new(),
+            oldest: None,
             in_flight: Vec::new(),
             blocked_until: None,
             sequences: Sequences::default(),
@@ -172,14 +188,29 @@ impl Partition {
         }
     }
 
+    /// Takes note of a record in the queue that was accepted then.
+    pub(super) fn note_accepted(&mut self, accepted: Instant) {
+        self.oldest = Some(self.oldest.map_or(accepted, |oldest| oldest.min(accepted)));
+    }
+
+    /// Of many partitions few are in use at a time: the rooms of an idle one would be most of what it takes.
+    pub(super) fn give_back(&mut self) {
+        self.queue = VecDeque::new();
+        self.in_flight = Vec::new();
+    }
+
     /// Puts a batch that goes out again where its order says.
     pub(super) fn requeue(&mut self, batch: SealedBatch) {
+        self.note_accepted(batch.info.accepted);
         self.enqueue(Slot::Sealed(batch));
     }
 
     /// Puts a batch where its order says.
     pub(super) fn enqueue(&mut self, slot: Slot) {
-        let at = self.queue.iter().take_while(|other| other.order() < slot.order()).count();
+        let mut at = self.queue.iter().take_while(|other| other.order() < slot.order()).count();
+        if sabotage::is_on(Sabotage::SwapRetriedBatches) && matches!(self.queue.get(at), Some(Slot::Sealed(_))) {
+            at += 1;
+        }
         self.queue.insert(at, slot);
     }
 

@@ -18,6 +18,7 @@ use crate::protocol::messages::{
 use crate::protocol::record_batch::HEADER_LEN;
 use crate::protocol::versions;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,11 +49,9 @@ impl Core {
             });
             return self.transmit(now, node, request, RequestKind::InitProducerId, true);
         }
-        let max_in_flight = self.config.max_in_flight;
-        let has_work = |node: &&super::node::Node| {
-            !node.ready.is_empty() && node.connection().is_some_and(|link| link.has_room(now, max_in_flight))
-        };
-        for id in self.nodes.values().filter(has_work).map(|node| node.id).collect::<Vec<_>>() {
+        let mut after = None;
+        while let Some(id) = self.next_to_send(now, after) {
+            after = Some(id);
             while let Some(Gathered { request, batches }) = self.gather(now, id) {
                 let answered = request.acks != 0;
                 let kind = RequestKind::Produce(batches);
@@ -63,6 +62,17 @@ impl Core {
             }
         }
         None
+    }
+
+    /// The first node after `after` that has something ready and room for a request.
+    fn next_to_send(&self, now: Instant, after: Option<NodeId>) -> Option<NodeId> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut rest = self.busy.range((from, Bound::Unbounded));
+        rest.find(|node| {
+            let link = self.nodes.get(node).and_then(|node| node.connection());
+            link.is_some_and(|link| link.has_room(now, self.config.max_in_flight))
+        })
+        .copied()
     }
 
     fn transmit(

@@ -12,6 +12,7 @@ use super::time::Instant;
 use crate::error::{Fate, ProduceError};
 use crate::protocol::messages::PartitionResponse;
 use crate::protocol::record_batch::HEADER_LEN;
+use crate::sabotage::{self, Sabotage};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -97,6 +98,11 @@ impl Core {
         if self.shared.contains_key(&order.batch) {
             self.settle(order, done.runs);
         } else {
+            if sabotage::is_on(Sabotage::CompleteTwice) {
+                let Done { completion, runs, tokens } = &done;
+                let again = Done { completion: Arc::clone(completion), runs: runs.clone(), tokens: tokens.clone() };
+                self.actions.push_back(Action::Done(again));
+            }
             self.actions.push_back(Action::Done(done));
         }
     }

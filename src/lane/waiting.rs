@@ -209,7 +209,7 @@ impl Shared {
         }
         let mut waiting = self.lock_waiting();
         // Who went away needs no memory, and must not keep those behind from theirs.
-        waiting.memory.retain(|waiter| !waiter.is_over());
+        while waiting.memory.pop_front_if(|first| first.is_over()).is_some() {}
         // Whoever waited goes on for a while: being admitted one record at a time would cost a wake-up each.
         let ample = |bytes: usize| {
             let needed = (bytes + self.memory.total() / 8).min(self.memory.total());
@@ -219,6 +219,10 @@ impl Shared {
             let now = self.clock.now();
             let mut state = self.lock();
             while let Some(first) = waiting.memory.front() {
+                if first.is_over() {
+                    waiting.memory.pop_front();
+                    continue;
+                }
                 if !state.has_room(&self.config) || !self.memory.try_take(first.bytes) {
                     break;
                 }
@@ -280,6 +284,8 @@ impl Shared {
         }
         let next = waiting.next_deadline();
         drop(waiting);
+        // There may be room for whoever was behind them.
+        self.admit();
         for (waiter, stage) in refused {
             let topic = &waiter.record.topic;
             let last_cause = match stage {

@@ -161,3 +161,121 @@ fn refused(refused: &[Refusal], count: usize) -> Checked {
 }
 
 const HOSTS_CHOICE: i32 = -1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::{Edit, HeaderRemoval, Records};
+    use proptest::prelude::*;
+
+    const RECORDS: usize = 5;
+
+    fn records() -> Records {
+        let mut records = Records::default();
+        for at in 0..RECORDS {
+            let headers: &[(&[u8], Option<&[u8]>)] = &[(b"a", Some(b"1")), (b"b", None)];
+            let headers = headers.iter().take(at % 3).copied();
+            records.push(&"t".into(), None, 7, Some(b"key"), (at % 2 == 0).then_some(b"value"), headers);
+        }
+        records
+    }
+
+    /// About as many as there are records, or as are edited; good or not.
+    fn several<T: std::fmt::Debug + 'static>(of: impl Strategy<Value = T> + 'static) -> impl Strategy<Value = Vec<T>> {
+        prop_oneof![3 => Just(RECORDS), 1 => 0..=RECORDS + 1].prop_flat_map({
+            let of = of.boxed();
+            move |count| proptest::collection::vec(of.clone(), count)
+        })
+    }
+
+    fn indexes() -> impl Strategy<Value = Vec<u32>> {
+        let good = proptest::collection::btree_set(0..RECORDS as u32, 0..RECORDS).prop_map(Vec::from_iter);
+        prop_oneof![4 => Just(Vec::new()), 3 => good, 1 => proptest::collection::vec(0..=RECORDS as u32 + 1, 0..4)]
+    }
+
+    fn column() -> impl Strategy<Value = Column> {
+        let entries = several(proptest::option::weighted(0.8, proptest::collection::vec(any::<u8>(), 0..9)));
+        (entries, proptest::option::weighted(0.2, -3..20i32)).prop_map(|(entries, wrong)| {
+            let mut column = Column::default();
+            entries.iter().for_each(|entry| column.push(entry.as_deref()));
+            if let (Some(wrong), Some(last)) = (wrong, column.lengths.last_mut()) {
+                *last = wrong;
+            }
+            column
+        })
+    }
+
+    fn headers() -> impl Strategy<Value = HeaderColumns> {
+        (several(0..3u32), column(), column(), any::<bool>()).prop_map(|(counts, names, values, fitting)| {
+            if !fitting {
+                return HeaderColumns { counts, names, values };
+            }
+            let mut headers = HeaderColumns { counts, ..HeaderColumns::default() };
+            for _ in 0..headers.counts.iter().sum() {
+                headers.names.push(Some(b"name"));
+                headers.values.push(None);
+            }
+            headers
+        })
+    }
+
+    fn edit<T: std::fmt::Debug>(content: impl Strategy<Value = T>) -> impl Strategy<Value = Option<Edit<T>>> {
+        proptest::option::of((indexes(), content).prop_map(|(indexes, content)| Edit { indexes, content }))
+    }
+
+    prop_compose! {
+        fn edits()(
+            topics in edit((proptest::collection::vec("[a-z]{1,3}", 0..4), indexes())
+                .prop_map(|(names, indexes)| TopicColumn { names, indexes })),
+            partitions in edit(several(-1..9i32)),
+            timestamps in edit(several(-1..9i64)),
+            keys in edit(column()),
+            values in edit(column()),
+            removed in proptest::collection::vec(("[abc]", indexes()), 0..3),
+            added_headers in proptest::option::of(headers()),
+        ) -> Edits {
+            let removed = removed.into_iter().map(|(name, indexes)| HeaderRemoval { name, indexes });
+            let removed_headers = removed.collect();
+            Edits { topics, partitions, timestamps, keys, values, removed_headers, added_headers, ..Edits::default() }
+        }
+    }
+
+    fn all_whole(records: &Records) {
+        assert_eq!(records.len(), RECORDS);
+        records.keys.as_ref().check(RECORDS).unwrap();
+        records.values.as_ref().check(RECORDS).unwrap();
+        if !records.headers.counts.is_empty() {
+            records.headers.as_ref().check(RECORDS).unwrap();
+        }
+        assert!(records.topic_of.iter().all(|&at| (at as usize) < records.topics.len()));
+    }
+
+    const ALL: Fields = Fields { topic: true, partition: true, timestamp: true, key: true, value: true };
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        /// Whatever a guest answers: it is refused, or it can be applied.
+        #[test]
+        fn what_passes_the_rules_can_be_applied(edits in edits()) {
+            if super::edits(&edits, RECORDS, &ALL).is_ok() {
+                let mut records = records();
+                records.apply(0..RECORDS, edits);
+                all_whole(&records);
+            }
+        }
+
+        /// The same of serializers, for all records and for some.
+        #[test]
+        fn what_passes_as_serialized_can_be_applied(payloads in column(), added_headers in proptest::option::of(headers())) {
+            let answer = Serialized { payloads, added_headers, refused: Vec::new() };
+            for range in [0..RECORDS, 1..4] {
+                if super::serialized(&answer, range.len()).is_ok() {
+                    let mut records = records();
+                    records.apply_serialized(crate::plugin::Side::Value, range, answer.clone());
+                    all_whole(&records);
+                }
+            }
+        }
+    }
+}

@@ -13,6 +13,9 @@ mod load;
 mod log;
 mod network;
 mod rng;
+#[cfg(feature = "sabotage")]
+mod sabotage;
+mod scale;
 mod scenarios;
 mod seeds;
 mod wire;
@@ -28,18 +31,17 @@ fn seeds() {
     let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     let seeds: Vec<u64> = match number("POINTSMAN_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => REGRESSIONS.iter().copied().chain(0..number("POINTSMAN_SIM_SEEDS").unwrap_or(200)).collect(),
+        None => REGRESSIONS.iter().copied().chain(0..number("POINTSMAN_SIM_SEEDS").unwrap_or(1_000)).collect(),
     };
     let (mut written, mut failed, mut broken) = (0, 0, Vec::new());
-    for seed in &seeds {
-        let report = run(*seed);
+    for report in run_all(&seeds) {
         written += report.written;
         failed += report.failed;
         if !report.violations.is_empty() {
             if broken.is_empty() {
                 describe(&report);
             }
-            broken.push((*seed, report.violations[0].clone()));
+            broken.push((report.seed, report.violations[0].clone()));
         }
     }
     println!("{} seeds, {written} records written, {failed} failed", seeds.len());
@@ -56,6 +58,19 @@ fn same_seed_same_trace() {
     for seed in [1, 2, 3, 5, 8] {
         assert_eq!(seeds::run(seed).hash, seeds::run(seed).hash, "seed {seed}");
     }
+}
+
+/// Runs the seeds, each in one thread, as many at a time as there are processors.
+fn run_all(seeds: &[u64]) -> Vec<seeds::Report> {
+    let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
+    let mut reports: Vec<(usize, seeds::Report)> = std::thread::scope(|scope| {
+        let share =
+            |nth| move || (nth..seeds.len()).step_by(threads).map(|at| (at, run(seeds[at]))).collect::<Vec<_>>();
+        let running: Vec<_> = (0..threads).map(|nth| scope.spawn(share(nth))).collect();
+        running.into_iter().flat_map(|thread| thread.join().expect("a panic is caught where it happens")).collect()
+    });
+    reports.sort_by_key(|(at, _)| *at);
+    reports.into_iter().map(|(_, report)| report).collect()
 }
 
 /// A panic is a finding like another: it must not take the other seeds with it.

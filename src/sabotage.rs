@@ -1,0 +1,56 @@
+//! Mistakes that can be made on purpose, one at a time and for one thread: `tests/sim/sabotage.rs` and
+//! `tests/producer` make each and see that the checkers notice. Without the feature `sabotage`, [`is_on`] is `false`
+//! for the compiler and nothing is left of this.
+
+/// A mistake that a producer has made before, this one or another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A batch that goes out again is put behind the next one.
+    SwapRetriedBatches,
+    /// A new epoch goes on with the sequences of the old one (KAFKA-12152).
+    ForgetEpochReset,
+    /// A batch's memory is given back while the socket still reads it (KAFKA-19012).
+    GiveMemoryBackEarly,
+    /// An accept that is dropped does not let those behind it go on.
+    LoseWakeUp,
+    /// A batch is told to be done twice.
+    CompleteTwice,
+}
+
+#[cfg(feature = "sabotage")]
+mod switch {
+    use super::Sabotage;
+    use std::cell::Cell;
+
+    thread_local! {
+        static ON: Cell<Option<Sabotage>> = const { Cell::new(None) };
+    }
+
+    /// Makes the mistake, on this thread, while `run` runs.
+    pub fn with<R>(sabotage: Sabotage, run: impl FnOnce() -> R) -> R {
+        struct Off;
+        impl Drop for Off {
+            fn drop(&mut self) {
+                ON.set(None);
+            }
+        }
+        ON.set(Some(sabotage));
+        let _off = Off;
+        run()
+    }
+
+    pub(crate) fn is_on(sabotage: Sabotage) -> bool {
+        ON.get() == Some(sabotage)
+    }
+}
+
+#[cfg(feature = "sabotage")]
+pub use switch::with;
+
+#[cfg(feature = "sabotage")]
+pub(crate) use switch::is_on;
+
+#[cfg(not(feature = "sabotage"))]
+pub(crate) const fn is_on(_: Sabotage) -> bool {
+    false
+}

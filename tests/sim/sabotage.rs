@@ -1,0 +1,39 @@
+//! The checkers' own test: the code is broken on purpose, and some seed among the first has to notice.
+//!
+//! The fifth mistake, a dropped accept that lets nobody go on, needs a lane: `tests/producer`.
+
+use pointsman::sabotage::{Sabotage, with};
+
+/// Breaks the code and says what the checkers made of it, and after how many seeds.
+fn noticed(sabotage: Sabotage, within: u64) -> String {
+    for seed in 0..within {
+        let report = with(sabotage, || crate::run(seed));
+        if let Some(what) = report.violations.first() {
+            println!("{sabotage:?}: seed {seed}: {what}");
+            return what.clone();
+        }
+    }
+    panic!("{sabotage:?} goes unnoticed for {within} seeds");
+}
+
+#[test]
+fn swapped_retries_are_noticed() {
+    noticed(Sabotage::SwapRetriedBatches, 50);
+}
+
+#[test]
+fn forgotten_epoch_reset_is_noticed() {
+    noticed(Sabotage::ForgetEpochReset, 50);
+}
+
+#[test]
+fn memory_given_back_early_is_noticed() {
+    let what = noticed(Sabotage::GiveMemoryBackEarly, 5);
+    assert!(what.contains("are being written and only"), "{what}");
+}
+
+#[test]
+fn completing_twice_is_noticed() {
+    let what = noticed(Sabotage::CompleteTwice, 5);
+    assert!(what.ends_with("is done twice"), "{what}");
+}
