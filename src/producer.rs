@@ -8,7 +8,7 @@ use crate::core::{Action, Core, CoreConfig, Done, MemoryPool};
 use crate::error::ProduceError;
 use crate::lane::{self, AckItem, Delivery, DeliveryThread, LaneConfig, Shared, Submitted, UserCallback, Waiter};
 use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
-use crate::plugin::{Chain, PluginFactory, PluginFailure, Side, Used};
+use crate::plugin::{BuiltinSerializer, Chain, PluginFactory, PluginFailure, Serializer, Side, Used};
 use crate::record::{Record, RecordMetadata};
 use crate::wasm;
 use std::collections::BTreeMap;
@@ -522,12 +522,6 @@ fn supported(config: &ProducerConfig) -> Result<(), StartError> {
     if config.client_dns_lookup != DnsLookup::UseAllDnsIps {
         return not_yet("client.dns.lookup", "resolving canonical names");
     }
-    for (key, class) in [("key.serializer", &config.key_serializer), ("value.serializer", &config.value_serializer)] {
-        match class {
-            SerializerClass::Bytes | SerializerClass::String | SerializerClass::Wasm(_) => {}
-            other => return not_yet(key, &format!("the built-in serializer {other:?}")),
-        }
-    }
     Ok(())
 }
 
@@ -644,7 +638,7 @@ fn chain(config: &ProducerConfig, plugins: &BTreeMap<String, wasm::Plugin>) -> R
     }
     let serializer = |class: &SerializerClass, side| match class {
         SerializerClass::Wasm(name) => used(plugins, name, |plugin| plugin.serializer(LANE, side)).map(Some),
-        _ => Ok(None),
+        builtin => Ok(builtin_serializer(builtin)),
     };
     chain.key_serializer = serializer(&config.key_serializer, Side::Key)?;
     chain.value_serializer = serializer(&config.value_serializer, Side::Value)?;
@@ -652,4 +646,22 @@ fn chain(config: &ProducerConfig, plugins: &BTreeMap<String, wasm::Plugin>) -> R
         chain.partitioner = Some(used(plugins, name, |plugin| plugin.partitioner(LANE))?);
     }
     Ok(chain)
+}
+
+/// `None` leaves the bytes as they are.
+fn builtin_serializer(class: &SerializerClass) -> Option<Used<dyn Serializer>> {
+    let serializer = match class {
+        SerializerClass::Bytes | SerializerClass::Wasm(_) => return None,
+        SerializerClass::String => BuiltinSerializer::String,
+        SerializerClass::Integer => BuiltinSerializer::Integer,
+        SerializerClass::Long => BuiltinSerializer::Long,
+        SerializerClass::Short => BuiltinSerializer::Short,
+        SerializerClass::Float => BuiltinSerializer::Float,
+        SerializerClass::Double => BuiltinSerializer::Double,
+        SerializerClass::Uuid => BuiltinSerializer::Uuid,
+        SerializerClass::Void => BuiltinSerializer::Void,
+        SerializerClass::Json => BuiltinSerializer::Json,
+    };
+    let plugin = format!("{} (built in)", serializer.name()).into();
+    Some(Used { plugin, role: Box::new(serializer) })
 }

@@ -1,11 +1,13 @@
 //! The plugin pipeline: roles, batches of columns, the chain that runs them.
 
+mod builtin;
 mod chain;
 mod columns;
 mod failure;
 mod records;
 mod roles;
 
+pub use builtin::BuiltinSerializer;
 pub use chain::{Chain, Ended, Groups, Tags, Used};
 pub use columns::{
     Column, ColumnIter, ColumnRef, HeaderColumns, HeaderColumnsRef, HeaderIter, NULL, TopicColumn, TopicColumnRef,

@@ -1,6 +1,8 @@
 //! The whole producer, sockets and threads included, against krafka's fake broker: another implementation of the
 //! broker's side of the protocol, which checks sequences and takes a fault per request.
 
+mod serializers;
+
 use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control, FakeBroker};
 use pointsman::error::Fate;
