@@ -15,4 +15,4 @@ pub use config::Config;
 pub use error::ProduceError;
 pub use lane::Delivery;
 pub use producer::{Accept, CloseError, Producer, StartError};
-pub use record::{Header, Record, RecordMetadata};
+pub use record::{Header, PartitionInfo, Record, RecordMetadata};

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 /// The fate of a record that the producer has accepted: a future, and more for programs without async. Dropping it
 /// loses nothing; the record is delivered all the same.
-
 pub struct Delivery {
     tickets: Arc<Tickets>,
     slot: u32,
@@ -20,10 +19,10 @@ pub struct Delivery {
 
 /// The deliveries of one chunk: they know nothing until the lane has placed their records in batches, and then share
 /// those batches' completions.
-#[derive(Default)]
 pub(super) struct Tickets {
     placed: OnceLock<Placed>,
     waiters: Mutex<Vec<Waker>>,
+    may_block: fn() -> bool,
 }
 
 /// Where each record of a chunk ended up.
@@ -80,6 +79,11 @@ impl Facts {
 }
 
 impl Tickets {
+    /// `may_block` says whether the thread that asks may be blocked.
+    pub(super) fn new(may_block: fn() -> bool) -> Tickets {
+        Tickets { placed: OnceLock::new(), waiters: Mutex::default(), may_block }
+    }
+
     /// Makes known where the chunk's records ended up.
     pub(super) fn place(&self, placed: Placed) {
         if self.placed.set(placed).is_err() {
@@ -143,11 +147,15 @@ impl Delivery {
     /// Blocks the thread until the fate is known.
     ///
     /// # Errors
-    /// The record was not delivered, or it is not known whether it was.
+    /// The record was not delivered, or it is not known whether it was. [`ProduceError::WaitInTask`] where it would
+    /// have to block inside a tokio task: await the delivery there.
     pub fn wait(self) -> Result<RecordMetadata, ProduceError> {
         // Mostly it is known by now, and a waker is an allocation.
         if let Some(result) = self.try_result() {
             return result;
+        }
+        if !(self.tickets.may_block)() {
+            return Err(ProduceError::WaitInTask);
         }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
         loop {

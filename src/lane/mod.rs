@@ -13,12 +13,14 @@ mod acknowledge;
 mod chunk;
 mod delivery;
 mod delivery_thread;
+mod lookup;
 mod staging;
 mod waiting;
 mod worker;
 
 pub use delivery::Delivery;
 pub(crate) use delivery_thread::DeliveryThread;
+pub(crate) use lookup::{Looked, Lookup};
 pub(crate) use staging::{AckItem, LaneConfig, Shared, Submitted};
 pub(crate) use waiting::Waiter;
 pub(crate) use worker::start;

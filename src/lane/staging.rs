@@ -23,6 +23,8 @@ pub(crate) struct LaneConfig {
     pub(crate) staged_max: usize,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
+    /// Whether the calling thread may be blocked.
+    pub(crate) may_block: fn() -> bool,
 }
 
 /// What senders, the driver and the lane's thread share.
@@ -87,6 +89,15 @@ pub(crate) enum Submitted {
     Refused(ProduceError),
 }
 
+/// Why a record cannot be staged at once.
+#[derive(Clone, Copy, Debug)]
+enum Obstacle {
+    /// Its topic is not known to the lane.
+    Topic,
+    /// There is no room, or others wait for it.
+    Memory,
+}
+
 /// What the lane's thread does next.
 pub(super) struct Work {
     pub(super) acknowledgements: Vec<AckItem>,
@@ -136,36 +147,84 @@ impl Shared {
         if callback.is_some() {
             self.delivery_thread.need();
         }
+        let mut callback = callback;
+        let mut state = self.lock();
+        match self.stage_at_once(&mut state, record, &mut callback) {
+            Ok(submitted) => submitted,
+            Err(obstacle) => {
+                drop(state);
+                self.submit_past(obstacle, record, callback, may_wait)
+            }
+        }
+    }
+
+    /// As [`Shared::submit`] for record after record, with the lane's lock taken once as long as none has to wait.
+    /// With `until_wait`, ends with the first that waits. Answers for those that had their turn.
+    pub(crate) fn submit_many(&self, records: &[Record<'_>], may_wait: bool, until_wait: bool) -> Vec<Submitted> {
+        let mut answers = Vec::with_capacity(records.len());
+        let mut state = self.lock();
+        for record in records {
+            let answer = match self.stage_at_once(&mut state, record, &mut None) {
+                Ok(submitted) => submitted,
+                Err(obstacle) => {
+                    drop(state);
+                    let submitted = self.submit_past(obstacle, record, None, may_wait);
+                    state = self.lock();
+                    submitted
+                }
+            };
+            let waits = matches!(answer, Submitted::Waiting(_));
+            answers.push(answer);
+            if waits && until_wait {
+                break;
+            }
+        }
+        answers
+    }
+
+    /// Stages a record, or refuses what can never be staged; or says what stands in the way.
+    fn stage_at_once(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        record: &Record<'_>,
+        callback: &mut Option<UserCallback>,
+    ) -> Result<Submitted, Obstacle> {
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
-            return Submitted::Refused(ProduceError::TooLarge {
+            return Ok(Submitted::Refused(ProduceError::TooLarge {
                 topic: record.topic.into(),
                 size: bytes,
                 key: "buffer.memory",
                 limit: self.memory.total(),
-            });
+            }));
         }
-        let mut state = self.lock();
         if state.closed {
-            return Submitted::Refused(closed());
+            return Ok(Submitted::Refused(closed()));
         }
-        if let Some(topic) = state.topic(record.topic) {
-            // Nobody is overtaken: while someone waits for memory, so does everyone after.
-            if self.waiting_for_memory.load(Ordering::Acquire) == 0
-                && state.has_room(&self.config)
-                && self.memory.try_take(bytes)
-            {
-                let delivery = self.stage(&mut state, topic, record, bytes, callback);
-                return Submitted::Accepted(delivery);
-            }
-            drop(state);
-            if !may_wait {
-                return Submitted::Refused(ProduceError::BufferFull);
-            }
-            return Submitted::Waiting(self.wait_for_memory(record, bytes, callback));
+        let topic = state.topic(record.topic).ok_or(Obstacle::Topic)?;
+        // Nobody is overtaken: while someone waits for memory, so does everyone after.
+        if self.waiting_for_memory.load(Ordering::Acquire) == 0
+            && state.has_room(&self.config)
+            && self.memory.try_take(bytes)
+        {
+            return Ok(Submitted::Accepted(self.stage(state, topic, record, bytes, callback.take())));
         }
-        drop(state);
-        self.submit_to_new_topic(record, bytes, callback, may_wait)
+        Err(Obstacle::Memory)
+    }
+
+    fn submit_past(
+        &self,
+        obstacle: Obstacle,
+        record: &Record<'_>,
+        callback: Option<UserCallback>,
+        may_wait: bool,
+    ) -> Submitted {
+        let bytes = staged_size(record);
+        match obstacle {
+            Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
+            Obstacle::Memory if may_wait => Submitted::Waiting(self.wait_for_memory(record, bytes, callback)),
+            Obstacle::Memory => Submitted::Refused(ProduceError::BufferFull),
+        }
     }
 
     fn submit_to_new_topic(
@@ -222,7 +281,7 @@ impl Shared {
             let chunk = Chunk {
                 records: state.spare.pop().unwrap_or_default(),
                 accepted: self.clock.now(),
-                tickets: Arc::new(Tickets::default()),
+                tickets: Arc::new(Tickets::new(self.config.may_block)),
                 callbacks: Vec::new(),
                 permit: self.memory.adopt(0),
                 bytes: 0,
@@ -261,11 +320,21 @@ impl Shared {
     /// Takes no more records. Those that wait outside are refused.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        let refused = self.lock_waiting().take_all();
+        let mut waiting = self.lock_waiting();
+        let refused = waiting.take_all();
+        let lookups = std::mem::take(&mut waiting.lookups);
+        drop(waiting);
         self.waiting_for_memory.store(0, Ordering::Release);
         for waiter in refused {
             waiter.refuse(closed());
         }
+        for lookup in lookups.into_values().flatten() {
+            lookup.settle(Err(closed()));
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// As [`Shared::flush`], on a lane that is closing.
@@ -389,7 +458,7 @@ impl State {
 }
 
 /// Kafka's rule for topic names.
-fn valid_topic(name: &str) -> Result<(), String> {
+pub(super) fn valid_topic(name: &str) -> Result<(), String> {
     let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
     if name.is_empty() || name == "." || name == ".." {
         return Err("not a topic name".to_owned());

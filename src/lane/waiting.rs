@@ -6,6 +6,7 @@
 use super::UserCallback;
 use super::chunk::staged_size;
 use super::delivery::Delivery;
+use super::lookup::Lookup;
 use super::staging::{Shared, State};
 use crate::core::time::Instant;
 use crate::error::{Fate, ProduceError, Stage};
@@ -50,6 +51,8 @@ struct OwnedRecord {
 pub(super) struct Waiting {
     topics: BTreeMap<String, VecDeque<Arc<Waiter>>>,
     memory: VecDeque<Arc<Waiter>>,
+    /// By topic; they have no place in any line.
+    pub(super) lookups: BTreeMap<String, Vec<Arc<Lookup>>>,
 }
 
 impl Waiting {
@@ -61,6 +64,7 @@ impl Waiting {
         self.topics.entry(waiter.record.topic.clone()).or_default().push_back(waiter);
     }
 
+    /// Everyone who has a place in a line. Those who only look something up are settled by the caller.
     pub(super) fn take_all(&mut self) -> Vec<Arc<Waiter>> {
         let topics = std::mem::take(&mut self.topics);
         topics.into_values().flatten().chain(std::mem::take(&mut self.memory)).collect()
@@ -68,7 +72,8 @@ impl Waiting {
 
     fn next_deadline(&self) -> Option<Instant> {
         let fronts = self.topics.values().filter_map(VecDeque::front).chain(self.memory.front());
-        fronts.map(|waiter| waiter.deadline).min()
+        let lookups = self.lookups.values().flatten().map(|lookup| lookup.deadline);
+        fronts.map(|waiter| waiter.deadline).chain(lookups).min()
     }
 }
 
@@ -155,6 +160,7 @@ impl Shared {
     pub(crate) fn topic_settled(&self, name: &str, outcome: &Result<(), ProduceError>) {
         let mut waiting = self.lock_waiting();
         let line = waiting.topics.remove(name).unwrap_or_default();
+        let lookups = waiting.lookups.remove(name).unwrap_or_default();
         match outcome {
             Ok(()) => {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
@@ -170,6 +176,9 @@ impl Shared {
                     waiter.refuse(error.clone());
                 }
             }
+        }
+        for lookup in lookups {
+            lookup.settle(outcome.clone());
         }
     }
 
@@ -226,6 +235,7 @@ impl Shared {
     pub(super) fn expire_waiting(&self, now: Instant) -> Option<Instant> {
         let mut waiting = self.lock_waiting();
         let mut refused = Vec::new();
+        let mut late = Vec::new();
         let mut forgotten = Vec::new();
         waiting.topics.retain(|topic, line| {
             while let Some(first) = line.pop_front_if(|first| first.is_over() || first.deadline <= now) {
@@ -236,6 +246,14 @@ impl Shared {
             }
             !line.is_empty()
         });
+        waiting.lookups.retain(|topic, lookups| {
+            late.extend(lookups.extract_if(.., |lookup| lookup.deadline <= now).map(|lookup| (topic.clone(), lookup)));
+            if lookups.is_empty() {
+                forgotten.push(topic.clone());
+            }
+            !lookups.is_empty()
+        });
+        forgotten.retain(|topic| !waiting.topics.contains_key(topic) && !waiting.lookups.contains_key(topic));
         while let Some(first) = waiting.memory.pop_front_if(|first| first.is_over() || first.deadline <= now) {
             refused.push((first, Stage::Memory));
         }
@@ -243,26 +261,31 @@ impl Shared {
         let next = waiting.next_deadline();
         drop(waiting);
         for (waiter, stage) in refused {
-            let topic = &waiter.record.topic;
-            let last_cause = match stage {
-                Stage::Metadata => self.lock_core().topic_trouble(topic),
-                _ => None,
-            };
-            let error = ProduceError::Timeout {
-                topic: topic.as_str().into(),
-                key: "max.block.ms",
-                limit: self.config.max_block,
-                stage,
-                last_cause,
-                fate: Fate::NotWritten,
-            };
-            waiter.refuse(error);
+            waiter.refuse(self.waited_too_long(&waiter.record.topic, stage));
+        }
+        for (topic, lookup) in late {
+            lookup.settle(Err(self.waited_too_long(&topic, Stage::Metadata)));
         }
         let mut core = self.lock_core();
         for topic in forgotten {
             core.forget(&topic);
         }
         next
+    }
+
+    fn waited_too_long(&self, topic: &str, stage: Stage) -> ProduceError {
+        let last_cause = match stage {
+            Stage::Metadata => self.lock_core().topic_trouble(topic),
+            _ => None,
+        };
+        ProduceError::Timeout {
+            topic: topic.into(),
+            key: "max.block.ms",
+            limit: self.config.max_block,
+            stage,
+            last_cause,
+            fate: Fate::NotWritten,
+        }
     }
 }
 
