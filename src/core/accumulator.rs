@@ -254,7 +254,7 @@ impl Core {
                 }
             }
             for id in due {
-                if self.pass_gate(now, id) {
+                if self.pass_gate(id) {
                     self.close_open(id);
                 }
                 self.unready(id);

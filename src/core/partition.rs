@@ -110,6 +110,10 @@ impl Sequences {
     }
 
     pub(super) fn sent(&mut self, now: Instant) {
+        if now.saturating_since(self.last_sent) >= IDLE {
+            // This batch has to be accepted before another may follow.
+            self.proven_on = None;
+        }
         self.last_sent = now;
     }
 
@@ -121,8 +125,8 @@ impl Sequences {
         }
     }
 
-    fn is_proven(&self, leader: NodeId, now: Instant) -> bool {
-        self.proven_on == Some(leader) && now.saturating_since(self.last_sent) < IDLE
+    fn is_proven(&self, leader: NodeId) -> bool {
+        self.proven_on == Some(leader)
     }
 
     pub(super) fn leave_hole(&mut self, order: u64, sequence: Sequence, definite: bool) {
@@ -182,7 +186,6 @@ impl Partition {
     /// `producer` is the id and epoch to send with, if idempotence is on.
     pub(super) fn gate(
         &self,
-        now: Instant,
         leader: NodeId,
         connection: ConnectionId,
         idempotence: bool,
@@ -221,7 +224,7 @@ impl Partition {
             }
             _ => {}
         }
-        if !self.in_flight.is_empty() && !self.sequences.is_proven(leader, now) {
+        if !self.in_flight.is_empty() && !self.sequences.is_proven(leader) {
             return Gate::Closed;
         }
         Gate::Open

@@ -93,7 +93,7 @@ impl Core {
     }
 
     /// Whether the head of a ready partition may go out; bumps the epoch where that opens the gate.
-    pub(super) fn pass_gate(&mut self, now: Instant, id: u32) -> bool {
+    pub(super) fn pass_gate(&mut self, id: u32) -> bool {
         let idempotence = self.config.idempotence;
         let gate = |core: &Core| {
             let partition = &core.partitions[id as usize];
@@ -101,7 +101,7 @@ impl Core {
             let Some(connection) = core.nodes.get(&leader).and_then(|node| node.connection()) else {
                 return Gate::Closed;
             };
-            partition.gate(now, leader, connection.id, idempotence, core.producer_id.current())
+            partition.gate(leader, connection.id, idempotence, core.producer_id.current())
         };
         match gate(self) {
             Gate::Open => true,
@@ -123,16 +123,21 @@ impl Core {
         let mut batches = Vec::new();
         let mut size = 0;
         for id in in_turn {
-            if !self.pass_gate(now, id) {
+            if !self.pass_gate(id) {
                 // What opens it again schedules the partition.
                 self.unready(id);
                 continue;
             }
             let producer = self.producer_id.current();
             let partition = &mut self.partitions[id as usize];
-            let Some(Slot::Sealed(head)) = partition.queue.front() else {
-                self.unready(id);
-                continue;
+            let head = match partition.queue.front() {
+                Some(Slot::Sealed(head)) => head,
+                // It stays ready, for `poll_seal` to close it.
+                Some(Slot::Open(_)) => continue,
+                Some(Slot::Sealing(_)) | None => {
+                    self.unready(id);
+                    continue;
+                }
             };
             if !batches.is_empty() && size + head.wire_len() + REQUEST_OVERHEAD > self.config.max_request_size {
                 break;

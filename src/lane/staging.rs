@@ -61,6 +61,7 @@ pub(super) struct State {
 }
 
 /// Something in the lane's queue: records and what has its place between them.
+#[expect(clippy::large_enum_variant, reason = "almost every item is a chunk")]
 pub(super) enum Item {
     Chunk(Chunk),
     /// Everything before it is to be sent now; the job runs when all of it is done.
@@ -106,7 +107,6 @@ pub(super) struct Work {
 }
 
 impl Shared {
-    #[expect(clippy::too_many_arguments, reason = "the parts that a lane joins")]
     pub(crate) fn new(
         config: LaneConfig,
         core: Arc<Mutex<Core>>,

@@ -305,15 +305,14 @@ impl Worker {
             let mut keys = records.keys.as_ref().iter();
             let mut values = records.values.as_ref().iter();
             let mut headers = HeaderBlocks::new(&records.headers);
-            for at in 0..records.len() {
-                let slot = records.slots[at];
+            for (at, (&slot, &target)) in records.slots.iter().zip(targets).enumerate() {
                 let topic_at = records.topic_of[at] as usize;
                 let (key, value) = (keys.next().flatten(), values.next().flatten());
                 let block = headers.next(&mut self.headers);
                 let Some(topic) = handles[topic_at] else { unreachable!("records of other topics have ended") };
                 let record = Append {
                     topic,
-                    placement: placement(targets[at], groups[topic_at]),
+                    placement: placement(target, groups[topic_at]),
                     timestamp: records.timestamps[at],
                     accepted,
                     key,

@@ -7,6 +7,7 @@ use crate::world::World;
 use pointsman::core::time::Instant;
 use pointsman::core::{Completion, Done, Outcome, Placement};
 use pointsman::error::{Fate, ProduceError};
+use pointsman::protocol::error_code as code;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -122,6 +123,13 @@ impl Ledger {
             entry.sent += 1;
         }
         wrong
+    }
+
+    /// Whether a batch that has just left had left before.
+    pub fn went_before(&self, batch: &Batch) -> bool {
+        let sent =
+            |record| number_of(record).and_then(|number| self.entries.get(&number)).map_or(0, |entry| entry.sent);
+        batch.records.first().map_or(0, sent) > 1
     }
 
     pub fn done(&mut self, now: Instant, done: Done) -> Vec<String> {
@@ -259,7 +267,7 @@ impl World {
             -1 => BTreeSet::new(),
             _ => partition.truncated.iter().filter_map(number_of).collect(),
         };
-        let exactly_once = self.config.idempotence && !partition.state_lost;
+        let exactly_once = self.config.idempotence && !partition.producers_forgotten;
         let here = |entry: &&Entry| entry.topic == *topic.name && entry.partition == number as i32;
         for (record, entry) in self.ledger.entries.iter().filter(|(_, entry)| here(entry)) {
             let Some((_, told)) = &entry.done else { continue };
@@ -283,6 +291,10 @@ impl World {
                         }
                         _ => {}
                     }
+                }
+                // The rules of sequences are the producer's own business while the cluster remembers what it wrote.
+                Told::Failed(ProduceError::Broker { code, .. }) if exactly_once && OF_SEQUENCES.contains(code) => {
+                    wrong.push(format!("{place}: record {record} failed with {}", code::name(*code)));
                 }
                 Told::Failed(error) if error.fate() == Fate::NotWritten && !found.is_empty() => {
                     wrong.push(format!(
@@ -332,6 +344,13 @@ impl World {
         }
     }
 }
+
+const OF_SEQUENCES: [i16; 4] = [
+    code::OUT_OF_ORDER_SEQUENCE_NUMBER,
+    code::INVALID_PRODUCER_EPOCH,
+    code::UNKNOWN_PRODUCER_ID,
+    code::DUPLICATE_SEQUENCE_NUMBER,
+];
 
 pub fn number_of(record: &StoredRecord) -> Option<u64> {
     Some(u64::from_le_bytes(fingerprint(record).try_into().ok()?))

@@ -80,7 +80,7 @@ pub struct Partition {
     /// other than all may lose acknowledged ones.
     pub truncated: Vec<StoredRecord>,
     /// Something happened after which Kafka cannot keep its promise: producer state was lost.
-    pub state_lost: bool,
+    pub producers_forgotten: bool,
 }
 
 /// What becomes of one batch.
@@ -138,7 +138,7 @@ impl Cluster {
             enough_in_sync: true,
             ghosts: BTreeMap::new(),
             truncated: Vec::new(),
-            state_lost: false,
+            producers_forgotten: false,
         };
         let partitions = (0..partitions).map(partition).collect();
         let mut id = [0; 16];
@@ -268,7 +268,7 @@ impl Cluster {
         }
         if fault == Some(BatchFault::ForgetProducers) {
             partition.log.forget_producers();
-            partition.state_lost = true;
+            partition.producers_forgotten = true;
         }
         let (current, own_epoch) = (partition.leader == broker && partition.epoch == view.epoch, view.epoch);
         let log = if current {

@@ -253,7 +253,7 @@ impl World {
         }
     }
 
-    fn crash(&mut self, broker: BrokerId) {
+    pub fn crash(&mut self, broker: BrokerId) {
         if !self.cluster.brokers[&broker].up {
             return;
         }

@@ -149,23 +149,6 @@ impl Log {
         self.producers.clear();
     }
 
-    /// Makes the log look as if this producer had written up to `last_sequence` already.
-    pub fn pretend_written(&mut self, producer_id: i64, epoch: i16, last_sequence: i32) {
-        let entry = self.producers.entry(producer_id).or_insert(ProducerEntry {
-            epoch,
-            batches: VecDeque::new(),
-            last_timestamp: i64::MAX,
-        });
-        entry.batches.clear();
-        entry.batches.push_back(BatchMetadata {
-            first_sequence: last_sequence,
-            last_sequence,
-            first_offset: -1,
-            last_offset: -1,
-            timestamp: -1,
-        });
-    }
-
     fn remember(&mut self, batch: &StoredBatch) {
         if batch.producer_id < 0 {
             return;

@@ -3,6 +3,8 @@
 //! `POINTSMAN_SIM_SEEDS=5000 cargo test --test sim seeds` runs more seeds, `POINTSMAN_SIM_SEED=17` one of them, with
 //! `POINTSMAN_SIM_TRACE=1` and `-- --nocapture` its whole trace. The same seed is the same run, to the letter.
 
+#![expect(unreachable_pub, reason = "a test has no interface: pub says what a module offers to the others")]
+
 mod batch;
 mod check;
 mod cluster;
@@ -11,6 +13,7 @@ mod load;
 mod log;
 mod network;
 mod rng;
+mod scenarios;
 mod seeds;
 mod wire;
 mod world;

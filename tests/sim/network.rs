@@ -83,6 +83,8 @@ pub enum Side {
 #[derive(Debug)]
 pub struct InFlight {
     pub partitions: Vec<(std::sync::Arc<str>, i32)>,
+    /// Those whose batch was sent before.
+    pub again: Vec<(std::sync::Arc<str>, i32)>,
     pub is_produce: bool,
     /// The request until its bytes have left: whoever writes it holds its memory.
     pub unwritten: Option<Request>,
@@ -98,7 +100,6 @@ pub struct Waiting {
     pub version: i16,
     pub acks: i16,
     pub slots: Vec<(Option<Tp>, Slot)>,
-    pub deadline: Instant,
 }
 
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use crate::cluster::{self, BatchFault, Named, Slot, Tp};
 use crate::network::{Connection, InFlight, RequestFault, Side, Waiting, WireProduce, WireRequest};
-use crate::world::{Arriving, Event, Leaving, World};
+use crate::world::{Event, World};
 use pointsman::core::{ConnectionId, Transmit};
 use pointsman::protocol::error_code as code;
 use pointsman::protocol::messages::{InitProducerIdResponse, PartitionResponse, ProduceResponse, Request, Response};
@@ -36,6 +36,7 @@ impl World {
     /// The client closes. What it has written arrives perhaps, and may be served although nobody cares any more.
     pub fn closed_by_client(&mut self, id: ConnectionId, reason: &str) {
         self.trace.line(self.now, || format!("client closes {id:?}: {reason}"));
+        self.closed_for.push(reason.to_owned());
         let connection = self.connections.get_mut(&id).expect("a connection that was asked for");
         if connection.side == Side::Closed {
             return self.violation(format!("{id:?} is closed twice"));
@@ -76,27 +77,36 @@ impl World {
         if versions.pick(request.api(), api_version..=api_version).is_none() {
             self.violation(format!("broker {broker} does not speak {:?} {api_version}", request.api()));
         }
+        let mut again = Vec::new();
         let partitions = if let Request::Produce(produce) = &request {
             let read = WireProduce::read(api_version, produce);
             self.check_leaving(id, &read);
+            for (named, batch) in &read.batches {
+                if batch.as_ref().is_ok_and(|batch| self.ledger.went_before(batch)) {
+                    again.push((named.name.clone(), named.index));
+                }
+            }
             read.batches.iter().map(|(named, _)| (named.name.clone(), named.index)).collect()
         } else {
             Vec::new()
         };
         let is_produce = matches!(request, Request::Produce(_));
+        self.metadata_requests += usize::from(matches!(request, Request::Metadata(_)));
         let names = &partitions;
         self.trace.line(self.now, || {
             format!("send {:?} v{api_version} #{correlation_id} on {id:?} {names:?}", request.api())
         });
-        let fault = self.request_fault(broker, is_produce, &partitions);
+        let fault = self.request_fault(is_produce);
         let connection = self.connections.get_mut(&id).expect("as above");
         connection.last_correlation_id = Some(correlation_id);
         let unwritten = Some(request);
-        let in_flight = InFlight { partitions, is_produce, unwritten, version: api_version, expects_response, fault };
+        let in_flight =
+            InFlight { partitions, again, is_produce, unwritten, version: api_version, expects_response, fault };
         connection.in_flight.insert(correlation_id, in_flight);
         if is_produce && connection.produce_in_flight() > self.config.max_in_flight {
             self.violation(format!("{id:?} has more requests in flight than max.in.flight allows"));
         }
+        self.check_memory();
         let delay = Duration::from_micros(self.rng.below(200));
         let connection = self.connections.get_mut(&id).expect("as above");
         // Requests leave in the order in which they were polled.
@@ -105,22 +115,13 @@ impl World {
         self.at(at, Event::Written(id, correlation_id));
     }
 
-    fn request_fault(
-        &mut self,
-        broker: i32,
-        is_produce: bool,
-        partitions: &[(std::sync::Arc<str>, i32)],
-    ) -> Option<RequestFault> {
+    fn request_fault(&mut self, is_produce: bool) -> Option<RequestFault> {
         if is_produce {
-            let leaving = Leaving { nth: self.produce_requests, broker, partitions: partitions.to_vec() };
             self.produce_requests += 1;
-            if let Some(script) = &mut self.request_script
-                && let Some(fault) = script(&mut self.cluster, &leaving)
-            {
-                return Some(fault);
-            }
         }
-        self.rates.request_fault(&mut self.rng)
+        let nth = self.produce_requests.saturating_sub(1);
+        let scripted = self.request_script.as_mut().filter(|_| is_produce).and_then(|script| script(nth));
+        scripted.or_else(|| self.rates.request_fault(&mut self.rng))
     }
 
     /// What can be seen of a Produce request before anything happens to it.
@@ -148,6 +149,7 @@ impl World {
                 }
                 Err(why) => self.violation(format!("{named:?}: a broken batch leaves: {why}")),
             }
+            self.check_alone(named, batch);
             let elsewhere = self.connections.values().find(|other| {
                 let holds = |request: &InFlight| request.partitions.contains(&(named.name.clone(), named.index));
                 other.broker != broker && other.side == Side::Open && other.in_flight.values().any(holds)
@@ -165,6 +167,34 @@ impl World {
         }
         if size > self.config.max_request_size.max(self.config.batch_size) {
             self.violation(format!("a request of {size} bytes, max.request.size is {}", self.config.max_request_size));
+        }
+    }
+
+    /// A batch that goes out again goes alone, and nothing of its partition follows it until it is answered: else each
+    /// answer would throw the followers back too.
+    fn check_alone(&mut self, named: &Named, batch: &Result<crate::batch::Batch, String>) {
+        let Ok(batch) = batch else { return };
+        let open = self.connections.values().filter(|connection| connection.side == Side::Open);
+        let requests = open.flat_map(|connection| connection.in_flight.values());
+        let mut beside = requests.filter(|request| request.partitions.contains(&(named.name.clone(), named.index)));
+        let again = self.ledger.went_before(batch);
+        if beside.any(|request| again || request.again.contains(&(named.name.clone(), named.index))) {
+            self.violation(format!("{}-{}: a batch that goes out again is not alone", named.name, named.index));
+        }
+    }
+
+    /// Whoever still writes a batch holds its memory.
+    fn check_memory(&mut self) {
+        let requests = self.connections.values().flat_map(|connection| connection.in_flight.values());
+        let bodies = requests.filter_map(|request| match &request.unwritten {
+            Some(Request::Produce(produce)) => Some(produce),
+            _ => None,
+        });
+        let partitions = bodies.flat_map(|produce| &produce.topics).flat_map(|topic| &topic.partitions);
+        let held: usize = partitions.map(|partition| partition.body.len()).sum();
+        let booked = self.config.memory.total() as i64 - self.config.memory.available();
+        if booked < held as i64 {
+            self.violation(format!("{held} bytes are being written and only {booked} are booked"));
         }
     }
 
@@ -319,7 +349,7 @@ impl World {
         let broker = self.connections[&id].broker;
         let mut slots = Vec::new();
         for (named, batch) in produce.batches {
-            let fault = self.batch_fault(broker, &named, &batch);
+            let fault = self.batch_fault(&named);
             if let Some(fault) = fault {
                 let (name, index) = (&named.name, named.index);
                 self.trace.line(self.now, || format!("fault: {fault:?} for {name}-{index} at {broker}"));
@@ -341,35 +371,17 @@ impl World {
             slots.push((tp, slot));
         }
         let deadline = self.now + produce.timeout;
-        let waiting = Waiting { correlation_id, version: produce.version, acks: produce.acks, slots, deadline };
+        let waiting = Waiting { correlation_id, version: produce.version, acks: produce.acks, slots };
         self.connections.get_mut(&id).expect("as above").waiting = Some(waiting);
         self.at(deadline, Event::ProduceDeadline(id, correlation_id));
         self.answer_if_decided(id);
     }
 
-    fn batch_fault(
-        &mut self,
-        broker: i32,
-        named: &Named,
-        batch: &Result<crate::batch::Batch, String>,
-    ) -> Option<BatchFault> {
+    fn batch_fault(&mut self, named: &Named) -> Option<BatchFault> {
         let nth = self.arrived.entry((named.name.clone(), named.index)).or_default();
         *nth += 1;
-        if let (Some(script), Ok(batch)) = (&mut self.batch_script, batch) {
-            let arriving = Arriving {
-                broker,
-                partition: named.index,
-                topic: named.name.clone(),
-                producer_id: batch.producer_id,
-                epoch: batch.epoch,
-                base_sequence: batch.base_sequence,
-                nth: *nth - 1,
-            };
-            if let Some(fault) = script(&mut self.cluster, &arriving) {
-                return Some(fault);
-            }
-        }
-        self.rates.batch_fault(&mut self.rng)
+        let scripted = self.batch_script.as_mut().and_then(|script| script(*nth - 1));
+        scripted.or_else(|| self.rates.batch_fault(&mut self.rng))
     }
 
     /// Answers what can be answered since replicas, leaders or the set in sync changed.

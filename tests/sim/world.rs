@@ -29,33 +29,12 @@ pub enum Event {
     Learn(BrokerId, Tp),
     Load,
     Fault(Fault),
-    Tick,
 }
 
-/// A batch on its way into a broker, for scenarios that decide what becomes of it.
-#[derive(Clone, Debug)]
-pub struct Arriving {
-    pub broker: BrokerId,
-    pub partition: i32,
-    pub topic: std::sync::Arc<str>,
-    pub producer_id: i64,
-    pub epoch: i16,
-    pub base_sequence: i32,
-    /// How many batches came to this partition before, on any broker.
-    pub nth: usize,
-}
-
-/// A Produce request that leaves the client.
-#[derive(Clone, Debug)]
-pub struct Leaving {
-    /// How many Produce requests left before.
-    pub nth: usize,
-    pub broker: BrokerId,
-    pub partitions: Vec<(std::sync::Arc<str>, i32)>,
-}
-
-pub type BatchScript = Box<dyn FnMut(&mut Cluster, &Arriving) -> Option<BatchFault>>;
-pub type RequestScript = Box<dyn FnMut(&mut Cluster, &Leaving) -> Option<RequestFault>>;
+/// What becomes of the batch that comes to its partition as the nth.
+pub type BatchScript = Box<dyn FnMut(usize) -> Option<BatchFault>>;
+/// What becomes of the nth Produce request.
+pub type RequestScript = Box<dyn FnMut(usize) -> Option<RequestFault>>;
 
 pub struct World {
     pub now: Instant,
@@ -75,6 +54,10 @@ pub struct World {
     pub produce_requests: usize,
     pub arrived: BTreeMap<(std::sync::Arc<str>, i32), usize>,
     pub flushed: Vec<u64>,
+    pub metadata_requests: usize,
+    /// Why the client closed connections.
+    pub closed_for: Vec<String>,
+    pub events: u64,
     pub trace: Trace,
     pub violations: Vec<String>,
     /// How late timers are noticed.
@@ -108,6 +91,9 @@ impl World {
             produce_requests: 0,
             arrived: BTreeMap::new(),
             flushed: Vec::new(),
+            metadata_requests: 0,
+            closed_for: Vec::new(),
+            events: 0,
             trace: Trace::new(),
             violations: Vec::new(),
             timer_slack: Duration::ZERO,
@@ -130,11 +116,6 @@ impl World {
     pub fn violation(&mut self, what: String) {
         self.trace.line(self.now, || format!("VIOLATION {what}"));
         self.violations.push(what);
-    }
-
-    /// Nothing is under way between client and brokers.
-    pub fn is_quiet(&self) -> bool {
-        self.queue.values().all(|event| matches!(event, Event::Load | Event::Fault(_) | Event::Learn(..) | Event::Tick))
     }
 
     pub fn run_for(&mut self, duration: Duration) {
@@ -161,6 +142,7 @@ impl World {
                 return done(self);
             };
             self.now = next;
+            self.events += 1;
             if timer_first {
                 self.fire_timer()
             } else {
@@ -207,7 +189,6 @@ impl World {
                 self.cluster.replicate(tp, epoch, end_offset);
                 self.answer_waiting();
             }
-            Event::Tick => {}
             event => self.network_event(event),
         }
         self.drain();
