@@ -1,8 +1,8 @@
 //! The producer: the only place that joins the parts.
 
 use crate::config::{
-    Acks, CompressionType, Config, DnsLookup, InterceptorClass, PartitionerClass, PluginConfig, PluginUse,
-    ProducerConfig, SerializerClass,
+    Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, PartitionerClass, PluginConfig,
+    PluginUse, ProducerConfig, SerializerClass,
 };
 use crate::core::{Action, Core, CoreConfig, Done, MemoryPool};
 use crate::error::ProduceError;
@@ -485,6 +485,10 @@ impl net::Events for PassingOn {
         self.lane.topic_settled(&name, &outcome);
     }
 
+    fn topology(&mut self, name: Arc<str>, partitions: usize) {
+        self.lane.topology_changed(name, partitions);
+    }
+
     fn flushed(&mut self, flush: u64) {
         // Behind the outcomes that it waited for.
         self.lane.acknowledge(AckItem::Flushed(flush));
@@ -627,9 +631,6 @@ fn supported(config: &ProducerConfig) -> Result<(), StartError> {
     if config.compression_type != CompressionType::None {
         return not_yet("compression.type", config.compression_type.name());
     }
-    if config.client_dns_lookup != DnsLookup::UseAllDnsIps {
-        return not_yet("client.dns.lookup", "resolving canonical names");
-    }
     Ok(())
 }
 
@@ -655,8 +656,15 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
         request_timeout: config.request_timeout,
         delivery_timeout: config.delivery_timeout,
         metadata_max_age: config.metadata_max_age,
+        metadata_max_idle: config.metadata_max_idle,
+        rebootstrap_trigger: match config.metadata_recovery_strategy {
+            MetadataRecoveryStrategy::Rebootstrap => Some(config.metadata_recovery_rebootstrap_trigger),
+            MetadataRecoveryStrategy::None => None,
+        },
         connections_max_idle: config.connections_max_idle.unwrap_or(Duration::MAX),
         ignore_keys: config.partitioner_ignore_keys,
+        adaptive: config.partitioner_adaptive_partitioning_enable,
+        availability_timeout: config.partitioner_availability_timeout,
         round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
         memory: memory.clone(),
     }

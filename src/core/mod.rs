@@ -23,6 +23,7 @@ mod node;
 mod partition;
 mod partitioner;
 mod producer_id;
+mod rebootstrap;
 mod rng;
 mod sender;
 pub mod time;
@@ -215,7 +216,9 @@ impl Core {
                     self.schedule(now, partition);
                 }
                 Timer::Node(node) => self.node_timer(now, NodeId(node)),
-                Timer::Metadata | Timer::ProducerId => {}
+                Timer::Metadata => self.tries_for_metadata(now),
+                Timer::Rebootstrap => self.rebootstrap_timer(now),
+                Timer::ProducerId => {}
             }
         }
         self.drive_links(now);
@@ -282,3 +285,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ mod delivery;
 mod delivery_thread;
 mod lookup;
 mod staging;
+#[cfg(test)]
+mod tests;
 mod waiting;
 mod worker;
 

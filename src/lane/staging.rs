@@ -49,6 +49,8 @@ pub(super) struct State {
     /// Topics that records can be staged for, and where each stands.
     topics: Vec<Arc<str>>,
     topics_by_name: HashMap<Arc<str>, usize>,
+    /// How many partitions each topic has, as far as is known: a record for one beyond them waits for news.
+    partitions: Vec<usize>,
     /// The topic of the last record: mostly that of the next one, too.
     last_topic: usize,
     /// Emptied columns, to be filled again.
@@ -64,6 +66,8 @@ pub(super) struct State {
 #[expect(clippy::large_enum_variant, reason = "almost every item is a chunk")]
 pub(super) enum Item {
     Chunk(Chunk),
+    /// A topic has more partitions or other leaders: the partitioner is to be told before the next record.
+    Topology(Arc<str>),
     /// Everything before it is to be sent now; the job runs when all of it is done.
     Flush(Box<dyn FnOnce() + Send>),
     /// The last item: the plugins' close hooks, and the end of the thread.
@@ -95,6 +99,8 @@ pub(crate) enum Submitted {
 enum Obstacle {
     /// Its topic is not known to the lane.
     Topic,
+    /// Its topic has no such partition, as far as is known.
+    Partition,
     /// There is no room, or others wait for it.
     Memory,
 }
@@ -121,6 +127,7 @@ impl Shared {
             staged: 0,
             topics: Vec::new(),
             topics_by_name: HashMap::new(),
+            partitions: Vec::new(),
             last_topic: 0,
             spare: Vec::new(),
             asleep: false,
@@ -149,7 +156,7 @@ impl Shared {
         }
         let mut callback = callback;
         let mut state = self.lock();
-        match self.stage_at_once(&mut state, record, &mut callback) {
+        match self.stage_at_once(&mut state, record, &mut callback, may_wait) {
             Ok(submitted) => submitted,
             Err(obstacle) => {
                 drop(state);
@@ -164,7 +171,7 @@ impl Shared {
         let mut answers = Vec::with_capacity(records.len());
         let mut state = self.lock();
         for record in records {
-            let answer = match self.stage_at_once(&mut state, record, &mut None) {
+            let answer = match self.stage_at_once(&mut state, record, &mut None, may_wait) {
                 Ok(submitted) => submitted,
                 Err(obstacle) => {
                     drop(state);
@@ -188,6 +195,7 @@ impl Shared {
         state: &mut MutexGuard<'_, State>,
         record: &Record<'_>,
         callback: &mut Option<UserCallback>,
+        may_wait: bool,
     ) -> Result<Submitted, Obstacle> {
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
@@ -202,6 +210,9 @@ impl Shared {
             return Ok(Submitted::Refused(closed()));
         }
         let topic = state.topic(record.topic).ok_or(Obstacle::Topic)?;
+        if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
+            return Err(Obstacle::Partition);
+        }
         // Nobody is overtaken: while someone waits for memory, so does everyone after.
         if self.waiting_for_memory.load(Ordering::Acquire) == 0
             && state.has_room(&self.config)
@@ -222,9 +233,23 @@ impl Shared {
         let bytes = staged_size(record);
         match obstacle {
             Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
+            Obstacle::Partition => Submitted::Waiting(self.wait_for_partition(record, bytes, callback)),
             Obstacle::Memory if may_wait => Submitted::Waiting(self.wait_for_memory(record, bytes, callback)),
             Obstacle::Memory => Submitted::Refused(ProduceError::BufferFull),
         }
+    }
+
+    /// Puts a record for a partition that is not known in line until its topic was asked for once more. Should there
+    /// still be no such partition then, the record goes on and fails for that.
+    fn wait_for_partition(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Arc<Waiter> {
+        let waiter = self.waiter(record, bytes, callback);
+        let mut waiting = self.lock_waiting();
+        waiting.push_for_topic(Arc::clone(&waiter));
+        self.lock_core().refresh_topic(self.clock.now(), record.topic);
+        drop(waiting);
+        (self.wake_driver)();
+        self.watch();
+        waiter
     }
 
     fn submit_to_new_topic(
@@ -247,8 +272,9 @@ impl Shared {
             status
         };
         match status {
-            TopicStatus::Ready(_) => {
-                self.lock().learn(record.topic);
+            TopicStatus::Ready(handle) => {
+                let partitions = self.lock_core().partition_count(handle);
+                self.lock().learn(record.topic, partitions);
                 drop(waiting);
                 self.submit(record, callback, may_wait)
             }
@@ -303,6 +329,17 @@ impl Shared {
         let delivery = chunk.push(&topics[topic], record, timestamp, bytes, callback);
         self.rouse(state);
         delivery
+    }
+
+    /// A topic has so many partitions now, or other leaders.
+    pub(crate) fn topology_changed(&self, name: Arc<str>, partitions: usize) {
+        let mut state = self.lock();
+        let Some(&topic) = state.topics_by_name.get(&name) else { return };
+        state.partitions[topic] = partitions;
+        if !state.closed {
+            state.queue.push_back(Item::Topology(name));
+            self.rouse(&mut state);
+        }
     }
 
     /// Puts a flush after everything staged so far; `job` runs when all of that is done. On a closed lane at once.
@@ -435,13 +472,15 @@ impl State {
         Some(self.last_topic)
     }
 
-    /// From now on records can be staged for the topic.
-    pub(super) fn learn(&mut self, name: &str) -> usize {
+    /// From now on records can be staged for the topic, which has so many partitions.
+    pub(super) fn learn(&mut self, name: &str, partitions: usize) -> usize {
         if let Some(&known) = self.topics_by_name.get(name) {
+            self.partitions[known] = self.partitions[known].max(partitions);
             return known;
         }
         let name: Arc<str> = name.into();
         self.topics.push(Arc::clone(&name));
+        self.partitions.push(partitions);
         self.topics_by_name.insert(name, self.topics.len() - 1);
         self.topics.len() - 1
     }

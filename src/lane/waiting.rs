@@ -8,6 +8,7 @@ use super::chunk::staged_size;
 use super::delivery::Delivery;
 use super::lookup::Lookup;
 use super::staging::{Shared, State};
+use crate::core::TopicStatus;
 use crate::core::time::Instant;
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
@@ -166,7 +167,8 @@ impl Shared {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
                 waiting.memory.extend(line);
                 self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
-                self.lock().learn(name);
+                let partitions = self.known_partitions(name);
+                self.lock().learn(name, partitions);
                 drop(waiting);
                 self.admit();
             }
@@ -218,7 +220,8 @@ impl Shared {
             self.memory.give_back(waiter.bytes);
             return;
         }
-        let topic = lane.learn(&waiter.record.topic);
+        // Whoever waits for memory has a topic that is known.
+        let topic = lane.learn(&waiter.record.topic, 0);
         let callback = state.callback.take();
         let record = &waiter.record;
         let headers = record.headers();
@@ -271,6 +274,14 @@ impl Shared {
             core.forget(&topic);
         }
         next
+    }
+
+    fn known_partitions(&self, topic: &str) -> usize {
+        let mut core = self.lock_core();
+        match core.topic(self.clock.now(), topic) {
+            TopicStatus::Ready(handle) => core.partition_count(handle),
+            TopicStatus::Pending => 0,
+        }
     }
 
     fn waited_too_long(&self, topic: &str, stage: Stage) -> ProduceError {

@@ -101,3 +101,21 @@ fn waiting_for_a_delivery_in_a_task_is_an_error_and_the_record_arrives() {
     producer.close_blocking(PATIENCE).unwrap();
     assert_eq!(broker.records().len(), 2);
 }
+
+#[test]
+fn a_partition_that_was_added_is_found_by_whoever_names_it() {
+    let broker = Broker::start();
+    let producer = broker.producer(&[]);
+    producer.send_blocking(&Record::to("orders").partition(5).value("a")).unwrap().wait().unwrap();
+    broker.broker.add_partitions("orders", 8);
+    let metadata = producer.send_blocking(&Record::to("orders").partition(7).value("b")).unwrap().wait().unwrap();
+    assert_eq!(metadata.partition, 7);
+    let asked = broker.broker.request_count(ApiKey::Metadata);
+    let error = producer.send_blocking(&Record::to("orders").partition(8).value("c")).unwrap().wait().unwrap_err();
+    assert!(matches!(error, ProduceError::NoSuchPartition { partition: 8, count: 8, .. }), "{error}");
+    assert_eq!(broker.broker.request_count(ApiKey::Metadata), asked + 1, "one refresh, then failure");
+    // Where nothing may wait, it fails for what is known.
+    let error = producer.try_send(&Record::to("orders").partition(9)).unwrap().wait().unwrap_err();
+    assert!(matches!(error, ProduceError::NoSuchPartition { partition: 9, .. }), "{error}");
+    producer.close_blocking(PATIENCE).unwrap();
+}
