@@ -93,8 +93,15 @@ fn topics_are_created_and_described() {
     let at = ["-b", broker.address.as_str()];
     pointsman(&[&["topic", "create", "new", "-p", "4", "-r", "1"][..], &at].concat(), "").shows(&["created topic new"]);
     pointsman(&[&["topic", "create", "new", "-p", "4"][..], &at].concat(), "").fails(1, &["TOPIC_ALREADY_EXISTS"]);
-    pointsman(&[&["topic", "describe", "new"][..], &at].concat(), "").shows(&["topic new: 4 partitions", "leader"]);
-    pointsman(&[&["topic", "describe", "nwe"][..], &at].concat(), "").fails(1, &["topic nwe does not exist"]);
+    pointsman(&[&["topic", "describe", "new"][..], &at].concat(), "").shows(&[
+        "topic new: 4 partitions",
+        "leader",
+        "at most 0 records",
+    ]);
+    broker.produce(&["-t", "orders"], "a\nb\n");
+    pointsman(&[&["topic", "describe", "orders"][..], &at].concat(), "").shows(&["at most 2 records"]);
+    pointsman(&[&["topic", "describe", "nwe"][..], &at].concat(), "")
+        .fails(1, &["topic nwe does not exist", "did you mean new?"]);
 }
 
 #[test]
