@@ -29,6 +29,7 @@ impl Servers {
                 receive_buffer_bytes: bytes(config.receive_buffer_bytes),
                 setup_timeout: config.socket_connection_setup_timeout,
                 setup_timeout_max: config.socket_connection_setup_timeout_max,
+                windows: default.windows,
             },
             request_timeout: config.request_timeout,
             admin: None,

@@ -421,8 +421,12 @@ const KEYS: &[Key] = &[
     // Our own.
     key("lanes", Kind::Int(1, 256), Some("1"), Medium, Implemented,
         "Threads that run plugins; a key always keeps to one of them"),
+    key("metrics.prometheus.listen", Kind::Text, None, Low, Implemented,
+        "Serve the metrics to Prometheus at http://HOST:PORT/metrics; port 0 is any that is free"),
     key("preset", Kind::OneOf(&["basic", "reliable", "throughput"]), Some("basic"), Medium, Implemented,
         "Values to start from, which every key set here or on the command line overrides"),
+    key("statistics.interval.ms", Kind::Millis(0, LONG), Some("0"), Low, Implemented,
+        "Log the metrics as a line of JSON this often (target pointsman::statistics, level INFO); 0 never does"),
 ];
 
 #[rustfmt::skip]
@@ -548,8 +552,8 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KEYS.len());
-        // 4.3.0's ConfigDef has 113 names; four keys are newer and two our own.
-        assert_eq!(KEYS.len(), JAVA_KEYS + 4 + 2);
+        // 4.3.0's ConfigDef has 113 names; four keys are newer and four our own.
+        assert_eq!(KEYS.len(), JAVA_KEYS + 4 + 4);
     }
 
     #[test]

@@ -96,6 +96,10 @@ pub struct ProducerConfig {
     pub metrics_num_samples: usize,
     /// `lanes`, default 1; a key of our own.
     pub lanes: usize,
+    /// `metrics.prometheus.listen`, default none; a key of our own. The host and port are as written: the port may be 0.
+    pub metrics_prometheus_listen: Option<String>,
+    /// `statistics.interval.ms`, default none (0); a key of our own.
+    pub statistics_interval: Option<Duration>,
 }
 
 /// A broker's address as it is written: a name or an IP address, and a port.
@@ -288,6 +292,8 @@ impl ProducerConfig {
             metrics_sample_window: values.millis("metrics.sample.window.ms"),
             metrics_num_samples: values.number("metrics.num.samples"),
             lanes: values.number("lanes"),
+            metrics_prometheus_listen: values.listen_address(problems),
+            statistics_interval: Some(values.millis("statistics.interval.ms")).filter(|interval| !interval.is_zero()),
         }
     }
 }
@@ -453,6 +459,19 @@ impl Values {
             }
         }
         servers
+    }
+
+    /// `host:port`, where the port may be 0.
+    fn listen_address(&self, problems: &mut Vec<Problem>) -> Option<String> {
+        let key = "metrics.prometheus.listen";
+        let text = self.text(key);
+        let (host, port) = text.rsplit_once(':').unwrap_or((&text, ""));
+        if text.is_empty() || !host.is_empty() && port.parse::<u16>().is_ok() {
+            return Some(text).filter(|text| !text.is_empty());
+        }
+        let what = format!("{} is not host:port", quote(&text));
+        self.refuse(key, what, "write it like 127.0.0.1:9100, or [::]:9100 for every address".to_owned(), problems);
+        None
     }
 
     fn gzip_level(&self, problems: &mut Vec<Problem>) -> i32 {

@@ -6,7 +6,7 @@ use super::keys::{ALIASES, Key, Status, is_foreign, keys};
 use super::plugin::{OnError, PluginConfig};
 use super::producer::{PluginUse, ProducerConfig, Values};
 use super::value::{self, quote};
-use super::{Config, check, not_yet, preset, suggest};
+use super::{Config, check, preset, suggest};
 use std::collections::BTreeMap;
 
 /// Later entries override earlier ones. `whole` is the place named for what is missing.
@@ -24,7 +24,6 @@ pub(super) fn resolve(
     let values = read_values(&of_producer, whole, &mut problems, &mut notices);
     let mut producer = ProducerConfig::from_values(&values, &mut problems);
     check::check(&mut producer, &values, &mut problems, &mut notices);
-    not_yet::check(&mut producer, &values, &mut problems, &mut notices);
 
     let mut plugins = PluginConfig::read_all(of_plugins, &mut problems);
     for plugin in in_code {

@@ -159,9 +159,8 @@ fn presets() {
     assert_eq!(properties("preset=basic").producer, properties("").producer);
     assert!(Config::from_toml("preset = \"basic\"\n[producer]\nbootstrap.servers = \"a:1\"").is_ok());
     refused("preset=reliabel", ProblemKind::InvalidValue, &["did you mean reliable?"]);
-    // Until compression is there, the preset goes without.
-    let throughput = noticed("preset=throughput", &["compression.type=lz4", "not supported yet"]);
-    assert_eq!(throughput.producer.compression_type, CompressionType::None);
+    let throughput = properties("preset=throughput");
+    assert_eq!(throughput.producer.compression_type, CompressionType::Lz4);
     assert_eq!((throughput.producer.batch_size, throughput.producer.linger), (262_144, Duration::from_millis(20)));
 }
 
@@ -383,7 +382,6 @@ fn defaults_are_accepted_and_what_is_not_there_yet_is_refused() {
         let key = set.split('=').next().unwrap();
         refused(set, ProblemKind::NotSupportedYet, &[key, "not supported yet", "leave it out"]);
     }
-    refused("compression.type=zstd", ProblemKind::NotSupportedYet, &["zstd is not supported yet"]);
     noticed("enable.metrics.push=false", &["enable.metrics.push has no effect"]);
     noticed("metric.reporters=com.example.R", &["metric.reporters has no effect"]);
     noticed("ssl.provider=BC", &["no effect"]);

@@ -1,15 +1,18 @@
 //! From a record to a sealed batch in its partition's queue.
 
-use super::batch::{OpenBatch, Sealed, Unsealed};
+use super::batch::{OpenBatch, Order, SealedBatch};
 use super::completion::{Completion, Outcome};
 use super::metadata::TopicHandle;
 use super::node::Link;
 use super::partition::Slot;
 use super::partitioner::{Standing, Sticky};
+use super::ratio::Estimate;
+use super::seal::{Sealed, Unsealed, Work};
 use super::time::Instant;
 use super::timers::Timer;
 use super::{Core, partitioner};
 use crate::error::{Fate, ProduceError, Stage};
+use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{HEADER_LEN, RecordBody};
 use std::sync::Arc;
 
@@ -87,7 +90,7 @@ impl Core {
     /// The record is too large, its partition does not exist, or the producer cannot go on.
     pub fn append(&mut self, now: Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
         if let Some(ended) = &self.ended {
-            return Err(ended.error());
+            return Err(ended.error(Fate::NotWritten));
         }
         let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
         let max_len = body.max_len();
@@ -121,6 +124,7 @@ impl Core {
         let len = batch.body_len() - before;
         // Only a batch that can take no further record is closed here; one that could is closed by its next record.
         let full = !batch.fits(0);
+        let sent = batch.sent(len);
         partition.queued_bytes += len as u64;
         let sticky = match sticky {
             None => None,
@@ -128,7 +132,7 @@ impl Core {
             Some(StickyOf::Group(group)) => Some(&mut self.groups[group.0 as usize].sticky),
         };
         if let Some(sticky) = sticky {
-            sticky.book(len, self.config.batch_size, !full && !filled);
+            sticky.book(sent, self.config.batch_size, !full && !filled);
         }
         if older {
             self.schedule(now, id);
@@ -211,21 +215,27 @@ impl Core {
     }
 
     fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize, accepted: Instant) {
-        let order = self.next_order;
+        let order = Order::begun(self.next_order);
         self.next_order += 1;
         self.live.insert(order);
         self.active.insert(id);
         let partition = &mut self.partitions[id as usize];
+        let topic = &self.topics[partition.topic];
         let limit = self.config.batch_size;
+        let estimate = match self.config.compression {
+            Compression::None => Estimate::EXACT,
+            _ => topic.ratio.estimate(),
+        };
         // Batches of a partition tend to end alike: begin with room for the last one's size, so that a busy
         // partition's buffer never moves and an idle one's stays small.
-        let capacity = partition.last_body_len.max(first_len).max(256).min(limit.max(first_len));
+        let capacity = partition.last_body_len.max(first_len).max(256).min(estimate.most(limit).max(first_len));
         let mut batch = OpenBatch::new(
             order,
             id,
-            Arc::clone(&self.topics[partition.topic].name),
+            Arc::clone(&topic.name),
             partition.index,
             limit,
+            estimate,
             capacity,
             self.config.memory.take(0),
             now,
@@ -243,13 +253,14 @@ impl Core {
             let order = slot.order();
             let Slot::Open(batch) = std::mem::replace(slot, Slot::Sealing(order)) else { unreachable!("matched") };
             partition.last_body_len = batch.body_len();
-            self.unsealed.push_back(batch);
+            self.unsealed.push_back(Work::Seal(batch));
         }
     }
 
     /// A full batch to seal, for whoever filled it: seal it without the core's lock and hand it back.
     pub fn poll_full(&mut self) -> Option<Unsealed> {
-        self.unsealed.pop_front().map(Unsealed)
+        let work = self.unsealed.pop_front()?;
+        Some(Unsealed { work, compression: self.config.compression, memory: self.config.memory.clone() })
     }
 
     /// As [`Core::poll_full`], and batches whose time has come and whose broker could take them now.
@@ -273,22 +284,40 @@ impl Core {
         self.poll_full()
     }
 
-    /// Takes back a sealed batch.
+    /// Takes back a sealed batch, or what was made of it.
     pub fn handle_sealed(&mut self, now: Instant, sealed: Sealed) {
-        let (id, order) = (sealed.info.partition, sealed.info.order);
-        if let Some(error) = self.ended.as_ref().map(super::Ended::error) {
-            let partition = &mut self.partitions[id as usize];
-            partition.queue.retain(|slot| slot.order() != order);
-            if partition.queue.is_empty() {
-                self.active.remove(&id);
-            }
-            self.finish(order, sealed.done(Outcome::Failed(error)));
-            return;
+        let Sealed { place, first, more, fresh } = sealed;
+        let id = first.info.partition;
+        let partition = &mut self.partitions[id as usize];
+        let at = partition.queue.iter().position(|slot| slot.order() == place);
+        let at = at.expect("the place of a batch that is being sealed is kept");
+        partition.queue.remove(at);
+        if fresh {
+            self.topics[partition.topic].ratio.observe(first.info.record_bytes, first.body.len());
         }
-        let slot = self.partitions[id as usize].queue.iter_mut().find(|slot| slot.order() == order);
-        *slot.expect("the place of a batch that is being sealed is kept") = Slot::Sealed(sealed);
-        self.expire(now, id);
-        self.schedule(now, id);
+        self.live.remove(&place);
+        let batches: Vec<SealedBatch> = std::iter::once(first).chain(more).collect();
+        self.live.extend(batches.iter().map(|batch| batch.info.order));
+        for (nth, mut batch) in batches.into_iter().enumerate() {
+            if let Some(ended) = &self.ended {
+                let outcome = Outcome::Failed(ended.error(batch.fate()));
+                self.finish(now, batch.info.order, batch.done(outcome));
+                continue;
+            }
+            let partition = &mut self.partitions[id as usize];
+            if batch.info.sequence.is_some_and(|sequence| !partition.sequences.is_of(sequence.producer)) {
+                // The epoch was bumped meanwhile.
+                batch.forget_sequence();
+            }
+            partition.queue.insert(at + nth, Slot::Sealed(batch));
+        }
+        if self.partitions[id as usize].queue.is_empty() {
+            self.active.remove(&id);
+        }
+        if self.ended.is_none() {
+            self.expire(now, id);
+            self.schedule(now, id);
+        }
     }
 
     /// Puts the partition among its leader's ready ones if its head may go out as far as time is concerned, else out
@@ -310,7 +339,7 @@ impl Core {
             Some(Slot::Open(batch)) => {
                 wake_at(expiry(batch.info.accepted));
                 let lingered = batch.info.created + self.config.linger;
-                let due = self.closing || batch.info.order < self.expedited || lingered <= now;
+                let due = self.closing || batch.info.order.batch < self.expedited || lingered <= now;
                 if !due {
                     wake_at(lingered);
                 }
@@ -395,10 +424,10 @@ impl Core {
                     if let Some(sequence) = batch.info.sequence {
                         partition.sequences.leave_hole(order, sequence, !batch.info.maybe_written);
                     }
-                    let stage = if batch.info.attempts > 0 { Stage::Sent } else { Stage::Batch };
-                    let fate = if batch.info.maybe_written { Fate::Unknown } else { Fate::NotWritten };
+                    let stage = if batch.went_before() { Stage::Sent } else { Stage::Batch };
+                    let fate = batch.fate();
                     let cause = batch.info.last_cause.take().or_else(|| trouble.clone());
-                    partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.wire_len() as u64);
+                    partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
                     failed.push((order, batch.done(error(stage, fate, cause))));
                 }
                 Some(Slot::Sealing(_)) | None => unreachable!("not expired"),
@@ -408,7 +437,7 @@ impl Core {
             self.active.remove(&id);
         }
         for (order, done) in failed {
-            self.finish(order, done);
+            self.finish(now, order, done);
         }
     }
 }

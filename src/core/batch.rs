@@ -1,31 +1,68 @@
-//! A batch is a type that moves: [`OpenBatch`] takes records, [`Unsealed`] is on its way to be summed (and compressed)
-//! off the lock, [`Sealed`] waits in its partition's queue or is in flight. Each step consumes the one before.
+//! A batch is a type that moves: [`OpenBatch`] takes records, [`super::Unsealed`] is on its way to be compressed and
+//! summed off the lock, [`SealedBatch`] waits in its partition's queue or is in flight. Each step consumes the one
+//! before. A batch that a broker refuses as it is goes back one step: see [`super::seal`].
 
 use super::completion::{Completion, Done, Outcome, Run};
 use super::memory::Permit;
+use super::ratio::Estimate;
 use super::time::Instant;
+use crate::error::Fate;
 use crate::protocol::messages::ProducePartition;
 use crate::protocol::record_batch::{self, HEADER_LEN, Header, RecordBody};
 use bytes::Bytes;
+use std::ops::Range;
 use std::sync::Arc;
+
+/// A batch's place among all. What is made of a batch that was split stands where it stood, in the order of its
+/// records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Order {
+    /// Grows with every batch that is begun, from 1.
+    pub(super) batch: u64,
+    /// Which record of that batch is its first.
+    pub(super) first: u32,
+}
+
+impl Order {
+    /// Of a batch that is begun.
+    pub(super) fn begun(batch: u64) -> Order {
+        Order { batch, first: 0 }
+    }
+
+    /// Behind every other that is before this one.
+    pub(super) fn just_before(self) -> Order {
+        match self.first.checked_sub(1) {
+            Some(first) => Order { first, ..self },
+            None => Order { batch: self.batch - 1, first: u32::MAX },
+        }
+    }
+}
 
 /// What is known of a batch whatever its state.
 #[derive(Debug)]
 pub(super) struct BatchInfo {
-    /// Grows with every batch: the order within a partition, sequence numbers' wrap-around aside.
-    pub(super) order: u64,
+    /// The order within a partition, sequence numbers' wrap-around aside.
+    pub(super) order: Order,
     pub(super) partition: u32,
     pub(super) count: i32,
-    base_timestamp: i64,
-    max_timestamp: i64,
+    /// Which records of the completion these are, if not all from `order.first` on.
+    pub(super) pieces: Vec<Range<u32>>,
+    pub(super) base_timestamp: i64,
+    pub(super) max_timestamp: i64,
     /// When its oldest record was accepted: `delivery.timeout.ms` counts from there.
     pub(super) accepted: Instant,
     /// When the batch was begun: `linger.ms` counts from there.
     pub(super) created: Instant,
-    completion: Arc<Completion>,
-    tokens: Vec<u64>,
-    /// How often it went out.
+    /// Of the records, before compression.
+    pub(super) record_bytes: usize,
+    /// Of the largest of them.
+    pub(super) record_bytes_max: usize,
+    pub(super) completion: Arc<Completion>,
+    pub(super) tokens: Vec<u64>,
+    /// How often it went out, as it is.
     pub(super) attempts: u32,
+    /// Made of a batch that went out.
+    pub(super) made_anew: bool,
     /// A request with it ended without a definite answer.
     pub(super) maybe_written: bool,
     pub(super) last_cause: Option<String>,
@@ -39,6 +76,15 @@ pub(super) struct Sequence {
     pub(super) base: i32,
 }
 
+impl Sequence {
+    /// The one so many records later.
+    pub(super) fn after(self, count: i32) -> Sequence {
+        // Sequences run from 0 to 2³¹ − 1 and begin again.
+        let base = ((i64::from(self.base) + i64::from(count)) & 0x7fff_ffff) as i32;
+        Sequence { base, ..self }
+    }
+}
+
 /// A producer id and its epoch (KIP-98).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ProducerIdAndEpoch {
@@ -48,8 +94,37 @@ pub(super) struct ProducerIdAndEpoch {
 
 impl BatchInfo {
     fn done(self, outcome: Outcome) -> Done {
-        let run = Run { first: 0, count: self.count as u32, outcome };
-        Done { completion: self.completion, runs: vec![run], tokens: self.tokens }
+        let runs = self.runs(&outcome);
+        Done { completion: self.completion, runs, tokens: self.tokens }
+    }
+
+    fn runs(&self, outcome: &Outcome) -> Vec<Run> {
+        let mut before = 0;
+        let run = |piece: Range<u32>| {
+            let run = Run { first: piece.start, count: piece.end - piece.start, outcome: outcome.moved(before) };
+            before += i64::from(run.count);
+            run
+        };
+        self.indexes(0..self.count as u32).into_iter().map(run).collect()
+    }
+
+    /// Which records of the completion some of the batch's are.
+    pub(super) fn indexes(&self, records: Range<u32>) -> Vec<Range<u32>> {
+        if self.pieces.is_empty() {
+            return vec![self.order.first + records.start..self.order.first + records.end];
+        }
+        let mut before = 0;
+        let mut indexes = Vec::new();
+        for piece in &self.pieces {
+            let len = piece.end - piece.start;
+            let (from, to) =
+                (records.start.saturating_sub(before).min(len), records.end.saturating_sub(before).min(len));
+            if from < to {
+                indexes.push(piece.start + from..piece.start + to);
+            }
+            before += len;
+        }
+        indexes
     }
 }
 
@@ -57,20 +132,23 @@ impl BatchInfo {
 #[derive(Debug)]
 pub(super) struct OpenBatch {
     pub(super) info: BatchInfo,
-    body: Vec<u8>,
-    permit: Permit,
+    pub(super) body: Vec<u8>,
+    pub(super) permit: Permit,
     limit: usize,
+    estimate: Estimate,
 }
 
 impl OpenBatch {
-    /// A batch for records up to `limit` bytes in all, header included; its first record may be larger.
+    /// A batch for records up to `limit` bytes in all by the time they are sent, header included; its first record may
+    /// be larger.
     #[expect(clippy::too_many_arguments, reason = "all of them are facts of the batch and the types tell them apart")]
     pub(super) fn new(
-        order: u64,
+        order: Order,
         partition: u32,
         topic: Arc<str>,
         index: i32,
         limit: usize,
+        estimate: Estimate,
         capacity: usize,
         mut permit: Permit,
         now: Instant,
@@ -81,23 +159,34 @@ impl OpenBatch {
             order,
             partition,
             count: 0,
+            pieces: Vec::new(),
             base_timestamp: 0,
             max_timestamp: i64::MIN,
             accepted: now,
             created: now,
+            record_bytes: 0,
+            record_bytes_max: 0,
             completion: Completion::new(topic, index),
             tokens: Vec::new(),
             attempts: 0,
+            made_anew: false,
             maybe_written: false,
             last_cause: None,
             sequence: None,
         };
-        OpenBatch { info, body, permit, limit }
+        OpenBatch { info, body, permit, limit, estimate }
     }
 
     /// Whether one more record of at most so many bytes fits.
     pub(super) fn fits(&self, max_len: usize) -> bool {
-        self.info.count == 0 || HEADER_LEN + self.body.len() + max_len <= self.limit
+        self.info.count == 0
+            || HEADER_LEN + self.estimate.sent(self.body.len()) + max_len <= self.limit
+                && self.body.len() <= self.estimate.most(self.limit)
+    }
+
+    /// About how many bytes so many will be when they are sent.
+    pub(super) fn sent(&self, len: usize) -> usize {
+        self.estimate.sent(len)
     }
 
     /// Appends a record and says at which index.
@@ -120,7 +209,10 @@ impl OpenBatch {
             info.tokens.push(token);
         }
         let before = self.body.capacity();
+        let start = self.body.len();
         record.encode(&mut self.body, timestamp - info.base_timestamp, index);
+        info.record_bytes_max = info.record_bytes_max.max(self.body.len() - start);
+        info.record_bytes = self.body.len();
         let after = self.body.capacity();
         if after != before {
             self.permit.grow(after - before);
@@ -141,20 +233,6 @@ impl OpenBatch {
     }
 }
 
-/// A batch that takes no more records and is to be sealed off the core's lock.
-#[derive(Debug)]
-pub struct Unsealed(pub(super) OpenBatch);
-
-impl Unsealed {
-    /// Takes the checksum of the records. Costs as much as reading them; call it without the core's lock.
-    pub fn seal(self) -> Sealed {
-        let OpenBatch { info, body, permit, .. } = self.0;
-        let body_crc = record_batch::body_crc(&body);
-        let body = Bytes::from_owner(Body { bytes: body, _permit: permit });
-        Sealed { info, body, body_crc }
-    }
-}
-
 /// The records of a sealed batch. Whoever holds the bytes holds their memory.
 struct Body {
     bytes: Vec<u8>,
@@ -169,16 +247,46 @@ impl AsRef<[u8]> for Body {
 
 /// A batch whose records never change again.
 #[derive(Debug)]
-pub struct Sealed {
+pub(super) struct SealedBatch {
     pub(super) info: BatchInfo,
-    body: Bytes,
+    pub(super) attributes: i16,
+    pub(super) body: Bytes,
     body_crc: u32,
 }
 
-impl Sealed {
+impl SealedBatch {
+    /// Of these bytes, which the permit pays for from now on.
+    pub(super) fn new(info: BatchInfo, attributes: i16, bytes: Vec<u8>, mut permit: Permit) -> SealedBatch {
+        let body_crc = record_batch::body_crc(&bytes);
+        permit.fit(bytes.capacity());
+        let body = Bytes::from_owner(Body { bytes, _permit: permit });
+        SealedBatch { info, attributes, body, body_crc }
+    }
+
     /// Bytes in a request.
     pub(super) fn wire_len(&self) -> usize {
         HEADER_LEN + self.body.len()
+    }
+
+    /// Bytes as they were counted when its records were appended.
+    pub(super) fn queued_len(&self) -> u64 {
+        (HEADER_LEN + self.info.record_bytes) as u64
+    }
+
+    /// Whether its records went out before: then it goes out alone.
+    pub(super) fn went_before(&self) -> bool {
+        self.info.attempts > 0 || self.info.made_anew
+    }
+
+    /// What is known of it while there is no answer.
+    pub(super) fn fate(&self) -> Fate {
+        if self.info.maybe_written { Fate::Unknown } else { Fate::NotWritten }
+    }
+
+    /// It is numbered anew when it goes out: with its old sequence the broker cannot have taken it.
+    pub(super) fn forget_sequence(&mut self) {
+        self.info.sequence = None;
+        self.info.maybe_written = false;
     }
 
     /// For a request: the header as of now, the records shared.
@@ -188,7 +296,7 @@ impl Sealed {
             None => (record_batch::NO_PRODUCER_ID, record_batch::NO_PRODUCER_EPOCH, record_batch::NO_SEQUENCE),
         };
         let header = Header {
-            attributes: 0,
+            attributes: self.attributes,
             base_timestamp: self.info.base_timestamp,
             max_timestamp: self.info.max_timestamp,
             producer_id,

@@ -18,6 +18,18 @@ pub enum Outcome {
     Failed(ProduceError),
 }
 
+impl Outcome {
+    /// The same of records that stand so many behind.
+    pub(super) fn moved(&self, by: i64) -> Outcome {
+        match self {
+            Outcome::Written { base_offset, log_append_time } => {
+                Outcome::Written { base_offset: base_offset.map(|base| base + by), log_append_time: *log_append_time }
+            }
+            Outcome::Failed(error) => Outcome::Failed(error.clone()),
+        }
+    }
+}
+
 /// A finished batch, from [`super::Core::poll_action`]. The shell tells the plugins, then calls [`Done::complete`].
 #[derive(Debug)]
 pub struct Done {

@@ -1,6 +1,8 @@
 //! What the core needs to know of the configuration, in its own types.
 
+use super::counters::Windows;
 use super::memory::MemoryPool;
+use crate::protocol::compression::Compression;
 use std::time::Duration;
 
 /// Settings of a [`super::Core`], named as Kafka's keys. The default is Java's.
@@ -14,6 +16,8 @@ pub struct CoreConfig {
     pub idempotence: bool,
     /// `batch.size` in bytes.
     pub batch_size: usize,
+    /// `compression.type` and its level.
+    pub compression: Compression,
     /// `linger.ms`.
     pub linger: Duration,
     /// `max.request.size` in bytes.
@@ -52,6 +56,8 @@ pub struct CoreConfig {
     pub round_robin: bool,
     /// `buffer.memory`.
     pub memory: MemoryPool,
+    /// `metrics.sample.window.ms` and `metrics.num.samples`.
+    pub windows: Windows,
 }
 
 impl Default for CoreConfig {
@@ -61,6 +67,7 @@ impl Default for CoreConfig {
             acks: -1,
             idempotence: true,
             batch_size: 16 * 1024,
+            compression: Compression::None,
             linger: Duration::from_millis(5),
             max_request_size: 1024 * 1024,
             max_in_flight: 5,
@@ -80,6 +87,7 @@ impl Default for CoreConfig {
             availability_timeout: None,
             round_robin: false,
             memory: MemoryPool::new(32 * 1024 * 1024),
+            windows: Windows::default(),
         }
     }
 }

@@ -85,6 +85,14 @@ impl Permit {
         self.bytes += signed(bytes);
     }
 
+    /// Makes it `bytes`, whether more are there or not.
+    pub fn fit(&mut self, bytes: usize) {
+        match self.bytes - signed(bytes) {
+            0.. => self.shrink_to(bytes),
+            less => self.grow(less.unsigned_abs() as usize),
+        }
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let bytes = signed(bytes);

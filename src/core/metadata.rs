@@ -1,16 +1,19 @@
 //! Topics, their partitions and leaders, and when to ask for them.
 
 use super::Core;
+use super::counters::TopicCounters;
 use super::io::{Action, NodeId};
 use super::node::{Link, Node};
 use super::partition::Partition;
 use super::partitioner::Sticky;
+use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
 use crate::error::ProduceError;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A topic that the core knows. Valid for the life of the core.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +51,9 @@ pub(super) struct Topic {
     pub(super) next_in_turn: usize,
     /// When a record was last appended to it, or someone asked for it.
     last_used: Instant,
+    pub(super) ratio: Ratio,
+    /// From the first batch on: most topics of a large cluster are never written to.
+    pub(super) counters: Option<Box<TopicCounters>>,
     /// Someone waits for it, or for news of it.
     wanted: bool,
     last_error: Option<String>,
@@ -80,6 +86,8 @@ impl Core {
                     sticky: Sticky::default(),
                     next_in_turn: 0,
                     last_used: now,
+                    ratio: Ratio::default(),
+                    counters: None,
                     wanted: false,
                     last_error: None,
                 });
@@ -185,6 +193,11 @@ impl Core {
             topics: self.topics.iter().filter(in_use).map(|topic| topic.name.to_string()).collect(),
             allow_auto_topic_creation: true,
         }
+    }
+
+    /// Since the last answer.
+    pub(super) fn metadata_age(&self, now: Instant) -> Option<Duration> {
+        self.refresh.last_answer.map(|at| now - at)
     }
 
     /// A metadata request ended without an answer.

@@ -15,6 +15,7 @@ mod backoff;
 mod batch;
 mod completion;
 mod config;
+mod counters;
 mod io;
 mod links;
 mod memory;
@@ -23,31 +24,40 @@ mod node;
 mod partition;
 mod partitioner;
 mod producer_id;
+mod ratio;
 mod rebootstrap;
 mod rng;
+mod seal;
 mod sender;
+mod split;
 pub mod time;
 mod timers;
 mod verdict;
 
 pub use accumulator::{Append, Appended, GroupHandle, Placement};
-pub use batch::{Sealed, Unsealed};
 pub use completion::{Callback, Completion, Done, Outcome, Run};
 pub use config::CoreConfig;
+pub use counters::{CoreCounts, Measured, Sampled, TopicCounts, Windows};
 pub use io::{Action, ConnectionId, NodeId, Transmit};
 pub use memory::{MemoryPool, Permit};
 pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
 pub use partitioner::{murmur2, partition_of_key};
+pub use seal::{Sealed, Unsealed};
+
+pub use crate::protocol::compression::Compression;
 
 use crate::error::{Fate, ProduceError};
 use accumulator::Group;
 use backoff::Backoff;
-use batch::OpenBatch;
+use batch::Order;
+use counters::Counters;
 use metadata::{Refresh, Topic};
 use node::Node;
 use partition::{Partition, Slot};
 use producer_id::ProducerId;
 use rng::Rng;
+use seal::Work;
+use split::Shared;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use time::Instant;
@@ -61,10 +71,10 @@ enum Ended {
 }
 
 impl Ended {
-    fn error(&self) -> ProduceError {
+    fn error(&self, fate: Fate) -> ProduceError {
         match self {
-            Ended::Closed => ProduceError::Closed { fate: Fate::NotWritten },
-            Ended::Fatal(reason) => ProduceError::Fatal { reason: Arc::clone(reason), fate: Fate::NotWritten },
+            Ended::Closed => ProduceError::Closed { fate },
+            Ended::Fatal(reason) => ProduceError::Fatal { reason: Arc::clone(reason), fate },
         }
     }
 }
@@ -76,8 +86,8 @@ pub struct Core {
     rng: Rng,
     timers: Timers,
     actions: VecDeque<Action>,
-    /// Full batches, until someone takes them away to be sealed.
-    unsealed: VecDeque<OpenBatch>,
+    /// Full batches and those to be made anew, until someone takes them away to be sealed.
+    unsealed: VecDeque<Work>,
 
     topics: Vec<Topic>,
     topics_by_name: BTreeMap<Arc<str>, usize>,
@@ -93,7 +103,9 @@ pub struct Core {
     /// Grows with every batch.
     next_order: u64,
     /// Batches that are not done.
-    live: BTreeSet<u64>,
+    live: BTreeSet<Order>,
+    /// Batches that were begun as one and are more by now, or less.
+    shared: BTreeMap<u64, Shared>,
     /// Partitions whose queue is not empty.
     active: BTreeSet<u32>,
     /// Batches before this one do not linger: someone flushes, closes, or waits for memory.
@@ -102,6 +114,7 @@ pub struct Core {
     next_flush: u64,
     closing: bool,
     ended: Option<Ended>,
+    counters: Counters,
 }
 
 impl Core {
@@ -131,14 +144,16 @@ impl Core {
             connections: BTreeMap::new(),
             next_connection: 0,
             producer_id: ProducerId::new(config.idempotence),
-            next_order: 0,
+            next_order: 1,
             live: BTreeSet::new(),
+            shared: BTreeMap::new(),
             active: BTreeSet::new(),
-            expedited: 0,
+            expedited: 1,
             flushes: VecDeque::new(),
             next_flush: 0,
             closing: false,
             ended: None,
+            counters: Counters::new(config.windows, now),
             config,
         };
         core.want_metadata(now);
@@ -233,15 +248,20 @@ impl Core {
     }
 
     /// Books a batch as done and tells the shell. `order` is the batch's.
-    fn finish(&mut self, order: u64, done: Done) {
+    fn finish(&mut self, now: Instant, order: Order, done: Done) {
         self.live.remove(&order);
-        self.actions.push_back(Action::Done(done));
+        let failed = done.runs.iter().filter(|run| matches!(run.outcome, Outcome::Failed(_)));
+        let failed: u32 = failed.map(|run| run.count).sum();
+        if failed > 0 {
+            self.count_errors(now, done.completion.topic(), failed.into());
+        }
+        self.pass_on(order, done);
         self.note_flushed();
     }
 
     fn note_flushed(&mut self) {
         while let Some(&(flush, before)) = self.flushes.front() {
-            if self.live.first().is_some_and(|&oldest| oldest < before) {
+            if self.live.first().is_some_and(|oldest| oldest.batch < before) {
                 break;
             }
             self.flushes.pop_front();
@@ -266,8 +286,8 @@ impl Core {
                         failed.push((batch.info.order, batch.fail(Outcome::Failed(error(Fate::NotWritten)))));
                     }
                     Slot::Sealed(batch) => {
-                        let fate = if batch.info.maybe_written { Fate::Unknown } else { Fate::NotWritten };
-                        failed.push((batch.info.order, batch.done(Outcome::Failed(error(fate)))));
+                        let outcome = Outcome::Failed(error(batch.fate()));
+                        failed.push((batch.info.order, batch.done(outcome)));
                     }
                     Slot::Sealing(order) => sealing.push_back(Slot::Sealing(order)),
                 }
@@ -280,7 +300,7 @@ impl Core {
             self.unready(at as u32);
             self.timers.set(Timer::Partition(at as u32), None);
             for (order, done) in failed {
-                self.finish(order, done);
+                self.finish(self.counters.latest, order, done);
             }
         }
     }

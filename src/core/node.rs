@@ -1,5 +1,7 @@
 //! Brokers as the sender sees them: an address, a connection or the wait for one, and the requests on it.
 
+use super::batch::Order;
+use super::counters::Sampled;
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
@@ -21,6 +23,8 @@ pub(super) struct Node {
     pub(super) waiting_since: Option<Instant>,
     /// Where the next request begins, so that every partition has its turn.
     pub(super) cursor: u32,
+    /// Milliseconds from each Produce request to its answer.
+    pub(super) latency_ms: Option<Box<Sampled>>,
 }
 
 #[derive(Debug)]
@@ -46,6 +50,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 pub(super) struct InFlightRequest {
     pub(super) correlation_id: i32,
+    pub(super) sent: Instant,
     pub(super) deadline: Instant,
     pub(super) kind: RequestKind,
 }
@@ -55,7 +60,7 @@ pub(super) enum RequestKind {
     Metadata,
     InitProducerId,
     /// The partition and order of each batch.
-    Produce(Vec<(u32, u64)>),
+    Produce(Vec<(u32, Order)>),
 }
 
 impl RequestKind {
@@ -80,6 +85,7 @@ impl Node {
             ready: BTreeSet::new(),
             waiting_since: None,
             cursor: 0,
+            latency_ms: None,
         }
     }
 
@@ -131,5 +137,5 @@ impl Connection {
 #[derive(Debug)]
 pub(super) struct Gathered {
     pub(super) request: ProduceRequest,
-    pub(super) batches: Vec<(u32, u64)>,
+    pub(super) batches: Vec<(u32, Order)>,
 }

@@ -1,6 +1,6 @@
 //! A partition's queue of batches and what the order of its log demands.
 
-use super::batch::{OpenBatch, ProducerIdAndEpoch, Sealed, Sequence};
+use super::batch::{OpenBatch, Order, ProducerIdAndEpoch, SealedBatch, Sequence};
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use std::collections::VecDeque;
@@ -31,12 +31,12 @@ pub(super) struct Partition {
 pub(super) enum Slot {
     Open(OpenBatch),
     /// Away from the core while it is sealed; its order keeps the place.
-    Sealing(u64),
-    Sealed(Sealed),
+    Sealing(Order),
+    Sealed(SealedBatch),
 }
 
 impl Slot {
-    pub(super) fn order(&self) -> u64 {
+    pub(super) fn order(&self) -> Order {
         match self {
             Slot::Open(batch) => batch.info.order,
             Slot::Sealing(order) => *order,
@@ -48,12 +48,13 @@ impl Slot {
 /// A batch in a request that is not answered yet.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    pub(super) order: u64,
+    pub(super) order: Order,
     pub(super) connection: ConnectionId,
     pub(super) sequence: Option<Sequence>,
     /// `None` once it expired: its deliveries have failed as unknown, and its answer still decides what may follow.
-    pub(super) batch: Option<Sealed>,
-    pub(super) attempts: u32,
+    pub(super) batch: Option<SealedBatch>,
+    /// Its records went out before.
+    pub(super) again: bool,
 }
 
 /// The partition's side of idempotence: which producer id and epoch its sequences belong to, and how far they are.
@@ -71,7 +72,7 @@ pub(super) struct Sequences {
 /// A batch that had a sequence and will not be sent again.
 #[derive(Clone, Copy, Debug)]
 struct Hole {
-    order: u64,
+    order: Order,
     /// Certainly not written: the broker refuses everything after it until the epoch is bumped.
     definite: bool,
 }
@@ -100,9 +101,9 @@ impl Sequences {
             self.proven_on = None;
             self.holes.clear();
         }
-        let base = self.next;
-        self.next = advance(base, count);
-        Sequence { producer: current, base }
+        let sequence = Sequence { producer: current, base: self.next };
+        self.next = sequence.after(count).base;
+        sequence
     }
 
     pub(super) fn is_of(&self, current: ProducerIdAndEpoch) -> bool {
@@ -117,7 +118,7 @@ impl Sequences {
         self.last_sent = now;
     }
 
-    pub(super) fn proved(&mut self, leader: NodeId, sequence: Sequence, order: u64) {
+    pub(super) fn proved(&mut self, leader: NodeId, sequence: Sequence, order: Order) {
         if self.current == Some(sequence.producer) {
             self.proven_on = Some(leader);
             // The broker takes sequences only in order: what was before this one is there, too.
@@ -129,14 +130,14 @@ impl Sequences {
         self.proven_on == Some(leader)
     }
 
-    pub(super) fn leave_hole(&mut self, order: u64, sequence: Sequence, definite: bool) {
+    pub(super) fn leave_hole(&mut self, order: Order, sequence: Sequence, definite: bool) {
         if self.current == Some(sequence.producer) {
             self.holes.push(Hole { order, definite });
         }
     }
 
     /// Whether a hole stands before `order`, and if so whether it is certain.
-    pub(super) fn hole_before(&self, order: u64) -> Option<bool> {
+    pub(super) fn hole_before(&self, order: Order) -> Option<bool> {
         self.holes.iter().filter(|hole| hole.order < order).map(|hole| hole.definite).reduce(|a, b| a || b)
     }
 
@@ -144,11 +145,6 @@ impl Sequences {
     pub(super) fn reset(&mut self) {
         *self = Sequences { last_sent: self.last_sent, ..Sequences::default() };
     }
-}
-
-/// Sequences run from 0 to 2³¹ − 1 and begin again.
-fn advance(base: i32, count: i32) -> i32 {
-    ((i64::from(base) + i64::from(count)) & 0x7fff_ffff) as i32
 }
 
 impl Partition {
@@ -177,9 +173,14 @@ impl Partition {
     }
 
     /// Puts a batch that goes out again where its order says.
-    pub(super) fn requeue(&mut self, batch: Sealed) {
-        let at = self.queue.iter().take_while(|slot| slot.order() < batch.info.order).count();
-        self.queue.insert(at, Slot::Sealed(batch));
+    pub(super) fn requeue(&mut self, batch: SealedBatch) {
+        self.enqueue(Slot::Sealed(batch));
+    }
+
+    /// Puts a batch where its order says.
+    pub(super) fn enqueue(&mut self, slot: Slot) {
+        let at = self.queue.iter().take_while(|other| other.order() < slot.order()).count();
+        self.queue.insert(at, slot);
     }
 
     /// Whether the head of the queue may go to `leader` over `connection` as far as order is concerned.
@@ -192,9 +193,9 @@ impl Partition {
         producer: Option<ProducerIdAndEpoch>,
     ) -> Gate {
         let Some(head) = self.queue.front() else { return Gate::Closed };
-        let (retry, sequence) = match head {
-            Slot::Sealed(batch) => (batch.info.attempts > 0, batch.info.sequence),
-            Slot::Open(_) | Slot::Sealing(_) => (false, None),
+        let (retry, sequence, maybe_written) = match head {
+            Slot::Sealed(batch) => (batch.went_before(), batch.info.sequence, batch.info.maybe_written),
+            Slot::Open(_) | Slot::Sealing(_) => (false, None, false),
         };
         if !self.in_flight.is_empty() {
             // One partition never has requests at two leaders; a retry goes alone, and so does what follows one or
@@ -203,7 +204,7 @@ impl Partition {
                 || self
                     .in_flight
                     .iter()
-                    .any(|sent| sent.connection != connection || sent.attempts > 1 || sent.batch.is_none());
+                    .any(|sent| sent.connection != connection || sent.again || sent.batch.is_none());
             if alone {
                 return Gate::Closed;
             }
@@ -211,8 +212,11 @@ impl Partition {
         if !idempotence {
             return Gate::Open;
         }
+        // Who has never heard of the producer takes any sequence as its first (KAFKA-15591): then what follows a hole
+        // of unknown fate says nothing of it, unless it may be there itself.
+        let tells = sequence.is_some() && (maybe_written || self.sequences.proven_on.is_some());
         if let Some(definite) = self.sequences.hole_before(head.order())
-            && (definite || sequence.is_none())
+            && (definite || !tells)
         {
             return if self.in_flight.is_empty() { Gate::Bump } else { Gate::Closed };
         }
@@ -237,8 +241,9 @@ mod tests {
 
     #[test]
     fn sequences_wrap_to_zero() {
-        assert_eq!(advance(i32::MAX, 1), 0);
-        assert_eq!(advance(i32::MAX - 1, 3), 1);
-        assert_eq!(advance(5, 7), 12);
+        let after = |base, count| Sequence { producer: ProducerIdAndEpoch { id: 1, epoch: 0 }, base }.after(count).base;
+        assert_eq!(after(i32::MAX, 1), 0);
+        assert_eq!(after(i32::MAX - 1, 3), 1);
+        assert_eq!(after(5, 7), 12);
     }
 }

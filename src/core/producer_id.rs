@@ -96,8 +96,7 @@ impl Core {
         for slot in &mut partition.queue {
             if let Slot::Sealed(batch) = slot {
                 // With a hole before them, the broker cannot have taken them.
-                batch.info.sequence = None;
-                batch.info.maybe_written = false;
+                batch.forget_sequence();
             }
         }
     }

@@ -1,17 +1,21 @@
 //! From sealed batches to requests, and from responses to outcomes.
 
+use super::batch::{Order, SealedBatch};
 use super::completion::Outcome;
+use super::counters::SentBatch;
 use super::io::{ConnectionId, NodeId, Transmit};
 use super::node::{Gathered, InFlightRequest, Link, RequestKind};
 use super::partition::{Gate, InFlight, Slot};
 use super::time::Instant;
 use super::verdict::{Context, Verdict, verdict};
-use super::{Core, batch::Sealed};
-use crate::error::{Fate, ProduceError};
+use super::{Core, split};
+use crate::error::ProduceError;
+use crate::protocol::compression::Compression;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{
     InitProducerIdRequest, PartitionResponse, ProduceRequest, ProduceResponse, ProduceTopic, Request, Response,
 };
+use crate::protocol::record_batch::HEADER_LEN;
 use crate::protocol::versions;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,6 +23,9 @@ use std::time::Duration;
 
 /// What a topic and partition cost in a request besides the batch, generously.
 const REQUEST_OVERHEAD: usize = 512;
+
+/// The first version of Produce that brokers take zstd with (KIP-110).
+const ZSTD_SINCE: i16 = 7;
 
 impl Core {
     /// The next request to send. Requests of one connection must go out in this order.
@@ -46,9 +53,13 @@ impl Core {
             !node.ready.is_empty() && node.connection().is_some_and(|link| link.has_room(now, max_in_flight))
         };
         for id in self.nodes.values().filter(has_work).map(|node| node.id).collect::<Vec<_>>() {
-            if let Some(Gathered { request, batches }) = self.gather(now, id) {
+            while let Some(Gathered { request, batches }) = self.gather(now, id) {
                 let answered = request.acks != 0;
-                return self.transmit(now, id, Request::Produce(request), RequestKind::Produce(batches), answered);
+                let kind = RequestKind::Produce(batches);
+                // What a broker cannot be told has failed by now; others may be waiting behind it.
+                if let Some(transmit) = self.transmit(now, id, Request::Produce(request), kind, answered) {
+                    return Some(transmit);
+                }
             }
         }
         None
@@ -73,10 +84,19 @@ impl Core {
                 ours.end()
             );
             // Booked as in flight first, so that losing the connection returns what it carries.
-            connection.in_flight.push_back(InFlightRequest { correlation_id: -1, deadline, kind });
+            connection.in_flight.push_back(InFlightRequest { correlation_id: -1, sent: now, deadline, kind });
             self.drop_connection(now, node, &reason);
             return None;
         };
+        if let RequestKind::Produce(batches) = &kind
+            && api_version < ZSTD_SINCE
+            && matches!(self.config.compression, Compression::Zstd(_))
+        {
+            for &(id, order) in batches {
+                self.fail_unsupported(now, id, order, api_version);
+            }
+            return None;
+        }
         if let Request::Produce(request) = &request
             && request.topics.iter().any(|topic| topic.id == [0; 16])
         {
@@ -86,7 +106,7 @@ impl Core {
         let correlation_id = connection.next_correlation_id;
         connection.next_correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
         connection.last_used = now;
-        connection.in_flight.push_back(InFlightRequest { correlation_id, deadline, kind });
+        connection.in_flight.push_back(InFlightRequest { correlation_id, sent: now, deadline, kind });
         let connection = connection.id;
         self.set_node_timer(node);
         Some(Transmit { connection, correlation_id, api_version, request, expects_response })
@@ -122,6 +142,7 @@ impl Core {
         let mut topic_at: BTreeMap<usize, usize> = BTreeMap::new();
         let mut batches = Vec::new();
         let mut size = 0;
+        let mut records = 0;
         for id in in_turn {
             if !self.pass_gate(id) {
                 // What opens it again schedules the partition.
@@ -149,6 +170,7 @@ impl Core {
             {
                 batch.info.sequence = Some(partition.sequences.assign(producer, batch.info.count));
             }
+            let again = batch.went_before();
             batch.info.attempts += 1;
             partition.sequences.sent(now);
             let topic = partition.topic;
@@ -158,17 +180,29 @@ impl Core {
                 topics.len() - 1
             });
             topics[at].partitions.push(batch.to_produce(partition.index));
+            let count = batch.info.count as u64;
+            let sent = SentBatch {
+                topic,
+                records: count,
+                bytes: batch.wire_len(),
+                raw_bytes: HEADER_LEN + batch.info.record_bytes,
+                record_bytes: batch.info.record_bytes,
+                record_bytes_max: batch.info.record_bytes_max,
+                queued: now - batch.info.created,
+            };
+            records += count;
             batches.push((id, batch.info.order));
             partition.in_flight.push(InFlight {
                 order: batch.info.order,
                 connection,
                 sequence: batch.info.sequence,
-                attempts: batch.info.attempts,
+                again,
                 batch: Some(batch),
             });
             if partition.queue.is_empty() {
                 self.active.remove(&id);
             }
+            self.count_batch(now, sent);
             self.unready(id);
             self.schedule(now, id);
             if let Some(node) = self.nodes.get_mut(&node_id) {
@@ -181,6 +215,7 @@ impl Core {
         if batches.is_empty() {
             return None;
         }
+        self.counters.request_sent(now, records);
         let request = ProduceRequest {
             acks: self.config.acks,
             timeout_ms: i32::try_from(self.config.request_timeout.as_millis()).unwrap_or(i32::MAX),
@@ -199,6 +234,7 @@ impl Core {
             Response::InitProducerId(response) => response.throttle_time_ms,
             Response::Produce(response) => response.throttle_time_ms,
         };
+        self.counters.answered(now, throttle);
         if let Ok(throttle) = u64::try_from(throttle)
             && throttle > 0
             && let Some(link) = self.nodes.get_mut(&node).and_then(|node| node.connection_mut())
@@ -212,13 +248,19 @@ impl Core {
                 self.handle_producer_id(now, &response);
             }
             (RequestKind::Produce(batches), Response::Produce(response)) => {
+                self.count_latency(now, node, now - request.sent);
                 self.handle_produce(now, node, batches, response);
             }
             // The shell decodes by what was asked; anything else is its bug, and the request is as good as lost.
             (kind, _) => {
                 let link = self.nodes.get_mut(&node).and_then(|node| node.connection_mut());
                 if let Some(link) = link {
-                    link.in_flight.push_front(InFlightRequest { correlation_id, deadline: now, kind });
+                    link.in_flight.push_front(InFlightRequest {
+                        correlation_id,
+                        sent: request.sent,
+                        deadline: now,
+                        kind,
+                    });
                 }
                 self.drop_connection(now, node, "the answer is not of the kind that was asked for");
             }
@@ -250,7 +292,7 @@ impl Core {
         link.in_flight.remove(at)
     }
 
-    fn handle_produce(&mut self, now: Instant, node: NodeId, batches: Vec<(u32, u64)>, response: ProduceResponse) {
+    fn handle_produce(&mut self, now: Instant, node: NodeId, batches: Vec<(u32, Order)>, response: ProduceResponse) {
         // Leaders that the answers name may be brokers we have not heard of (KIP-951).
         self.take_brokers(now, &response.node_endpoints);
         let mut answers: Vec<_> = response.partitions.into_iter().map(Some).collect();
@@ -277,7 +319,7 @@ impl Core {
         }
     }
 
-    fn handle_partition(&mut self, now: Instant, node: NodeId, id: u32, order: u64, answer: PartitionResponse) {
+    fn handle_partition(&mut self, now: Instant, node: NodeId, id: u32, order: Order, answer: PartitionResponse) {
         let (leader, epoch) = answer.current_leader;
         if leader >= 0 {
             self.set_leader(now, id, leader, epoch);
@@ -292,6 +334,8 @@ impl Core {
             next_expected: !earlier && hole.is_none(),
             after_unknown: !earlier && hole == Some(false),
             maybe_written: sent.batch.as_ref().is_some_and(|batch| batch.info.maybe_written),
+            several: sent.batch.as_ref().is_some_and(|batch| batch.info.count > 1),
+            names_records: sent.batch.as_ref().is_some_and(|batch| !split::refused(&batch.info, &answer).is_empty()),
         };
         let verdict = verdict(answer.error_code, context);
         if matches!(verdict, Verdict::Written | Verdict::WrittenBefore)
@@ -337,8 +381,7 @@ impl Core {
                     self.want_metadata(now);
                 }
                 if refresh && moved {
-                    self.partitions[id as usize].requeue(batch);
-                    self.active.insert(id);
+                    self.requeue(now, id, batch);
                 } else {
                     self.retry_later(now, id, batch);
                 }
@@ -347,10 +390,18 @@ impl Core {
                 batch.info.last_cause = Some(cause());
                 if let Some(sequence) = batch.info.sequence {
                     // A hole just before it: the gate bumps the epoch once nothing is in flight.
-                    self.partitions[id as usize].sequences.leave_hole(order.saturating_sub(1), sequence, true);
+                    self.partitions[id as usize].sequences.leave_hole(order.just_before(), sequence, true);
                 }
-                self.partitions[id as usize].requeue(batch);
-                self.active.insert(id);
+                self.requeue(now, id, batch);
+            }
+            Verdict::Split => {
+                batch.info.last_cause = Some(cause());
+                self.split(now, id, batch);
+            }
+            Verdict::LeaveOut => {
+                batch.info.last_cause = Some(cause());
+                self.leave_out(now, id, batch, &answer);
+                return;
             }
             Verdict::Fail => {
                 self.fail_batch(now, id, batch, &answer);
@@ -365,7 +416,7 @@ impl Core {
         self.schedule(now, id);
     }
 
-    fn fail_batch(&mut self, now: Instant, id: u32, batch: Sealed, answer: &PartitionResponse) {
+    fn fail_batch(&mut self, now: Instant, id: u32, batch: SealedBatch, answer: &PartitionResponse) {
         let partition = &mut self.partitions[id as usize];
         if let Some(sequence) = batch.info.sequence {
             partition.sequences.leave_hole(batch.info.order, sequence, !batch.info.maybe_written);
@@ -375,14 +426,25 @@ impl Core {
             partition: partition.index,
             code: answer.error_code,
             message: answer.error_message.clone(),
-            fate: if batch.info.maybe_written { Fate::Unknown } else { Fate::NotWritten },
+            fate: batch.fate(),
         };
         self.complete(now, id, batch, Outcome::Failed(error));
         self.schedule(now, id);
     }
 
+    /// The broker does not know the batch's codec.
+    fn fail_unsupported(&mut self, now: Instant, id: u32, order: Order, version: i16) {
+        let Some(batch) = self.take_in_flight(id, order).and_then(|sent| sent.batch) else { return };
+        let answer = PartitionResponse {
+            error_code: code::UNSUPPORTED_COMPRESSION_TYPE,
+            error_message: Some(format!("zstd needs Produce {ZSTD_SINCE}, the broker speaks {version}")),
+            ..PartitionResponse::default()
+        };
+        self.fail_batch(now, id, batch, &answer);
+    }
+
     /// A request with this batch went out and there will be no answer.
-    pub(super) fn batch_unanswered(&mut self, now: Instant, id: u32, order: u64, cause: &str) {
+    pub(super) fn batch_unanswered(&mut self, now: Instant, id: u32, order: Order, cause: &str) {
         let Some(sent) = self.take_in_flight(id, order) else { return };
         match sent.batch {
             Some(mut batch) => {
@@ -408,27 +470,35 @@ impl Core {
         self.schedule(now, id);
     }
 
-    fn retry_later(&mut self, now: Instant, id: u32, batch: Sealed) {
+    fn retry_later(&mut self, now: Instant, id: u32, batch: SealedBatch) {
         let wait = self.retry_backoff().after(batch.info.attempts, &mut self.rng);
         let partition = &mut self.partitions[id as usize];
         let until = now + wait;
         partition.blocked_until = Some(partition.blocked_until.map_or(until, |before| before.max(until)));
-        partition.requeue(batch);
-        self.active.insert(id);
+        self.requeue(now, id, batch);
         self.expire(now, id);
     }
 
-    fn complete(&mut self, now: Instant, id: u32, batch: Sealed, outcome: Outcome) {
+    /// Puts a batch that goes out once more back in its place.
+    fn requeue(&mut self, now: Instant, id: u32, batch: SealedBatch) {
         let partition = &mut self.partitions[id as usize];
-        partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.wire_len() as u64);
+        let (topic, records) = (partition.topic, batch.info.count as u64);
+        partition.requeue(batch);
+        self.active.insert(id);
+        self.count_retry(now, topic, records);
+    }
+
+    fn complete(&mut self, now: Instant, id: u32, batch: SealedBatch, outcome: Outcome) {
+        let partition = &mut self.partitions[id as usize];
+        partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
         if partition.queue.is_empty() && partition.in_flight.is_empty() {
             partition.queued_bytes = 0;
         }
         partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
-        self.finish(batch.info.order, batch.done(outcome));
+        self.finish(now, batch.info.order, batch.done(outcome));
     }
 
-    fn take_in_flight(&mut self, id: u32, order: u64) -> Option<InFlight> {
+    fn take_in_flight(&mut self, id: u32, order: Order) -> Option<InFlight> {
         let in_flight = &mut self.partitions[id as usize].in_flight;
         let at = in_flight.iter().position(|sent| sent.order == order)?;
         Some(in_flight.remove(at))

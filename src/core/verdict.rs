@@ -12,6 +12,10 @@ pub(super) struct Context {
     pub(super) after_unknown: bool,
     /// An earlier attempt may have written it.
     pub(super) maybe_written: bool,
+    /// It has more than one record.
+    pub(super) several: bool,
+    /// The answer names records of it (KIP-467).
+    pub(super) names_records: bool,
 }
 
 /// What becomes of a batch.
@@ -30,6 +34,10 @@ pub(super) enum Verdict {
     },
     /// It was not written and cannot be with its sequence: number it and what follows anew.
     Renumber,
+    /// It was not written because it is too large: send it in parts.
+    Split,
+    /// Nothing of it was written, because of the records that the answer names: send the others.
+    LeaveOut,
     /// It is not written and never will be.
     Fail,
     /// Nor will anything else be: the whole producer is at fault.
@@ -67,8 +75,11 @@ pub(super) fn verdict(error: i16, context: Context) -> Verdict {
         code::REQUEST_TIMED_OUT | code::NOT_ENOUGH_REPLICAS_AFTER_APPEND | code::NETWORK_EXCEPTION => {
             retry(error == code::NETWORK_EXCEPTION, true)
         }
+        code::MESSAGE_TOO_LARGE | code::RECORD_LIST_TOO_LARGE if context.several => Verdict::Split,
         code::CLUSTER_AUTHORIZATION_FAILED => Verdict::Fatal,
         other if code::is_retriable(other) => retry(true, true),
+        // Had an earlier attempt written it, the others would be there twice.
+        _ if context.names_records && !context.maybe_written => Verdict::LeaveOut,
         _ => Verdict::Fail,
     }
 }
@@ -77,8 +88,14 @@ pub(super) fn verdict(error: i16, context: Context) -> Verdict {
 mod tests {
     use super::*;
 
-    const FIRST: Context =
-        Context { idempotence: true, next_expected: true, after_unknown: false, maybe_written: false };
+    const FIRST: Context = Context {
+        idempotence: true,
+        next_expected: true,
+        after_unknown: false,
+        maybe_written: false,
+        several: true,
+        names_records: false,
+    };
 
     #[test]
     fn out_of_order_depends_on_the_place() {
@@ -87,6 +104,16 @@ mod tests {
         let later = Context { next_expected: false, ..FIRST };
         assert_eq!(verdict(error, later), Verdict::Retry { refresh: false, ambiguous: false });
         assert_eq!(verdict(error, Context { after_unknown: true, ..later }), Verdict::Renumber);
+    }
+
+    #[test]
+    fn what_a_batch_is_refused_for_decides_what_is_made_of_it() {
+        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, FIRST), Verdict::Split);
+        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, Context { several: false, ..FIRST }), Verdict::Fail);
+        let named = Context { names_records: true, ..FIRST };
+        assert_eq!(verdict(code::INVALID_RECORD, named), Verdict::LeaveOut);
+        assert_eq!(verdict(code::INVALID_RECORD, FIRST), Verdict::Fail);
+        assert_eq!(verdict(code::INVALID_TIMESTAMP, Context { maybe_written: true, ..named }), Verdict::Fail);
     }
 
     #[test]

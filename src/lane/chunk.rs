@@ -1,7 +1,7 @@
 //! Records that were staged together and go through the chain together.
 
 use super::UserCallback;
-use super::delivery::{Delivery, Tickets};
+use super::delivery::{Delivery, Unplaced};
 use crate::core::Permit;
 use crate::core::time::Instant;
 use crate::plugin::Records;
@@ -18,7 +18,7 @@ pub(super) struct Chunk {
     pub(super) records: Records,
     /// When the first was accepted; the deadline of all of them counts from there.
     pub(super) accepted: Instant,
-    pub(super) tickets: Arc<Tickets>,
+    pub(super) deliveries: Unplaced,
     pub(super) callbacks: Vec<(u32, UserCallback)>,
     /// What the records cost while they are staged.
     pub(super) permit: Permit,
@@ -50,7 +50,7 @@ impl Chunk {
         if let Some(callback) = callback {
             self.callbacks.push((slot, callback));
         }
-        Delivery::new(Arc::clone(&self.tickets), slot)
+        self.deliveries.issue()
     }
 }
 

@@ -19,7 +19,7 @@ pub struct Delivery {
 
 /// The deliveries of one chunk: they know nothing until the lane has placed their records in batches, and then share
 /// those batches' completions.
-pub(super) struct Tickets {
+struct Tickets {
     placed: OnceLock<Placed>,
     waiters: Mutex<Vec<Waker>>,
     may_block: fn() -> bool,
@@ -79,13 +79,8 @@ impl Facts {
 }
 
 impl Tickets {
-    /// `may_block` says whether the thread that asks may be blocked.
-    pub(super) fn new(may_block: fn() -> bool) -> Tickets {
-        Tickets { placed: OnceLock::new(), waiters: Mutex::default(), may_block }
-    }
-
     /// Makes known where the chunk's records ended up.
-    pub(super) fn place(&self, placed: Placed) {
+    fn place(&self, placed: Placed) {
         if self.placed.set(placed).is_err() {
             unreachable!("a chunk is placed once");
         }
@@ -122,20 +117,47 @@ impl Tickets {
     }
 }
 
-impl Drop for Tickets {
+/// The lane's side of a chunk's deliveries. Dropped without having placed them, as when the lane's thread panics, it
+/// fails them all: nobody waits for ever.
+pub(super) struct Unplaced {
+    tickets: Arc<Tickets>,
+    count: u32,
+}
+
+impl Unplaced {
+    /// Of a chunk that is empty. `may_block` says whether the thread that asks may be blocked.
+    pub(super) fn new(may_block: fn() -> bool) -> Unplaced {
+        let tickets = Tickets { placed: OnceLock::new(), waiters: Mutex::default(), may_block };
+        Unplaced { tickets: Arc::new(tickets), count: 0 }
+    }
+
+    /// The next slot's delivery.
+    pub(super) fn issue(&mut self) -> Delivery {
+        let slot = self.count;
+        self.count += 1;
+        Delivery { tickets: Arc::clone(&self.tickets), slot }
+    }
+
+    /// Makes known where the records ended up.
+    pub(super) fn place(mut self, placed: Placed) {
+        self.count = 0;
+        self.tickets.place(placed);
+    }
+}
+
+impl Drop for Unplaced {
     fn drop(&mut self) {
-        // A lane that died cannot place its chunks; whoever holds a delivery finds out by polling.
-        for waker in std::mem::take(&mut *self.lock()) {
-            waker.wake();
+        if self.count > 0 {
+            let lost = Slot { completion: ENDED, index: 0, facts: Facts::default() };
+            let reason = "the thread that runs its plugins has ended".into();
+            let errors = vec![ProduceError::Fatal { reason, fate: Fate::Unknown }];
+            let slots = vec![lost; self.count as usize];
+            self.tickets.place(Placed { completions: Vec::new(), errors, slots });
         }
     }
 }
 
 impl Delivery {
-    pub(super) fn new(tickets: Arc<Tickets>, slot: u32) -> Delivery {
-        Delivery { tickets, slot }
-    }
-
     /// The fate, if it is known by now.
     pub fn try_result(&self) -> Option<Result<RecordMetadata, ProduceError>> {
         match self.tickets.poll(self.slot, Waker::noop()) {

@@ -11,6 +11,7 @@
 
 mod acknowledge;
 mod chunk;
+mod counters;
 mod delivery;
 mod delivery_thread;
 mod lookup;
@@ -20,6 +21,7 @@ mod tests;
 mod waiting;
 mod worker;
 
+pub(crate) use counters::LaneCounts;
 pub use delivery::Delivery;
 pub(crate) use delivery_thread::DeliveryThread;
 pub(crate) use lookup::{Looked, Lookup};

@@ -1,11 +1,12 @@
 //! Where senders leave records for the lane's thread.
 
 use super::chunk::{Chunk, staged_size};
-use super::delivery::{Delivery, Tickets, closed};
+use super::counters::{ChunkCounters, ChunkFacts};
+use super::delivery::{Delivery, Unplaced, closed};
 use super::waiting::{Waiter, Waiting};
 use super::{DeliveryThread, UserCallback};
-use crate::core::time::Clock;
-use crate::core::{Core, Done, MemoryPool, TopicStatus};
+use crate::core::time::{Clock, Instant};
+use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::Records;
 use crate::record::Record;
@@ -25,6 +26,8 @@ pub(crate) struct LaneConfig {
     pub(crate) acknowledgements: bool,
     /// Whether the calling thread may be blocked.
     pub(crate) may_block: fn() -> bool,
+    /// `metrics.sample.window.ms` and `metrics.num.samples`.
+    pub(crate) windows: Windows,
 }
 
 /// What senders, the driver and the lane's thread share.
@@ -60,6 +63,10 @@ pub(super) struct State {
     /// Senders wait; the lane's thread watches their deadlines.
     pub(super) watch: bool,
     closed: bool,
+    /// The lane's thread is gone.
+    ended: bool,
+
+    pub(super) counters: ChunkCounters,
 }
 
 /// Something in the lane's queue: records and what has its place between them.
@@ -97,6 +104,8 @@ pub(crate) enum Submitted {
 /// Why a record cannot be staged at once.
 #[derive(Clone, Copy, Debug)]
 enum Obstacle {
+    /// It is larger than all of `buffer.memory`.
+    TooLarge,
     /// Its topic is not known to the lane.
     Topic,
     /// Its topic has no such partition, as far as is known.
@@ -133,9 +142,11 @@ impl Shared {
             asleep: false,
             watch: false,
             closed: false,
+            ended: false,
+
+            counters: ChunkCounters::new(config.windows),
         };
         Shared {
-            config,
             core,
             memory,
             clock,
@@ -143,8 +154,9 @@ impl Shared {
             delivery_thread,
             state: Mutex::new(state),
             work: Condvar::new(),
-            waiting: Mutex::new(Waiting::default()),
+            waiting: Mutex::new(Waiting::new(config.windows)),
             waiting_for_memory: AtomicUsize::new(0),
+            config,
         }
     }
 
@@ -189,7 +201,7 @@ impl Shared {
         answers
     }
 
-    /// Stages a record, or refuses what can never be staged; or says what stands in the way.
+    /// Stages a record, or says what stands in the way.
     fn stage_at_once(
         &self,
         state: &mut MutexGuard<'_, State>,
@@ -199,12 +211,7 @@ impl Shared {
     ) -> Result<Submitted, Obstacle> {
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
-            return Ok(Submitted::Refused(ProduceError::TooLarge {
-                topic: record.topic.into(),
-                size: bytes,
-                key: "buffer.memory",
-                limit: self.memory.total(),
-            }));
+            return Err(Obstacle::TooLarge);
         }
         if state.closed {
             return Ok(Submitted::Refused(closed()));
@@ -233,23 +240,36 @@ impl Shared {
         let bytes = staged_size(record);
         match obstacle {
             Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
-            Obstacle::Partition => Submitted::Waiting(self.wait_for_partition(record, bytes, callback)),
-            Obstacle::Memory if may_wait => Submitted::Waiting(self.wait_for_memory(record, bytes, callback)),
+            Obstacle::Partition => self.wait_for_partition(record, bytes, callback),
+            Obstacle::TooLarge => {
+                self.count_refused();
+                Submitted::Refused(ProduceError::TooLarge {
+                    topic: record.topic.into(),
+                    size: bytes,
+                    key: "buffer.memory",
+                    limit: self.memory.total(),
+                })
+            }
+            Obstacle::Memory if may_wait => self.wait_for_memory(record, bytes, callback),
             Obstacle::Memory => Submitted::Refused(ProduceError::BufferFull),
         }
     }
 
     /// Puts a record for a partition that is not known in line until its topic was asked for once more. Should there
     /// still be no such partition then, the record goes on and fails for that.
-    fn wait_for_partition(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Arc<Waiter> {
+    fn wait_for_partition(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Submitted {
         let waiter = self.waiter(record, bytes, callback);
         let mut waiting = self.lock_waiting();
+        // Closing empties the line once.
+        if self.is_closed() {
+            return Submitted::Refused(closed());
+        }
         waiting.push_for_topic(Arc::clone(&waiter));
         self.lock_core().refresh_topic(self.clock.now(), record.topic);
         drop(waiting);
         (self.wake_driver)();
         self.watch();
-        waiter
+        Submitted::Waiting(waiter)
     }
 
     fn submit_to_new_topic(
@@ -260,10 +280,14 @@ impl Shared {
         may_wait: bool,
     ) -> Submitted {
         if let Err(reason) = valid_topic(record.topic) {
+            self.count_refused();
             return Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason });
         }
         // Held throughout, so that a record that waits for this topic is not overtaken.
         let mut waiting = self.lock_waiting();
+        if self.lock().closed {
+            return Submitted::Refused(closed());
+        }
         let status = if waiting.has_topic(record.topic) {
             TopicStatus::Pending
         } else {
@@ -307,7 +331,7 @@ impl Shared {
             let chunk = Chunk {
                 records: state.spare.pop().unwrap_or_default(),
                 accepted: self.clock.now(),
-                tickets: Arc::new(Tickets::new(self.config.may_block)),
+                deliveries: Unplaced::new(self.config.may_block),
                 callbacks: Vec::new(),
                 permit: self.memory.adopt(0),
                 bytes: 0,
@@ -377,6 +401,11 @@ impl Shared {
     /// As [`Shared::flush`], on a lane that is closing.
     pub(crate) fn flush_closed(&self, job: Box<dyn FnOnce() + Send>) {
         let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            job();
+            return;
+        }
         state.queue.push_back(Item::Flush(job));
         self.rouse(&mut state);
     }
@@ -392,6 +421,13 @@ impl Shared {
     /// Hands outcomes to the lane's thread.
     pub(crate) fn acknowledge(&self, item: AckItem) {
         let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            if let AckItem::Done(done) = item {
+                self.delivery_thread.complete(done);
+            }
+            return;
+        }
         state.acknowledgements.push(item);
         self.rouse(&mut state);
     }
@@ -421,13 +457,23 @@ impl Shared {
         }
     }
 
-    /// Takes back emptied columns.
-    pub(super) fn recycle(&self, mut records: Records) {
+    /// Counts a chunk that is worked off and takes back its columns.
+    pub(super) fn recycle(&self, now: Instant, facts: ChunkFacts, mut records: Records) {
         records.clear();
         let mut state = self.lock();
+        state.counters.add(now, facts);
         if state.spare.len() < 4 {
             state.spare.push(records);
         }
+    }
+
+    /// Counts a chunk whose records all failed.
+    pub(super) fn count_chunk(&self, now: Instant, facts: ChunkFacts) {
+        self.lock().counters.add(now, facts);
+    }
+
+    fn count_refused(&self) {
+        self.lock_waiting().counters.refused(self.clock.now());
     }
 
     /// Sees to it that the lane's thread looks after those who wait.
@@ -441,6 +487,7 @@ impl Shared {
     pub(super) fn take_queue(&self) -> (Vec<AckItem>, VecDeque<Item>) {
         let mut state = self.lock();
         state.closed = true;
+        state.ended = true;
         (std::mem::take(&mut state.acknowledgements), std::mem::take(&mut state.queue))
     }
 
@@ -464,6 +511,11 @@ impl Shared {
 }
 
 impl State {
+    /// Whether nothing more is taken.
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
     /// Where the topic stands, if records can be staged for it.
     fn topic(&mut self, name: &str) -> Option<usize> {
         if self.topics.get(self.last_topic).is_none_or(|last| **last != *name) {
@@ -483,6 +535,11 @@ impl State {
         self.partitions.push(partitions);
         self.topics_by_name.insert(name, self.topics.len() - 1);
         self.topics.len() - 1
+    }
+
+    /// Bytes that wait for the lane's thread.
+    pub(super) fn staged_bytes(&self) -> usize {
+        self.staged
     }
 
     /// Whether more may be staged.

@@ -5,17 +5,19 @@
 
 use super::UserCallback;
 use super::chunk::staged_size;
-use super::delivery::Delivery;
+use super::counters::WaitCounters;
+use super::delivery::{Delivery, closed};
 use super::lookup::Lookup;
-use super::staging::{Shared, State};
-use crate::core::TopicStatus;
+use super::staging::{Shared, State, Submitted};
 use crate::core::time::Instant;
+use crate::core::{TopicStatus, Windows};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 /// A record in line, and whoever waits for its turn.
 pub(crate) struct Waiter {
@@ -29,6 +31,8 @@ struct WaiterState {
     turn: Turn,
     callback: Option<UserCallback>,
     waker: Option<Waker>,
+    /// When it came into the line that it is in.
+    since: Instant,
 }
 
 enum Turn {
@@ -48,15 +52,24 @@ struct OwnedRecord {
 }
 
 /// All who wait. Those of one topic that is not known are in line among themselves; those for memory are all in one.
-#[derive(Default)]
 pub(super) struct Waiting {
     topics: BTreeMap<String, VecDeque<Arc<Waiter>>>,
     memory: VecDeque<Arc<Waiter>>,
     /// By topic; they have no place in any line.
     pub(super) lookups: BTreeMap<String, Vec<Arc<Lookup>>>,
+    pub(super) counters: WaitCounters,
 }
 
 impl Waiting {
+    pub(super) fn new(windows: Windows) -> Waiting {
+        Waiting {
+            topics: BTreeMap::new(),
+            memory: VecDeque::new(),
+            lookups: BTreeMap::new(),
+            counters: WaitCounters::new(windows),
+        }
+    }
+
     pub(super) fn has_topic(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }
@@ -110,6 +123,12 @@ impl Waiter {
         }
     }
 
+    /// Begins to wait for something else, and says how long it waited until now.
+    fn move_on(&self, now: Instant) -> Duration {
+        let mut state = self.lock();
+        now - std::mem::replace(&mut state.since, now)
+    }
+
     fn is_over(&self) -> bool {
         matches!(self.lock().turn, Turn::Over)
     }
@@ -131,11 +150,12 @@ impl Waiter {
 impl Shared {
     pub(super) fn waiter(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Arc<Waiter> {
         debug_assert_eq!(bytes, staged_size(record));
+        let now = self.clock.now();
         Arc::new(Waiter {
             record: OwnedRecord::from(record),
             bytes,
-            deadline: self.clock.now() + self.config.max_block,
-            state: Mutex::new(WaiterState { turn: Turn::InLine, callback, waker: None }),
+            deadline: now + self.config.max_block,
+            state: Mutex::new(WaiterState { turn: Turn::InLine, callback, waker: None, since: now }),
         })
     }
 
@@ -144,17 +164,24 @@ impl Shared {
         record: &Record<'_>,
         bytes: usize,
         callback: Option<UserCallback>,
-    ) -> Arc<Waiter> {
+    ) -> Submitted {
         let waiter = self.waiter(record, bytes, callback);
         let mut waiting = self.lock_waiting();
+        // Closing empties the line once.
+        if self.lock().is_closed() {
+            return Submitted::Refused(closed());
+        }
         waiting.memory.push_back(Arc::clone(&waiter));
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
         drop(waiting);
-        // Memory may have come back between the attempt and the line, and what lingers holds some.
+        // Memory may have come back between the attempt and the line.
         self.admit();
         self.watch();
+        // What lingers holds some.
+        let now = self.clock.now();
+        self.lock_core().expedite(now);
         (self.wake_driver)();
-        waiter
+        Submitted::Waiting(waiter)
     }
 
     /// A topic became usable, or cannot be used: those who wait for it go on, in order.
@@ -162,6 +189,10 @@ impl Shared {
         let mut waiting = self.lock_waiting();
         let line = waiting.topics.remove(name).unwrap_or_default();
         let lookups = waiting.lookups.remove(name).unwrap_or_default();
+        let now = self.clock.now();
+        for waiter in &line {
+            waiting.counters.waited_for_metadata(waiter.move_on(now));
+        }
         match outcome {
             Ok(()) => {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
@@ -173,6 +204,7 @@ impl Shared {
                 self.admit();
             }
             Err(error) => {
+                line.iter().for_each(|_| waiting.counters.refused(now));
                 drop(waiting);
                 for waiter in line {
                     waiter.refuse(error.clone());
@@ -191,22 +223,22 @@ impl Shared {
             return;
         }
         let mut waiting = self.lock_waiting();
+        // Who went away needs no memory, and must not keep those behind from theirs.
+        waiting.memory.retain(|waiter| !waiter.is_over());
         // Whoever waited goes on for a while: being admitted one record at a time would cost a wake-up each.
         let ample = |bytes: usize| {
             let needed = (bytes + self.memory.total() / 8).min(self.memory.total());
             self.memory.available() >= needed as i64
         };
         if waiting.memory.front().is_some_and(|first| ample(first.bytes)) && self.lock().has_ample_room(&self.config) {
+            let now = self.clock.now();
             let mut state = self.lock();
             while let Some(first) = waiting.memory.front() {
-                if first.is_over() {
-                    waiting.memory.pop_front();
-                    continue;
-                }
                 if !state.has_room(&self.config) || !self.memory.try_take(first.bytes) {
                     break;
                 }
                 if let Some(first) = waiting.memory.pop_front() {
+                    waiting.counters.waited_for_memory(now, first.move_on(now));
                     self.admit_one(&mut state, &first);
                 }
             }
@@ -261,6 +293,16 @@ impl Shared {
             refused.push((first, Stage::Memory));
         }
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        for (waiter, stage) in refused.iter().filter(|(waiter, _)| !waiter.is_over()) {
+            let waited = waiter.move_on(now);
+            if *stage == Stage::Memory {
+                waiting.counters.waited_for_memory(now, waited);
+                waiting.counters.exhausted(now);
+            } else {
+                waiting.counters.waited_for_metadata(waited);
+            }
+            waiting.counters.refused(now);
+        }
         let next = waiting.next_deadline();
         drop(waiting);
         for (waiter, stage) in refused {

@@ -2,6 +2,7 @@
 
 use super::acknowledge::{Outcomes, Pending, Token};
 use super::chunk::Chunk;
+use super::counters::ChunkFacts;
 use super::delivery::{ENDED, Facts, Placed, Slot};
 use super::staging::{AckItem, Item, Shared, Work, died};
 use super::{UserCallback, delivery};
@@ -89,9 +90,12 @@ impl Drop for Guard {
 }
 
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
+    let now = shared.clock.now();
+    let (records, queued) = (chunk.records.len(), now - chunk.accepted);
+    shared.count_chunk(now, ChunkFacts { records, bytes: chunk.bytes, queued, errors: records, dropped: 0 });
     let slots =
         (0..chunk.records.len()).map(|_| Slot { completion: ENDED, index: 0, facts: Facts::default() }).collect();
-    chunk.tickets.place(Placed { completions: Vec::new(), errors: vec![error.clone()], slots });
+    chunk.deliveries.place(Placed { completions: Vec::new(), errors: vec![error.clone()], slots });
     for (_, callback) in chunk.callbacks {
         let error = error.clone();
         shared.delivery_thread.run(Box::new(move || callback(Err(error))));
@@ -124,7 +128,10 @@ impl Worker {
             }
             if watch || patience.is_some() {
                 let now = self.lane.0.clock.now();
-                patience = self.lane.0.expire_waiting(now).map(|at| (at - now).max(Duration::from_millis(1)));
+                let next = self.lane.0.expire_waiting(now);
+                // Memory may also come back where nobody tells: from a socket that was closed, say.
+                self.lane.0.admit();
+                patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
             }
         }
     }
@@ -186,7 +193,7 @@ impl Worker {
             fail_chunk(&shared, chunk, &error);
             return;
         }
-        let Chunk { mut records, accepted, tickets, callbacks, permit, .. } = chunk;
+        let Chunk { mut records, accepted, deliveries, callbacks, permit, bytes, .. } = chunk;
         let slots = records.len();
         let mut ended = Vec::new();
         let facts = self.facts_of_failures(&records);
@@ -202,8 +209,8 @@ impl Worker {
         // The records are in batches, which have taken memory of their own.
         drop(permit);
         self.tell_ended(&facts, &ended, &tags);
-        tickets.place(placed);
-        shared.recycle(records);
+        deliveries.place(placed);
+        shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, &ended), records);
     }
 
     /// What on-acknowledgement is told of records that end in the lane: topic, partition and timestamp by slot.

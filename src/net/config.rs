@@ -1,3 +1,4 @@
+use crate::core::Windows;
 use std::time::Duration;
 
 /// Settings of the connections, named as Kafka's keys. The default is Java's.
@@ -13,6 +14,8 @@ pub struct NetConfig {
     pub setup_timeout: Duration,
     /// `socket.connection.setup.timeout.max.ms`: the timeout doubles with each failure up to this.
     pub setup_timeout_max: Duration,
+    /// `metrics.sample.window.ms` and `metrics.num.samples`.
+    pub windows: Windows,
 }
 
 impl Default for NetConfig {
@@ -23,6 +26,7 @@ impl Default for NetConfig {
             receive_buffer_bytes: Some(32 * 1024),
             setup_timeout: Duration::from_secs(10),
             setup_timeout_max: Duration::from_secs(30),
+            windows: Windows::default(),
         }
     }
 }

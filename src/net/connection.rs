@@ -23,8 +23,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 pub(super) enum Inbound {
     /// It is there, and this is what the broker speaks.
     Connected(ApiVersions),
-    /// An answer, already decoded.
-    Response(i32, Response),
+    /// An answer, already decoded, and its length in bytes.
+    Response(i32, Response, usize),
     /// A request that has no answer is with the socket.
     Written(i32),
     /// It never came to be, or is no more; in words for the user.
@@ -218,6 +218,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     fn answers(&mut self) -> Result<(), String> {
         while let Some(frame) = self.frames.next().map_err(|error| error.to_string())? {
+            let len = frame.len();
             let found = codec::correlation_id(frame).map_err(|error| format!("an answer cannot be read: {error}"))?;
             let Some(due) = self.awaited.pop_front() else {
                 return Err(format!("an answer to request {found} came, while none was due"));
@@ -232,7 +233,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 format!("the answer to {:?} version {} cannot be read: {error}", due.api, due.version)
             })?;
             self.answered = true;
-            self.inbox.push(self.id, Inbound::Response(found, response));
+            self.inbox.push(self.id, Inbound::Response(found, response, len));
         }
         Ok(())
     }

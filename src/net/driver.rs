@@ -11,7 +11,8 @@
 //!    seal and requests to send, until it has none; unlocks;
 //! 3. hands the requests to their connections and lets these write;
 //! 4. carries out the actions: connects, disconnects, passes fates of records on to [`Events`];
-//! 5. seals batches, which go back to the core in the next pass, at once;
+//! 5. seals batches, which go back to the core in the next pass, at once; those that take long are sealed by
+//!    [`super::sealers`] and come back when they are;
 //! 6. sleeps until the core's next deadline, a connection or the [`Waker`].
 //!
 //! Under the lock nothing is encoded, decoded, compressed, written, logged or awaited, and no [`Events`] is called.
@@ -21,9 +22,11 @@ use super::clock::Clock;
 use super::config::NetConfig;
 use super::connect::connect;
 use super::connection::{Connection, Inbound, Inbox, Outbox, Outgoing};
+use super::counters::NetCounters;
 use super::log_limit::LogLimit;
 use super::machine::Machine;
 use super::peer::Peer;
+use super::sealers::Sealers;
 use super::waker::Waker;
 use crate::core::time::Instant;
 use crate::core::{Action, ConnectionId, Done, NodeId, Transmit};
@@ -64,6 +67,7 @@ pub trait Events: Send {
 #[derive(Debug)]
 pub struct DriverHandle {
     waker: Waker,
+    counters: Arc<NetCounters>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -77,6 +81,11 @@ impl DriverHandle {
     /// connections and end.
     pub fn shutdown(&self) {
         self.waker.stop();
+    }
+
+    /// What the driver counts; stays valid after its end.
+    pub fn counters(&self) -> Arc<NetCounters> {
+        Arc::clone(&self.counters)
     }
 
     /// Waits for the end of the driver's thread. Not to be called on it, as by an [`Events`].
@@ -105,12 +114,14 @@ pub fn start<M: Machine>(
 ) -> io::Result<DriverHandle> {
     let (started, outcome) = mpsc::sync_channel(1);
     let for_handle = waker.clone();
+    let counters = Arc::new(NetCounters::new(config.windows));
+    let of_driver = Arc::clone(&counters);
     let thread = std::thread::Builder::new().name("pointsman-driver".to_owned()).spawn(move || {
         // A runtime of one thread is made where it is used.
         match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
-                run(&runtime, Driver::new(core, config, clock, waker, events));
+                run(&runtime, Driver::new(core, config, clock, waker, events, of_driver));
                 // A name may be looked up by a thread that hangs in the resolver: it is not waited for.
                 runtime.shutdown_background();
             }
@@ -120,7 +131,7 @@ pub fn start<M: Machine>(
         }
     })?;
     match outcome.recv() {
-        Ok(Ok(())) => Ok(DriverHandle { waker: for_handle, thread: Some(thread) }),
+        Ok(Ok(())) => Ok(DriverHandle { waker: for_handle, counters, thread: Some(thread) }),
         Ok(Err(error)) => Err(error),
         Err(_) => Err(io::Error::other("the driver's thread ended before it began")),
     }
@@ -155,6 +166,8 @@ struct Driver<M: Machine, E> {
     /// How often in a row a node could not be reached: its setup timeout grows by it.
     failures: BTreeMap<NodeId, u32>,
     log: LogLimit,
+    sealers: Sealers<M>,
+    counters: Arc<NetCounters>,
 
     // Of one pass; their memory serves again.
     inbound: Vec<(ConnectionId, Inbound)>,
@@ -179,17 +192,26 @@ impl Drop for Link {
 }
 
 impl<M: Machine, E: Events> Driver<M, E> {
-    fn new(core: Arc<Mutex<M>>, config: NetConfig, clock: Clock, waker: Waker, events: E) -> Driver<M, E> {
+    fn new(
+        core: Arc<Mutex<M>>,
+        config: NetConfig,
+        clock: Clock,
+        waker: Waker,
+        events: E,
+        counters: Arc<NetCounters>,
+    ) -> Driver<M, E> {
         Driver {
             core,
             config: Arc::new(config),
             clock,
             inbox: Rc::new(Inbox::new(waker.clone())),
+            sealers: Sealers::new(waker.clone()),
             waker,
             events,
             links: BTreeMap::new(),
             failures: BTreeMap::new(),
             log: LogLimit::default(),
+            counters,
             inbound: Vec::new(),
             sealed: Vec::new(),
             unsealed: Vec::new(),
@@ -205,6 +227,13 @@ impl<M: Machine, E: Events> Driver<M, E> {
             let last = self.waker.is_stopped();
             let deadline = self.pass().await;
             if last {
+                // What is handed back now is told in one more pass: the core may have been abandoned meanwhile.
+                self.sealers.drain(&mut self.sealed);
+                if !self.sealed.is_empty() {
+                    self.pass().await;
+                }
+                let now = self.clock.now();
+                self.links.values().filter(|link| link.is_up).for_each(|_| self.counters.disconnected(now));
                 self.links.clear();
                 return;
             }
@@ -245,30 +274,40 @@ impl<M: Machine, E: Events> Driver<M, E> {
         self.waker.begin_pass();
         let now = self.clock.now();
         self.receive(now);
+        self.sealers.collect(&mut self.sealed);
         let deadline = self.consult(now);
-        let sent = self.send();
+        let sent = self.send(now);
         if sent && !(self.actions.is_empty() && self.unsealed.is_empty()) {
             let_others_run().await;
         }
-        self.act();
-        self.sealed.extend(self.unsealed.drain(..).map(M::seal));
+        self.act(now);
+        for unsealed in self.unsealed.drain(..) {
+            if M::is_costly(&unsealed) {
+                self.sealers.seal(unsealed);
+            } else {
+                self.sealed.push(M::seal(unsealed));
+            }
+        }
         deadline
     }
 
     /// What connections brought, less what comes from those that are given up.
     fn receive(&mut self, now: Instant) {
         self.inbox.swap(&mut self.inbound);
-        let links = &mut self.links;
+        let (links, counters) = (&mut self.links, &self.counters);
         self.inbound.retain(|(from, inbound)| match inbound {
             Inbound::Connected(_) => links.get_mut(from).is_some_and(|link| {
                 tracing::debug!(target: LOG, "{}: connected", link.peer);
                 link.is_up = true;
+                counters.connected(now);
                 self.failures.remove(&link.peer.node);
                 true
             }),
             Inbound::Lost(cause) => links.remove(from).is_some_and(|link| {
                 let node = link.peer.node;
-                if !link.is_up {
+                if link.is_up {
+                    counters.disconnected(now);
+                } else {
                     *self.failures.entry(node).or_default() += 1;
                 }
                 match self.log.pass(now, node, cause) {
@@ -278,7 +317,11 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 }
                 true
             }),
-            Inbound::Response(..) | Inbound::Written(_) => links.contains_key(from),
+            Inbound::Response(_, _, bytes) => links.get(from).is_some_and(|link| {
+                counters.received(now, link.peer.node, *bytes);
+                true
+            }),
+            Inbound::Written(_) => links.contains_key(from),
         });
     }
 
@@ -288,7 +331,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
         for (from, inbound) in self.inbound.drain(..) {
             match inbound {
                 Inbound::Connected(versions) => core.handle_connected(now, from, versions),
-                Inbound::Response(id, response) => core.handle_response(now, from, id, response),
+                Inbound::Response(id, response, _) => core.handle_response(now, from, id, response),
                 Inbound::Written(id) => core.handle_written(now, from, id),
                 Inbound::Lost(cause) => core.handle_disconnected(now, from, cause),
             }
@@ -308,7 +351,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
     }
 
     /// Hands requests to their connections; whether there were any.
-    fn send(&mut self) -> bool {
+    fn send(&mut self, now: Instant) -> bool {
         let mut sent = false;
         for Transmit { connection, correlation_id, api_version: version, request, expects_response } in
             self.transmits.drain(..)
@@ -317,6 +360,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
             let api = request.api();
             match encode_request(request, version, correlation_id, &self.config.client_id) {
                 Ok(frame) => {
+                    self.counters.sent(now, link.peer.node, frame.len());
                     link.outbox.push(Outgoing { frame, correlation_id, api, version, expects_response });
                     sent = true;
                 }
@@ -327,7 +371,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
         sent
     }
 
-    fn act(&mut self) {
+    fn act(&mut self, now: Instant) {
         if self.actions.is_empty() {
             return;
         }
@@ -340,6 +384,9 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 Action::Disconnect { connection, reason } => {
                     if let Some(link) = self.links.remove(&connection) {
                         tracing::info!(target: LOG, "{}: disconnected: {reason}", link.peer);
+                        if link.is_up {
+                            self.counters.disconnected(now);
+                        }
                     }
                 }
                 Action::Done(done) => self.events.done(done),
@@ -359,6 +406,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 let _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
             }
         }
+        self.sealers.drain(&mut self.sealed);
         let now = self.clock.now();
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         let sealed = self.sealed.drain(..).chain(self.unsealed.drain(..).map(M::seal));

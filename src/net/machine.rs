@@ -5,12 +5,14 @@ use crate::protocol::messages::{ApiVersions, Response};
 /// The core as the driver uses it. There is one; that it is a trait lets the driver's tests play it.
 pub trait Machine: Send + 'static {
     /// A batch before it is sealed.
-    type Unsealed;
+    type Unsealed: Send + 'static;
     /// And after.
-    type Sealed;
+    type Sealed: Send + 'static;
 
     /// See [`Unsealed::seal`]; called without the lock.
     fn seal(unsealed: Self::Unsealed) -> Self::Sealed;
+    /// See [`Unsealed::is_costly`].
+    fn is_costly(unsealed: &Self::Unsealed) -> bool;
     /// See [`Core::handle_connected`].
     fn handle_connected(&mut self, now: Instant, connection: ConnectionId, versions: ApiVersions);
     /// See [`Core::handle_disconnected`].
@@ -39,6 +41,10 @@ impl Machine for Core {
 
     fn seal(unsealed: Unsealed) -> Sealed {
         unsealed.seal()
+    }
+
+    fn is_costly(unsealed: &Unsealed) -> bool {
+        unsealed.is_costly()
     }
 
     fn handle_connected(&mut self, now: Instant, connection: ConnectionId, versions: ApiVersions) {

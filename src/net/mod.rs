@@ -10,8 +10,10 @@
 //! | `frames` | bytes as they come, cut into answers; what is not Kafka is named |
 //! | `connection` | requests out and answers in, in order |
 //! | `log_limit` | one line per broker and cause per interval |
+//! | `counters` | requests, answers and connections, counted |
 //! | `waker` | how other threads wake the driver |
 //! | `machine` | the core as the driver sees it |
+//! | `sealers` | threads that compress, beside the driver |
 //! | `driver` | the thread that moves the core |
 //! | `admin` | topics: asked for and created, once |
 
@@ -21,12 +23,14 @@ mod clock;
 mod config;
 mod connect;
 mod connection;
+mod counters;
 mod driver;
 mod frames;
 mod handshake;
 mod log_limit;
 mod machine;
 mod peer;
+mod sealers;
 #[cfg(test)]
 #[path = "tests/brokers.rs"]
 mod test_brokers;
@@ -35,6 +39,7 @@ mod waker;
 pub use blocking::may_block;
 pub use clock::Clock;
 pub use config::NetConfig;
+pub use counters::{NetCounters, NetCounts, TrafficCounts};
 pub use driver::{DriverHandle, Events, start};
 pub use machine::Machine;
 pub use waker::Waker;

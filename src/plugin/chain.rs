@@ -5,6 +5,7 @@
 
 use super::columns::NULL;
 use super::failure::{FailureKind, Hook, PluginFailure};
+use super::meter::Meter;
 use super::records::{Records, sorted_refusals};
 use super::roles::{
     Acknowledgements, Batch, Interceptor, Partitioner, PartitionerWants, Refusal, Serializer, Side, Topology,
@@ -30,6 +31,8 @@ pub struct Chain {
     pub value_serializer: Option<Used<dyn Serializer>>,
     /// `partitioner.class`.
     pub partitioner: Option<Used<dyn Partitioner>>,
+    /// Counts the calls.
+    pub meter: Meter,
 }
 
 /// A plugin in one of its roles.
@@ -84,7 +87,10 @@ impl Chain {
                 let headers = records.read_headers(&reads.headers);
                 let batch = records.batch(&reads, &names, &headers);
                 let role = &mut used.role;
-                let (answers, failures) = in_halves(batch.count, |range| role.on_send(&piece(&batch, range)));
+                let meter = &self.meter;
+                let (answers, failures) = in_halves(batch.count, |range| {
+                    meter.call(&used.plugin, Hook::OnSend, range.len(), || role.on_send(&piece(&batch, range)))
+                });
                 let mut out = Out::new(&used.plugin, Hook::OnSend, failures);
                 for (range, mut edits) in answers {
                     if !edits.tags.is_empty() {
@@ -97,7 +103,7 @@ impl Chain {
                     out.drop(range.start, &edits.dropped);
                     records.apply(range, edits);
                 }
-                out.take_from(records, ended);
+                out.take_from(records, ended, meter);
             }
             tags.push(tags_of_slots);
         }
@@ -123,18 +129,20 @@ impl Chain {
                 Side::Key => records.keys.as_ref(),
                 Side::Value => records.values.as_ref(),
             };
-            let role = &mut used.role;
+            let (role, meter) = (&mut used.role, &self.meter);
             let count = records.slots.len();
             let (answers, failures) = in_halves(count, |range| {
                 let headers = headers.as_ref().map(|headers| headers.as_ref().range(range.clone()));
-                role.serialize(topics.range(range.clone()), payloads.range(range), headers)
+                meter.call(&used.plugin, hook, range.len(), || {
+                    role.serialize(topics.range(range.clone()), payloads.range(range), headers)
+                })
             });
             let mut out = Out::new(&used.plugin, hook, failures);
             for (range, mut answer) in answers {
                 out.refuse(range.start, std::mem::take(&mut answer.refused));
                 records.apply_serialized(side, range, answer);
             }
-            out.take_from(records, ended);
+            out.take_from(records, ended, meter);
         }
     }
 
@@ -144,8 +152,10 @@ impl Chain {
     /// The partitioner cannot work with the topic.
     pub fn on_topology(&mut self, topology: &Topology, groups: &mut Groups) -> Result<(), ProduceError> {
         let Some(used) = &mut self.partitioner else { return Ok(()) };
-        let of_topic =
-            used.role.on_topology(topology).map_err(|failure| plugin_error(&used.plugin, Hook::OnTopology, failure))?;
+        let of_topic = self
+            .meter
+            .call(&used.plugin, Hook::OnTopology, 1, || used.role.on_topology(topology))
+            .map_err(|failure| plugin_error(&used.plugin, Hook::OnTopology, failure))?;
         groups.insert(topology.topic.as_str().into(), of_topic);
         Ok(())
     }
@@ -181,7 +191,10 @@ impl Chain {
             let headers = shown.read_headers(&reads.headers);
             let batch = shown.batch(&reads, &names, &headers);
             let role = &mut used.role;
-            let (answers, failures) = in_halves(batch.count, |range| role.partition(&piece(&batch, range)));
+            let meter = &self.meter;
+            let (answers, failures) = in_halves(batch.count, |range| {
+                meter.call(&used.plugin, Hook::Partition, range.len(), || role.partition(&piece(&batch, range)))
+            });
             out = Out::new(&used.plugin, Hook::Partition, failures);
             for (range, answer) in answers {
                 out.refuse(range.start, answer.refused);
@@ -202,7 +215,7 @@ impl Chain {
         for dead in out.dead().rev() {
             targets.remove(dead as usize);
         }
-        out.take_from(records, ended);
+        out.take_from(records, ended, &self.meter);
         targets
     }
 
@@ -217,7 +230,9 @@ impl Chain {
         for (at, used) in self.interceptors.iter_mut().enumerate() {
             if used.role.wants().acknowledgements {
                 let tags = tags.get(at).filter(|tags| !tags.is_empty()).unwrap_or(&none);
-                if let Err(failure) = used.role.on_acknowledgement(&Acknowledgements { tags, ..*acknowledgements }) {
+                let told = Acknowledgements { tags, ..*acknowledgements };
+                let call = || used.role.on_acknowledgement(&told);
+                if let Err(failure) = self.meter.call(&used.plugin, Hook::OnAcknowledgement, told.count, call) {
                     failures.push((Arc::clone(&used.plugin), failure));
                 }
             }
@@ -259,7 +274,6 @@ fn in_halves<A>(count: usize, mut call: impl FnMut(Range<usize>) -> Result<A, Pl
     let mut answers = Vec::new();
     let mut failures = Vec::new();
     let (mut traps, mut timeouts) = (0, 0);
-    #[expect(clippy::single_range_in_vec_init, reason = "a stack of ranges that begins with one")]
     let mut todo = vec![0..count];
     while let Some(range) = todo.pop() {
         match call(range.clone()) {
@@ -294,6 +308,7 @@ struct Out<'p> {
     plugin: &'p Arc<str>,
     hook: Hook,
     ended: BTreeMap<u32, ProduceError>,
+    refused: usize,
 }
 
 impl<'p> Out<'p> {
@@ -303,11 +318,13 @@ impl<'p> Out<'p> {
             let error = plugin_error(plugin, hook, failure);
             ended.extend(range.map(|at| (at as u32, error.clone())));
         }
-        Out { plugin, hook, ended }
+        Out { plugin, hook, ended, refused: 0 }
     }
 
     fn refuse(&mut self, start: usize, refused: Vec<Refusal>) {
-        for refusal in sorted_refusals(refused) {
+        let refused = sorted_refusals(refused);
+        self.refused += refused.len();
+        for refusal in refused {
             let failure = PluginFailure::new(FailureKind::Refused, refusal.reason);
             self.ended.insert(start as u32 + refusal.index, plugin_error(self.plugin, self.hook, failure));
         }
@@ -330,7 +347,8 @@ impl<'p> Out<'p> {
         self.ended.keys().copied()
     }
 
-    fn take_from(self, records: &mut Records, ended: &mut Vec<Ended>) {
+    fn take_from(self, records: &mut Records, ended: &mut Vec<Ended>, meter: &Meter) {
+        meter.refused(self.plugin, self.hook, self.refused);
         let dead: Vec<u32> = self.dead().collect();
         ended.extend(self.ended.into_iter().map(|(at, error)| Ended { slot: records.slots[at as usize], error }));
         records.remove(&dead);
@@ -386,5 +404,54 @@ mod tests {
             Err(PluginFailure::new(FailureKind::Error, "cannot work"))
         });
         assert_eq!((calls, failures.len(), failures[0].0.clone()), (1, 1, 0..8));
+    }
+
+    /// Refuses the first record it is shown and traps on one that says so.
+    struct Picky(crate::plugin::HeaderReads);
+
+    impl Serializer for Picky {
+        fn headers(&self) -> &crate::plugin::HeaderReads {
+            &self.0
+        }
+
+        fn serialize(
+            &mut self,
+            _: crate::plugin::TopicColumnRef<'_>,
+            payloads: crate::plugin::ColumnRef<'_>,
+            _: Option<crate::plugin::HeaderColumnsRef<'_>>,
+        ) -> Result<crate::plugin::Serialized, PluginFailure> {
+            let all: Vec<Option<&[u8]>> = payloads.iter().collect();
+            if all.contains(&Some(b"trap")) {
+                return Err(trap());
+            }
+            let mut answer = crate::plugin::Serialized::default();
+            for payload in &all {
+                answer.payloads.push(*payload);
+            }
+            if all[0] == Some(b"first") {
+                answer.refused.push(Refusal { index: 0, reason: "x".to_owned() });
+            }
+            Ok(answer)
+        }
+
+        fn close(&mut self) {}
+    }
+
+    #[test]
+    fn calls_halves_and_refusals_are_metered() {
+        let role = Box::new(Picky(Default::default()));
+        let mut chain = Chain { value_serializer: Some(Used { plugin: "picky".into(), role }), ..Chain::default() };
+        let mut records = Records::default();
+        let topic: Arc<str> = "orders".into();
+        for value in ["first", "b", "trap", "d"] {
+            records.push(&topic, None, 0, None, Some(value.as_bytes()), std::iter::empty());
+        }
+        let mut ended = Vec::new();
+        chain.serialize(&mut records, &mut ended);
+        assert_eq!((records.len(), ended.len()), (2, 2));
+        let counts = chain.meter.counts();
+        let [(plugin, Hook::SerializeValue, counts)] = &counts[..] else { panic!("{counts:?}") };
+        assert_eq!((&**plugin, counts.calls, counts.records), ("picky", 5, 4 + 2 + 2 + 1 + 1));
+        assert_eq!(counts.failures, [(FailureKind::Refused, 1), (FailureKind::Trap, 3)].into());
     }
 }

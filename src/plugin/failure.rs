@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// A hook of a plugin, as errors and metrics name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Hook {
     /// Loading and configuring.
@@ -47,7 +47,7 @@ impl fmt::Display for Hook {
 }
 
 /// Why a call failed. The kinds are the rows of the policy table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FailureKind {
     /// The plugin refused this record.
@@ -72,6 +72,20 @@ impl FailureKind {
     /// Whether a call with fewer records may succeed where this one failed: then the chain halves.
     pub fn may_be_one_record(self) -> bool {
         matches!(self, FailureKind::Trap | FailureKind::Deadline | FailureKind::ResultSize | FailureKind::Memory)
+    }
+
+    /// The name that metrics give it.
+    pub fn name(self) -> &'static str {
+        match self {
+            FailureKind::Refused => "refused",
+            FailureKind::Error => "error",
+            FailureKind::Trap => "trap",
+            FailureKind::Deadline => "deadline",
+            FailureKind::BrokenRule => "broken-rule",
+            FailureKind::ResultSize => "result-size",
+            FailureKind::Memory => "memory",
+            FailureKind::Configure => "configure",
+        }
     }
 
     pub(crate) fn words(self) -> &'static str {

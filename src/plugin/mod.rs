@@ -4,6 +4,7 @@ mod builtin;
 mod chain;
 mod columns;
 mod failure;
+mod meter;
 mod records;
 mod roles;
 
@@ -13,6 +14,7 @@ pub use columns::{
     Column, ColumnIter, ColumnRef, HeaderColumns, HeaderColumnsRef, HeaderIter, NULL, TopicColumn, TopicColumnRef,
 };
 pub use failure::{FailureKind, Hook, PluginFailure};
+pub use meter::{HookCounts, Meter};
 pub use records::Records;
 pub use roles::{
     Acknowledgements, Batch, Consistency, Edit, Edits, Fields, HeaderReads, HeaderRemoval, Interceptor,

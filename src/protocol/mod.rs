@@ -2,6 +2,7 @@
 //! batches and Produce, and every decoder meets the network. The `kafka-protocol` crate is the oracle of the tests.
 
 pub mod codec;
+pub mod compression;
 mod crc;
 pub mod error_code;
 pub mod messages;

@@ -116,6 +116,53 @@ impl RecordBody<'_> {
     }
 }
 
+/// A record of a batch's body: what is needed to put it into another batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodedRecord<'a> {
+    /// After the base timestamp of the batch that it is from.
+    pub timestamp_delta: i64,
+    /// Key, value and headers.
+    rest: &'a [u8],
+}
+
+impl<'a> EncodedRecord<'a> {
+    /// About how long it is in a batch: the deltas count as long as they can be.
+    #[expect(clippy::len_without_is_empty, reason = "a record is never empty")]
+    pub fn len(&self) -> usize {
+        5 + 1 + 10 + 5 + self.rest.len()
+    }
+
+    /// Key, value and headers, encoded.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Appends it to another batch's body.
+    pub fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
+        let deltas = varint_len(timestamp_delta) + varint_len(i64::from(offset_delta));
+        put_varint(out, (1 + deltas + self.rest.len()) as i64);
+        out.push(0);
+        put_varint(out, timestamp_delta);
+        put_varint(out, i64::from(offset_delta));
+        out.extend_from_slice(self.rest);
+    }
+}
+
+/// The records of a body that [`RecordBody::encode`] wrote.
+pub fn encoded_records(body: &[u8]) -> impl Iterator<Item = EncodedRecord<'_>> {
+    let mut rest = body;
+    std::iter::from_fn(move || {
+        let len = usize::try_from(take_varint(&mut rest)?).ok()?;
+        let (mut record, after) = rest.split_at_checked(len)?;
+        rest = after;
+        let (_attributes, fields) = record.split_first()?;
+        record = fields;
+        let timestamp_delta = take_varint(&mut record)?;
+        take_varint(&mut record)?;
+        Some(EncodedRecord { timestamp_delta, rest: record })
+    })
+}
+
 /// Appends the headers of one record: their count, then name and value of each.
 pub fn encode_headers<'a>(
     out: &mut Vec<u8>,
@@ -161,9 +208,23 @@ fn put_varint(out: &mut Vec<u8>, value: i64) {
     out.push(rest as u8);
 }
 
+fn take_varint(from: &mut &[u8]) -> Option<i64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = from.split_first()?;
+        *from = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::compression::Compression;
     use kafka_protocol::records::RecordBatchDecoder;
     use proptest::prelude::*;
 
@@ -173,6 +234,7 @@ mod tests {
             let mut out = Vec::new();
             put_varint(&mut out, value);
             assert_eq!(out.len(), varint_len(value), "{value}");
+            assert_eq!(take_varint(&mut &out[..]), Some(value));
         }
     }
 
@@ -184,10 +246,15 @@ mod tests {
         proptest::collection::vec((bytes(), bytes(), 0i64..=4_000_000_000_000, headers), 1..40)
     }
 
+    fn codecs() -> impl Strategy<Value = Compression> {
+        use Compression::*;
+        proptest::sample::select(vec![None, Gzip(-1), Gzip(9), Snappy, Lz4(9), Lz4(3), Zstd(3), Zstd(-7)])
+    }
+
     proptest! {
         /// Another implementation reads back what was written, header fields and checksum included.
         #[test]
-        fn kafka_protocol_decodes_what_we_encode(entries in entries(), producer_id in -1i64.., epoch in -1i16.., base_sequence in 0i32..1000) {
+        fn kafka_protocol_decodes_what_we_encode(entries in entries(), producer_id in -1i64.., epoch in -1i16.., base_sequence in 0i32..1000, codec in codecs()) {
             let base_timestamp = entries[0].2;
             let mut body = Vec::new();
             for (at, (key, value, timestamp, headers)) in entries.iter().enumerate() {
@@ -198,8 +265,17 @@ mod tests {
                 record.encode(&mut body, timestamp - base_timestamp, at as i32);
                 prop_assert!(body.len() - before <= record.max_len());
             }
+            let again: Vec<EncodedRecord<'_>> = encoded_records(&body).collect();
+            prop_assert_eq!(again.len(), entries.len());
+            let mut copy = Vec::new();
+            for (at, record) in again.iter().enumerate() {
+                prop_assert_eq!(record.timestamp_delta, entries[at].2 - base_timestamp);
+                record.encode(&mut copy, record.timestamp_delta, at as i32);
+            }
+            prop_assert_eq!(&copy, &body);
+            let body = codec.compress(&body).unwrap_or(body);
             let header = Header {
-                attributes: 0,
+                attributes: codec.attributes(),
                 base_timestamp,
                 max_timestamp: entries.iter().map(|entry| entry.2).max().unwrap(),
                 producer_id,

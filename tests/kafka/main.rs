@@ -2,6 +2,7 @@
 
 mod cluster;
 mod command;
+mod compression;
 mod harness;
 mod pipeline;
 mod plugins;

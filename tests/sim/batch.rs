@@ -1,6 +1,7 @@
 //! Reads record batches (v2) the way a broker does, written from Kafka's format description and not from the producer's
 //! encoder: what does not fit is a bug of the producer, never something to be lenient about.
 
+use pointsman::protocol::compression::decompress;
 use pointsman::protocol::record_batch::HEADER_LEN;
 
 /// One record as it stands in the log.
@@ -46,15 +47,17 @@ impl Batch {
         if crc != int32(17) as u32 {
             return Err(format!("the checksum says {:08x}, the bytes {crc:08x}", int32(17)));
         }
-        if int16(21) != 0 {
-            return wrong("the attributes (this broker knows no compression)", int16(21).into());
+        let attributes = int16(21);
+        if attributes & !7 != 0 {
+            return wrong("the attributes", attributes.into());
         }
+        let body = decompress(attributes, &bytes[HEADER_LEN..], 64 << 20).map_err(|error| error.to_string())?;
         let count = int32(57);
         if count < 1 || int32(23) != count - 1 {
             return Err(format!("{count} records, last offset delta {}", int32(23)));
         }
         let (base_timestamp, max_timestamp) = (int64(27), int64(35));
-        let mut rest = Reader(&bytes[HEADER_LEN..]);
+        let mut rest = Reader(&body);
         let mut records = Vec::new();
         for at in 0..count {
             let (delta, record) =

@@ -1,5 +1,7 @@
 //! One test for each rule of the design's "Idempotence, order, loss", and for each fault by itself.
 
+mod split;
+
 use crate::check::Told;
 use crate::cluster::{BatchFault, Cluster};
 use crate::load::Planned;

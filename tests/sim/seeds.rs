@@ -4,7 +4,7 @@ use crate::cluster::{Cluster, versions};
 use crate::faults::{Fault, Rates};
 use crate::rng::Rng;
 use crate::world::{Event, World};
-use pointsman::core::{CoreConfig, MemoryPool};
+use pointsman::core::{Compression, CoreConfig, MemoryPool};
 use std::time::Duration;
 
 pub struct Report {
@@ -93,6 +93,7 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         acks,
         idempotence,
         batch_size: *rng.pick(&[0, 200, 1_000, 16_384]),
+        compression: *rng.pick(&[Compression::None, Compression::None, Compression::Lz4(9), Compression::Zstd(1)]),
         linger,
         max_request_size: *rng.pick(&[2_000, 20_000, 1_048_576]),
         max_in_flight: *rng.pick(&[1, 2, 5, 5, 5]),
@@ -112,6 +113,7 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         availability_timeout: rng.chance(300).then_some(Duration::from_millis(100)),
         metadata_max_idle: *rng.pick(&[Duration::from_secs(5), Duration::from_secs(300)]),
         rebootstrap_trigger: *rng.pick(&[None, Some(Duration::from_secs(2)), Some(Duration::from_secs(300))]),
+        windows: pointsman::core::Windows::default(),
     }
 }
 

@@ -281,6 +281,9 @@ impl Machine for Panicking {
     fn seal(unsealed: Unsealed) -> Sealed {
         unsealed.seal()
     }
+    fn is_costly(unsealed: &Unsealed) -> bool {
+        unsealed.is_costly()
+    }
     fn handle_connected(&mut self, _: Instant, _: ConnectionId, _: ApiVersions) {
         panic!("a mistake of the test");
     }

@@ -1,0 +1,62 @@
+//! Where the numbers come from.
+
+use super::snapshot::MetricsSnapshot;
+use super::{kafka, plugins};
+use crate::core::Core;
+use crate::core::time::Clock;
+use crate::lane;
+use crate::net::NetCounters;
+use crate::plugin::Meter;
+use crate::wasm::Plugin;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// The counters of every part of a producer.
+pub(crate) struct Sources {
+    pub(crate) client_id: String,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) core: Arc<Mutex<Core>>,
+    pub(crate) lane: Arc<lane::Shared>,
+    pub(crate) net: Arc<NetCounters>,
+    pub(crate) meter: Meter,
+    pub(crate) plugins: BTreeMap<String, Plugin>,
+    /// Nanoseconds spent in `flush`.
+    pub(crate) flush_ns: AtomicU64,
+}
+
+impl Sources {
+    /// A flush took so long.
+    pub(crate) fn flushed(&self, took: Duration) {
+        self.flush_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// All metrics as of now. Each part is locked by itself and only to copy its numbers out; names and texts come
+    /// after.
+    pub(crate) fn snapshot(&self) -> MetricsSnapshot {
+        let core = {
+            let core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+            // Read under the lock: the core's times never go back.
+            core.counts(self.clock.now())
+        };
+        let now = self.clock.now();
+        let counts = kafka::Counts {
+            core,
+            net: self.net.counts(now),
+            lane: self.lane.counts(now),
+            flush_ns: self.flush_ns.load(Ordering::Relaxed),
+        };
+        let tags = [("client-id".to_owned(), self.client_id.clone())];
+        let mut metrics = Vec::new();
+        kafka::producer(&counts, &tags, &mut metrics);
+        kafka::topics(&counts.core, &tags, &mut metrics);
+        kafka::nodes(&counts.core, &counts.net, &tags, &mut metrics);
+        kafka::lane(&counts.lane, 0, &tags, &mut metrics);
+        plugins::hooks(&self.meter.counts(), &tags, &mut metrics);
+        for (name, plugin) in &self.plugins {
+            plugins::plugin(name, plugin.metrics(), &tags, &mut metrics);
+        }
+        MetricsSnapshot::new(self.clock.wall_ms(), metrics)
+    }
+}
