@@ -1,6 +1,7 @@
 //! How the fate of a batch reaches those who wait for its records: one allocation per batch, not per record.
 
 use crate::error::ProduceError;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
 
@@ -144,7 +145,8 @@ impl Completion {
         let waiters = std::mem::take(&mut *self.lock());
         for (index, callback) in waiters.callbacks {
             if let Some(run) = self.outcome(index) {
-                callback(self, index, run);
+                // One that panics, and has told so by the panic hook, takes nobody else's turn.
+                let _ = catch_unwind(AssertUnwindSafe(|| callback(self, index, run)));
             }
         }
         for waker in waiters.wakers {

@@ -59,6 +59,9 @@ pub(super) struct Topic {
     last_error: Option<String>,
 }
 
+/// Far more than a topic of any cluster has.
+const PARTITIONS_MAX: i32 = 100_000;
+
 /// The next metadata request.
 #[derive(Debug, Default)]
 pub(super) struct Refresh {
@@ -254,7 +257,7 @@ impl Core {
     }
 
     /// Whether the topic has to be asked for again.
-    fn take_topic(&mut self, now: Instant, answer: TopicMetadata) -> bool {
+    fn take_topic(&mut self, now: Instant, mut answer: TopicMetadata) -> bool {
         let Some(&index) = self.topics_by_name.get(answer.name.as_str()) else { return false };
         match answer.error_code {
             code::NONE => {}
@@ -274,6 +277,8 @@ impl Core {
                 return false;
             }
         }
+        // What a broker says is not to be trusted with our memory.
+        answer.partitions.retain(|partition| (0..PARTITIONS_MAX).contains(&partition.index));
         let known = self.topics[index].partitions.len();
         // Partitions are numbered from 0 without gaps; while a topic is being made, some may be missing.
         let count = answer.partitions.iter().map(|partition| partition.index + 1).max().unwrap_or(0);

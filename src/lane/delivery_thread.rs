@@ -2,6 +2,7 @@
 //! must hold up neither the lane nor the driver. Started with the first callback.
 
 use crate::core::Done;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock};
 use std::thread::{JoinHandle, ThreadId};
@@ -35,10 +36,11 @@ impl DeliveryThread {
                 .name("pointsman-delivery".into())
                 .spawn(move || {
                     for job in jobs {
-                        match job {
+                        // A callback that panics has told so by the panic hook; the others get their turn.
+                        let _ = catch_unwind(AssertUnwindSafe(|| match job {
                             Job::Complete(done) => done.complete(),
                             Job::Run(job) => job(),
-                        }
+                        }));
                     }
                 })
                 .expect("a thread can be started");

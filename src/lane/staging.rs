@@ -104,6 +104,8 @@ pub(crate) enum Submitted {
 /// Why a record cannot be staged at once.
 #[derive(Clone, Copy, Debug)]
 enum Obstacle {
+    /// No topic has a partition of that number.
+    BadPartition(i32),
     /// It is larger than all of `buffer.memory`.
     TooLarge,
     /// Its topic is not known to the lane.
@@ -209,6 +211,9 @@ impl Shared {
         callback: &mut Option<UserCallback>,
         may_wait: bool,
     ) -> Result<Submitted, Obstacle> {
+        if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
+            return Err(Obstacle::BadPartition(partition));
+        }
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
             return Err(Obstacle::TooLarge);
@@ -241,6 +246,11 @@ impl Shared {
         match obstacle {
             Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
             Obstacle::Partition => self.wait_for_partition(record, bytes, callback),
+            Obstacle::BadPartition(partition) => {
+                self.count_refused();
+                let reason = format!("{partition} is no partition: they are numbered from 0");
+                Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason })
+            }
             Obstacle::TooLarge => {
                 self.count_refused();
                 Submitted::Refused(ProduceError::TooLarge {

@@ -45,7 +45,9 @@ impl Waker {
 
     pub(super) fn stop(&self) {
         self.bell.stop.store(true, Ordering::Release);
-        self.wake();
+        // Not by `wake`: the driver may have read that nobody stops it and not yet have stopped the bell.
+        self.bell.rung.store(true, Ordering::Release);
+        self.bell.notify.notify_one();
     }
 
     pub(super) fn is_stopped(&self) -> bool {

@@ -169,8 +169,8 @@ impl Chain {
     /// as in [`super::Placements`], or the explicit partition.
     pub fn partition(&mut self, records: &mut Records, ended: &mut Vec<Ended>) -> Vec<i32> {
         let Some(used) = &mut self.partitioner else { return records.partitions.clone() };
-        if records.is_empty() {
-            return Vec::new();
+        if records.partitions.iter().all(|&partition| partition != NULL) {
+            return records.partitions.clone();
         }
         let mut reads = used.role.wants().reads.clone();
         reads.fields.topic = true;

@@ -174,6 +174,25 @@ fn callbacks_come_in_log_order_and_may_send() {
 }
 
 #[test]
+fn a_callback_that_panics_takes_nobody_elses_turn() {
+    let broker = Broker::start();
+    let producer = broker.producer(&[]);
+    let called = Arc::new(AtomicUsize::new(0));
+    for number in 0..100 {
+        let called = Arc::clone(&called);
+        let record = Record::to("orders").partition(number % 6).value("x");
+        let _delivery = pollster(producer.send_with(&record, move |_| {
+            called.fetch_add(1, Ordering::Relaxed);
+            assert_ne!(number, 10, "on purpose");
+        }))
+        .unwrap();
+    }
+    producer.flush_blocking().unwrap();
+    assert_eq!(called.load(Ordering::Relaxed), 100);
+    producer.close_blocking(PATIENCE).unwrap();
+}
+
+#[test]
 fn a_topic_that_never_appears_ends_as_a_timeout_that_says_so() {
     let broker = Broker::start();
     broker.broker.on(ApiKey::Metadata, |_| Control::Error(ErrorCode::UnknownTopicOrPartition));
