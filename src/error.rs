@@ -145,6 +145,9 @@ pub enum ProduceError {
     /// The call cannot be made from where it was made.
     #[error("{0}")]
     Misuse(&'static str),
+    /// A delivery was waited for by blocking a thread that has tasks to run. The record is on its way all the same.
+    #[error("a tokio task would block its thread by waiting for a delivery: await it instead")]
+    WaitInTask,
 }
 
 impl ProduceError {
@@ -155,6 +158,7 @@ impl ProduceError {
             | ProduceError::Timeout { fate, .. }
             | ProduceError::Closed { fate }
             | ProduceError::Fatal { fate, .. } => *fate,
+            ProduceError::WaitInTask => Fate::Unknown,
             _ => Fate::NotWritten,
         }
     }

@@ -19,4 +19,4 @@ pub use error::ProduceError;
 pub use lane::Delivery;
 pub use metrics::MetricsSnapshot;
 pub use producer::{Accept, CloseError, Producer, StartError};
-pub use record::{Header, Record, RecordMetadata};
+pub use record::{Header, PartitionInfo, Record, RecordMetadata};

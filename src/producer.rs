@@ -1,16 +1,18 @@
 //! The producer: the only place that joins the parts.
 
 use crate::config::{
-    Acks, CompressionType, Config, DnsLookup, InterceptorClass, PartitionerClass, PluginConfig, PluginUse,
-    ProducerConfig, SerializerClass,
+    Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, PartitionerClass, PluginConfig,
+    PluginUse, ProducerConfig, SerializerClass,
 };
 use crate::core::{Action, Compression, Core, CoreConfig, Done, MemoryPool, Windows};
 use crate::error::ProduceError;
-use crate::lane::{self, AckItem, Delivery, DeliveryThread, LaneConfig, Shared, Submitted, UserCallback, Waiter};
+use crate::lane::{
+    self, AckItem, Delivery, DeliveryThread, LaneConfig, Looked, Lookup, Shared, Submitted, UserCallback, Waiter,
+};
 use crate::metrics::{Endpoint, Listener, MetricsSnapshot, Sources, Statistics};
 use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
-use crate::plugin::{Chain, PluginFactory, PluginFailure, Side, Used};
-use crate::record::{Record, RecordMetadata};
+use crate::plugin::{BuiltinSerializer, Chain, PluginFactory, PluginFailure, Serializer, Side, Used};
+use crate::record::{PartitionInfo, Record, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
 use crate::wasm;
 use std::collections::BTreeMap;
@@ -100,10 +102,17 @@ pub enum StartError {
 
 /// Why a close did not deliver everything.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("closed with {batches} batches undelivered; their deliveries say whether they may have been written")]
-pub struct CloseError {
-    /// How many batches were left.
-    pub batches: usize,
+#[non_exhaustive]
+pub enum CloseError {
+    /// The time was over before everything was delivered.
+    #[error("closed with {batches} batches undelivered; their deliveries say whether they may have been written")]
+    Undelivered {
+        /// How many batches were left.
+        batches: usize,
+    },
+    /// The call cannot be made from where it was made. The producer is not closed.
+    #[error("{0}")]
+    Misuse(&'static str),
 }
 
 impl Producer {
@@ -144,6 +153,7 @@ impl Producer {
             max_block: config.max_block,
             staged_max: (4 << 20).min(config.buffer_memory / 8).max(1),
             acknowledgements: chain.wants_acknowledgements(),
+            may_block: net::may_block,
             windows: windows(&config),
         };
         let wake_driver = {
@@ -218,7 +228,11 @@ impl Producer {
     fn accept(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Accept {
         // In a callback nothing may wait: what it would wait for may be behind it in line.
         let may_wait = !self.inner.delivery_thread.is_current();
-        let state = match self.inner.lane.submit(record, callback, may_wait) {
+        self.accept_of(self.inner.lane.submit(record, callback, may_wait))
+    }
+
+    fn accept_of(&self, submitted: Submitted) -> Accept {
+        let state = match submitted {
             Submitted::Accepted(delivery) => AcceptState::Settled(Some(Ok(delivery))),
             Submitted::Refused(error) => AcceptState::Settled(Some(Err(error))),
             Submitted::Waiting(waiter) => AcceptState::InLine { waiter, lane: Arc::clone(&self.inner.lane) },
@@ -242,9 +256,79 @@ impl Producer {
     /// As [`Producer::send`], blocking the thread while it waits. Not for async tasks.
     ///
     /// # Errors
-    /// The record was not accepted.
+    /// The record was not accepted. [`ProduceError::Misuse`] where it would have to wait inside a tokio task, as it
+    /// does for the first record of a topic.
     pub fn send_blocking(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
-        block_on(self.send(record))
+        block_on(self.send(record))?
+    }
+
+    /// As [`Producer::send_with`], blocking the thread while it waits. Not for async tasks.
+    ///
+    /// # Errors
+    /// The record was not accepted, and the callback will not be called; see [`Producer::send_blocking`].
+    pub fn send_with_blocking(
+        &self,
+        record: &Record<'_>,
+        callback: impl FnOnce(Result<RecordMetadata, ProduceError>) + Send + 'static,
+    ) -> Result<Delivery, ProduceError> {
+        block_on(self.send_with(record, callback))?
+    }
+
+    /// [`Producer::send`] for each record, in order, for less: the lane is locked once. Nothing of another thread
+    /// comes between records that are accepted at once.
+    ///
+    /// Each record is accepted or refused for itself: one that can never fit is refused and the next one goes on.
+    /// Those that have to wait are in line, in order, when this returns, each with a copy of its record outside
+    /// `buffer.memory`; [`Producer::send_batch_blocking`] makes no copies.
+    pub fn send_batch(&self, records: &[Record<'_>]) -> Vec<Accept> {
+        let may_wait = !self.inner.delivery_thread.is_current();
+        let answers = self.inner.lane.submit_many(records, may_wait, false);
+        answers.into_iter().map(|answer| self.accept_of(answer)).collect()
+    }
+
+    /// As [`Producer::send_batch`], blocking the thread whenever a record has to wait: what comes after it takes its
+    /// place only then. One answer per record, in order.
+    pub fn send_batch_blocking(&self, records: &[Record<'_>]) -> Vec<Result<Delivery, ProduceError>> {
+        let may_wait = !self.inner.delivery_thread.is_current();
+        let mut outcomes = Vec::with_capacity(records.len());
+        while outcomes.len() < records.len() {
+            for answer in self.inner.lane.submit_many(&records[outcomes.len()..], may_wait, true) {
+                outcomes.push(block_on(self.accept_of(answer)).and_then(|outcome| outcome));
+            }
+        }
+        outcomes
+    }
+
+    /// The partitions of a topic, by number. Asks the cluster for a topic that is not known, for up to `max.block.ms`,
+    /// and may thereby create it, as a record would.
+    ///
+    /// # Errors
+    /// The topic cannot be used, or nothing is known of it in time.
+    pub async fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>, ProduceError> {
+        loop {
+            match self.inner.lane.look_up(topic)? {
+                Looked::Known(handle) => {
+                    let leaders = self.inner.lock_core().topic_info(handle).leaders;
+                    let info = |(partition, leader)| PartitionInfo {
+                        partition,
+                        leader: Some(leader).filter(|leader| *leader >= 0),
+                    };
+                    return Ok((0..).zip(leaders).map(info).collect());
+                }
+                Looked::Waiting(_) if self.inner.delivery_thread.is_current() => {
+                    return Err(ProduceError::Misuse("a callback cannot wait for a topic that is not known yet"));
+                }
+                Looked::Waiting(lookup) => LookingUp(lookup).await?,
+            }
+        }
+    }
+
+    /// As [`Producer::partitions_for`], blocking the thread.
+    ///
+    /// # Errors
+    /// As there, and [`ProduceError::Misuse`] where it would have to wait inside a tokio task.
+    pub fn partitions_for_blocking(&self, topic: &str) -> Result<Vec<PartitionInfo>, ProduceError> {
+        block_on(self.partitions_for(topic))?
     }
 
     /// Sends everything that was accepted so far without lingering, and waits until all of it is delivered or has
@@ -268,9 +352,12 @@ impl Producer {
     /// As [`Producer::flush`], blocking the thread.
     ///
     /// # Errors
-    /// As [`Producer::flush`].
+    /// As [`Producer::flush`], and [`ProduceError::Misuse`] inside a tokio task.
     pub fn flush_blocking(&self) -> Result<(), ProduceError> {
-        block_on(self.flush())
+        if !net::may_block() {
+            return Err(IN_A_TASK);
+        }
+        block_on(self.flush())?
     }
 
     /// Accepts nothing more, delivers what was accepted, calls the plugins' close hooks, and ends. What is not
@@ -298,8 +385,11 @@ impl Producer {
     /// As [`Producer::close`], blocking the thread.
     ///
     /// # Errors
-    /// As [`Producer::close`].
+    /// As [`Producer::close`], and [`CloseError::Misuse`] inside a tokio task.
     pub fn close_blocking(&self, patience: Duration) -> Result<(), CloseError> {
+        if !net::may_block() {
+            return Err(CloseError::Misuse(BLOCKS_A_TASK));
+        }
         self.inner.close(patience)
     }
 
@@ -370,7 +460,7 @@ impl Inner {
             self.delivery_thread.finish();
         }
         drop((threads.endpoint, threads.statistics));
-        if left > 0 { Err(CloseError { batches: left }) } else { Ok(()) }
+        if left > 0 { Err(CloseError::Undelivered { batches: left }) } else { Ok(()) }
     }
 
     fn lock_core(&self) -> MutexGuard<'_, Core> {
@@ -461,6 +551,10 @@ impl net::Events for PassingOn {
 
     fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>) {
         self.lane.topic_settled(&name, &outcome);
+    }
+
+    fn topology(&mut self, name: Arc<str>, partitions: usize) {
+        self.lane.topology_changed(name, partitions);
     }
 
     fn flushed(&mut self, flush: u64) {
@@ -572,17 +666,35 @@ impl Wake for Unpark {
     }
 }
 
-fn block_on<F: Future>(future: F) -> F::Output {
+/// Looks after the topics that someone asked for.
+struct LookingUp(Arc<Lookup>);
+
+impl Future for LookingUp {
+    type Output = Result<(), ProduceError>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(context.waker())
+    }
+}
+
+const BLOCKS_A_TASK: &str = "a tokio task would block its thread by this call: use the async form, or spawn_blocking";
+const IN_A_TASK: ProduceError = ProduceError::Misuse(BLOCKS_A_TASK);
+
+/// Blocks the thread until the future is ready; an error if that thread has tasks to run.
+fn block_on<F: Future>(future: F) -> Result<F::Output, ProduceError> {
     let mut future = std::pin::pin!(future);
     // Most sends are accepted at once.
     if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        return output;
+        return Ok(output);
+    }
+    if !net::may_block() {
+        return Err(IN_A_TASK);
     }
     let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
     let mut context = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
+            Poll::Ready(output) => return Ok(output),
             Poll::Pending => std::thread::park(),
         }
     }
@@ -592,15 +704,6 @@ fn supported(config: &ProducerConfig) -> Result<(), StartError> {
     let not_yet = |key, what: &str| Err(StartError::NotSupportedYet { key, what: what.to_owned() });
     if config.lanes > 1 {
         return not_yet("lanes", "more than one lane");
-    }
-    if config.client_dns_lookup != DnsLookup::UseAllDnsIps {
-        return not_yet("client.dns.lookup", "resolving canonical names");
-    }
-    for (key, class) in [("key.serializer", &config.key_serializer), ("value.serializer", &config.value_serializer)] {
-        match class {
-            SerializerClass::Bytes | SerializerClass::String | SerializerClass::Wasm(_) => {}
-            other => return not_yet(key, &format!("the built-in serializer {other:?}")),
-        }
     }
     Ok(())
 }
@@ -628,8 +731,15 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
         request_timeout: config.request_timeout,
         delivery_timeout: config.delivery_timeout,
         metadata_max_age: config.metadata_max_age,
+        metadata_max_idle: config.metadata_max_idle,
+        rebootstrap_trigger: match config.metadata_recovery_strategy {
+            MetadataRecoveryStrategy::Rebootstrap => Some(config.metadata_recovery_rebootstrap_trigger),
+            MetadataRecoveryStrategy::None => None,
+        },
         connections_max_idle: config.connections_max_idle.unwrap_or(Duration::MAX),
         ignore_keys: config.partitioner_ignore_keys,
+        adaptive: config.partitioner_adaptive_partitioning_enable,
+        availability_timeout: config.partitioner_availability_timeout,
         round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
         memory: memory.clone(),
         windows: windows(config),
@@ -743,7 +853,7 @@ fn chain(config: &ProducerConfig, plugins: &BTreeMap<String, wasm::Plugin>) -> R
     }
     let serializer = |class: &SerializerClass, side| match class {
         SerializerClass::Wasm(name) => used(plugins, name, |plugin| plugin.serializer(LANE, side)).map(Some),
-        _ => Ok(None),
+        builtin => Ok(builtin_serializer(builtin)),
     };
     chain.key_serializer = serializer(&config.key_serializer, Side::Key)?;
     chain.value_serializer = serializer(&config.value_serializer, Side::Value)?;
@@ -751,4 +861,22 @@ fn chain(config: &ProducerConfig, plugins: &BTreeMap<String, wasm::Plugin>) -> R
         chain.partitioner = Some(used(plugins, name, |plugin| plugin.partitioner(LANE))?);
     }
     Ok(chain)
+}
+
+/// `None` leaves the bytes as they are.
+fn builtin_serializer(class: &SerializerClass) -> Option<Used<dyn Serializer>> {
+    let serializer = match class {
+        SerializerClass::Bytes | SerializerClass::Wasm(_) => return None,
+        SerializerClass::String => BuiltinSerializer::String,
+        SerializerClass::Integer => BuiltinSerializer::Integer,
+        SerializerClass::Long => BuiltinSerializer::Long,
+        SerializerClass::Short => BuiltinSerializer::Short,
+        SerializerClass::Float => BuiltinSerializer::Float,
+        SerializerClass::Double => BuiltinSerializer::Double,
+        SerializerClass::Uuid => BuiltinSerializer::Uuid,
+        SerializerClass::Void => BuiltinSerializer::Void,
+        SerializerClass::Json => BuiltinSerializer::Json,
+    };
+    let plugin = format!("{} (built in)", serializer.name()).into();
+    Some(Used { plugin, role: Box::new(serializer) })
 }

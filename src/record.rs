@@ -82,6 +82,16 @@ impl<'a> Record<'a> {
     }
 }
 
+/// A partition of a topic, as [`crate::Producer::partitions_for`] tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionInfo {
+    /// Its number.
+    pub partition: i32,
+    /// The node id of its leader, if it has one now.
+    pub leader: Option<i32>,
+}
+
 /// Where an acknowledged record stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordMetadata {

@@ -68,6 +68,7 @@ fn help_has_examples_and_the_exit_status() {
         &["config", "list"],
         &["topic", "create"],
         &["topic", "describe"],
+        &["perf"],
         &["plugin", "inspect"],
     ] {
         pointsman(&[command, &["--help"]].concat(), "").shows(&["Example", "Usage: pointsman"]);
@@ -125,6 +126,28 @@ fn every_key_is_listed() {
     let all = pointsman(&["config", "list", "--all", "sasl"], "");
     all.shows(&["sasl.mechanism = GSSAPI"]);
     assert!(!all.stdout.contains("linger.ms"));
+}
+
+#[test]
+fn the_values_of_a_configuration_are_listed_and_secrets_are_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[producer]\nbootstrap.servers = \"localhost:9092\"\nlinger.ms = 20\n\
+                partitioner.class = \"wasm:router\"\n[plugins.router]\ncomponent = \"router.wasm\"\n\
+                [plugins.router.settings]\ntoken = \"hush\"\n";
+    let config = file(folder.path(), "pointsman.toml", text);
+    let listed = pointsman(&["config", "list", "-c", &config, "-X", "acks=1"], "");
+    listed.shows(&[
+        "linger.ms = 20    # ",
+        "pointsman.toml:3",
+        "acks = 1    # -X",
+        "batch.size = 16384\n",
+        "[plugins.router]",
+        "settings: token (values not shown)",
+        "turns idempotence off",
+    ]);
+    assert!(!listed.stdout.contains("hush"));
+    pointsman(&["config", "list", "-b", "localhost:9092", "linger"], "").shows(&["linger.ms = 5\n"]);
+    pointsman(&["config", "list", "-X", "linger.ms=1"], "").fails(2, &["-c FILE or -b is missing"]);
 }
 
 #[test]

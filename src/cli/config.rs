@@ -1,12 +1,14 @@
 //! `pointsman config`: is a configuration right, and what can stand in one.
 
-use super::options::ConfigOptions;
+use super::Usage;
+use super::options::{ConfigOptions, key_value};
 use super::terminal::{count, print};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use pointsman::Producer;
-use pointsman::config::{Importance, Key, Status, keys, plugin_keys};
+use pointsman::config::{Config, Importance, Key, PluginConfig, Status, keys, plugin_keys};
 use std::fmt::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,11 +39,26 @@ struct Check {
     config: ConfigOptions,
 }
 
-/// List every key with its default and meaning
+/// List every key with its default and meaning, or with what a configuration makes of it
+///
+/// With -c, -b or -X each key stands with its value in that configuration and where it was set. Secrets are not shown,
+/// nor are the values of plugins' own settings, which may be some.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  pointsman config list\n  pointsman config list timeout\n  \
-                        pointsman config list --all sasl")]
+                        pointsman config list --all sasl\n  pointsman config list -c pointsman.toml linger")]
 struct List {
+    /// Configuration file whose values to show
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+
+    /// Brokers, instead of or over the file's bootstrap.servers
+    #[arg(short, long, value_name = "HOST:PORT,…")]
+    bootstrap: Option<String>,
+
+    /// Override a key of the file
+    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = key_value)]
+    overrides: Vec<(String, String)>,
+
     /// Only keys whose name contains this
     #[arg(value_name = "TEXT")]
     filter: Option<String>,
@@ -89,6 +106,9 @@ impl Check {
 
 impl List {
     fn run(&self) -> Result<ExitCode> {
+        if let Some(config) = self.configured()? {
+            return self.list_values(&config);
+        }
         let mut text = String::new();
         let mut hidden = 0;
         for (title, keys) in [("[producer]", keys()), ("[plugins.NAME]", plugin_keys())] {
@@ -113,6 +133,46 @@ impl List {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// The configuration whose values are asked for, if one is.
+    fn configured(&self) -> Result<Option<Config>> {
+        let List { config, bootstrap, overrides, .. } = self;
+        if config.is_none() && bootstrap.is_none() && overrides.is_empty() {
+            return Ok(None);
+        }
+        if config.is_none() && bootstrap.is_none() {
+            return Err(Usage("-X overrides a key of a configuration: -c FILE or -b is missing".to_owned()).into());
+        }
+        let (config, bootstrap, overrides) = (config.clone(), bootstrap.clone(), overrides.clone());
+        ConfigOptions { config, bootstrap, overrides }.load().map(Some)
+    }
+
+    /// Every key with its value: those that were set, and those that a first look should show.
+    fn list_values(&self, config: &Config) -> Result<ExitCode> {
+        let mut text = String::from("[producer]\n");
+        let mut hidden = 0;
+        for key in keys().iter().filter(|key| self.is_named(key)) {
+            match config.settings.get(key.name) {
+                Some(setting) => {
+                    let value = setting.value.as_deref().unwrap_or("(secret)");
+                    writeln!(text, "  {} = {value}    # {}", key.name, setting.place)?;
+                }
+                None if self.all || is_everyday(key) => writeln!(text, "  {} = {}", key.name, default_of(key))?,
+                None => hidden += 1,
+            }
+        }
+        for plugin in config.plugins.values() {
+            describe_plugin(&mut text, plugin)?;
+        }
+        for notice in &config.notices {
+            writeln!(text, "note: {notice}")?;
+        }
+        if hidden > 0 {
+            writeln!(text, "{} more at their defaults, with --all", count(hidden, "key"))?;
+        }
+        print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
     fn is_named(&self, key: &Key) -> bool {
         self.filter.as_ref().is_none_or(|filter| key.name.contains(filter.as_str()))
     }
@@ -124,16 +184,31 @@ fn is_everyday(key: &Key) -> bool {
 }
 
 fn describe(text: &mut String, key: &Key) -> std::fmt::Result {
-    let default = match key.default {
-        _ if key.is_required() => "required".to_owned(),
-        None | Some("") => "unset".to_owned(),
-        Some(default) => default.to_owned(),
-    };
-    writeln!(text, "  {} = {default}", key.name)?;
+    writeln!(text, "  {} = {}", key.name, default_of(key))?;
     writeln!(text, "      {}", key.doc)?;
     writeln!(text, "      {}", key.kind)?;
     if key.status != Status::Implemented {
         writeln!(text, "      {}", key.status)?;
+    }
+    Ok(())
+}
+
+fn default_of(key: &Key) -> &'static str {
+    match key.default {
+        _ if key.is_required() => "required",
+        None | Some("") => "unset",
+        Some(default) => default,
+    }
+}
+
+fn describe_plugin(text: &mut String, plugin: &PluginConfig) -> std::fmt::Result {
+    writeln!(text, "[plugins.{}]", plugin.name)?;
+    writeln!(text, "  component = {}", plugin.component.display())?;
+    writeln!(text, "  timeout.ms = {}", plugin.timeout.as_millis())?;
+    writeln!(text, "  memory.max = {} bytes", plugin.memory_max)?;
+    let names: Vec<&str> = plugin.settings.iter().map(|(name, _)| name.as_str()).collect();
+    if !names.is_empty() {
+        writeln!(text, "  settings: {} (values not shown)", names.join(", "))?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ mod orders;
 mod table;
 
 use super::signals;
-use super::stopwatch::Stopwatch;
+use super::stopwatch::{Stopwatch, process_cpu};
 use super::terminal::{Progress, print, thousands};
 use anyhow::{Context, Result, bail, ensure};
 use broker::Broker;
@@ -15,7 +15,6 @@ use clap::Args;
 use orders::{Order, REGIONS};
 use pointsman::config::Config;
 use pointsman::{Producer, Record};
-use rustix::time::{ClockId, clock_gettime};
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -250,10 +249,6 @@ fn indented(text: &str) -> String {
 fn shown(path: &Path) -> String {
     let here = std::env::current_dir().unwrap_or_default();
     path.strip_prefix(here).unwrap_or(path).display().to_string()
-}
-
-fn process_cpu() -> Duration {
-    broker::since_start(clock_gettime(ClockId::ProcessCPUTime))
 }
 
 const TOPIC: &str = "orders";

@@ -3,6 +3,7 @@
 mod config;
 mod nearest;
 mod options;
+mod perf;
 mod plugin;
 mod produce;
 mod servers;
@@ -34,6 +35,7 @@ enum Command {
     Produce(produce::Produce),
     Config(config::ConfigCommand),
     Topic(topic::TopicCommand),
+    Perf(perf::Perf),
     Plugin(plugin::PluginCommand),
     #[cfg(feature = "embedded-broker")]
     Demo(demo::Demo),
@@ -60,6 +62,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Produce(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Topic(command) => command.run(),
+        Command::Perf(command) => command.run(),
         Command::Plugin(command) => command.run(),
         #[cfg(feature = "embedded-broker")]
         Command::Demo(command) => command.run(),

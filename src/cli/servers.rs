@@ -1,5 +1,6 @@
 //! The cluster, for questions about topics.
 
+use super::nearest::nearest;
 use anyhow::{Result, anyhow};
 use pointsman::config::ProducerConfig;
 use pointsman::net::NetConfig;
@@ -48,6 +49,17 @@ impl Servers {
             }
         };
         Ok(self.admin.insert(admin))
+    }
+
+    /// Whether a topic is there.
+    pub(super) fn has(&mut self, topic: &str) -> Result<bool> {
+        Ok(self.admin()?.missing_topics(&[topic])?.is_empty())
+    }
+
+    /// The topic that was perhaps meant by a name that is none's. Only a help: who cannot be asked is left in peace.
+    pub(super) fn nearest(&mut self, topic: &str) -> Option<String> {
+        let names = self.admin().ok()?.topic_names().ok()?;
+        nearest(topic, names.iter().map(String::as_str)).map(str::to_owned)
     }
 
     /// Creates a topic.

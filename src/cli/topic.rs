@@ -5,6 +5,7 @@ use super::servers::{BROKER_DEFAULT, Servers};
 use super::terminal::{count, print};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
+use pointsman::net::admin::LogEnds;
 use pointsman::protocol::codec::create_topics::NewTopic;
 use std::fmt::Write;
 use std::process::ExitCode;
@@ -46,7 +47,7 @@ struct Create {
     config: TopicConfigOptions,
 }
 
-/// Show a topic's partitions: leaders, replicas, those in sync
+/// Show a topic's partitions (leaders, offsets, replicas, those in sync) and the settings made for it
 #[derive(Args, Debug)]
 #[command(after_help = "Example: pointsman topic describe orders -b localhost:9092")]
 struct Describe {
@@ -110,25 +111,53 @@ impl Describe {
     fn run(&self) -> Result<ExitCode> {
         let mut servers = self.config.servers()?;
         let address = servers.to_string();
-        let admin = servers.admin()?;
-        if !admin.missing_topics(&[&self.name])?.is_empty() {
-            anyhow::bail!("topic {} does not exist on {address}; pointsman topic create creates it", self.name);
+        if !servers.has(&self.name)? {
+            let advice = match servers.nearest(&self.name) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => "pointsman topic create creates it".to_owned(),
+            };
+            anyhow::bail!("topic {} does not exist on {address}; {advice}", self.name);
         }
+        let admin = servers.admin()?;
         let described = admin.describe_topics(&[&self.name])?;
         let topic = described.first().with_context(|| format!("{address} says nothing of topic {}", self.name))?;
+        let offsets = admin.offsets(topic)?;
+        // A broker may keep them from us, and the rest is worth showing all the same.
+        let configs = admin.topic_configs(&self.name);
         let mut text = String::new();
         writeln!(text, "topic {}: {}", topic.name, count(topic.partitions.len() as u64, "partition"))?;
         if topic.id != [0; 16] {
             let hex: String = topic.id.iter().map(|byte| format!("{byte:02x}")).collect();
             writeln!(text, "id {}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])?;
         }
-        writeln!(text, "{:>9}  {:>6}  {:<16}  in sync", "partition", "leader", "replicas")?;
-        for partition in &topic.partitions {
+        writeln!(
+            text,
+            "{:>9}  {:>6}  {:>12}  {:>12}  {:<12}  in sync",
+            "partition", "leader", "begin", "end", "replicas"
+        )?;
+        let mut records = 0;
+        for (partition, ends) in topic.partitions.iter().zip(offsets) {
+            let offset = |pick: fn(LogEnds) -> i64| ends.map_or("?".to_owned(), |ends| pick(ends).to_string());
+            let (begin, end) = (offset(|ends| ends.begin), offset(|ends| ends.end));
+            records += ends.map_or(0, |ends| u64::try_from(ends.end - ends.begin).unwrap_or(0));
             let leader = if partition.leader < 0 { "none".to_owned() } else { partition.leader.to_string() };
             let (replicas, in_sync) = (list(&partition.placement.replicas), list(&partition.placement.in_sync));
             let short =
                 if partition.placement.in_sync.len() < partition.placement.replicas.len() { "  (not all)" } else { "" };
-            writeln!(text, "{:>9}  {leader:>6}  {replicas:<16}  {in_sync}{short}", partition.index)?;
+            writeln!(
+                text,
+                "{:>9}  {leader:>6}  {begin:>12}  {end:>12}  {replicas:<12}  {in_sync}{short}",
+                partition.index
+            )?;
+        }
+        writeln!(text, "at most {}", count(records, "record"))?;
+        match configs {
+            Ok(configs) => {
+                for (name, value) in configs {
+                    writeln!(text, "{name} = {}", value.as_deref().unwrap_or("(secret)"))?;
+                }
+            }
+            Err(error) => writeln!(text, "its settings are not told: {error}")?,
         }
         print(&text)?;
         Ok(ExitCode::SUCCESS)

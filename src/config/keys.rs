@@ -184,7 +184,7 @@ const KEYS: &[Key] = &[
     key("buffer.memory", Kind::Size(0, LONG), Some("33554432"), High, Implemented,
         "Bytes that records may take from send until their delivery; beyond it send waits, up to max.block.ms"),
     key("client.dns.lookup", Kind::OneOf(&["use_all_dns_ips", "resolve_canonical_bootstrap_servers_only"]),
-        Some("use_all_dns_ips"), Medium, Implemented,
+        Some("use_all_dns_ips"), Medium, NotYet("looking up the name that belongs to an address"),
         "Try every address of a broker's name, or first turn bootstrap names into their canonical ones"),
     key("client.id", Kind::Text, Some(""), Medium, Implemented,
         "The name brokers log and meter this producer under; producer-N if left out"),

@@ -50,6 +50,7 @@ mod preset;
 mod producer;
 mod properties;
 mod resolve;
+mod setting;
 mod suggest;
 mod toml;
 mod value;
@@ -61,6 +62,7 @@ pub use producer::{
     Acks, CompressionType, DnsLookup, HostPort, InterceptorClass, MetadataRecoveryStrategy, PartitionerClass,
     PluginUse, ProducerConfig, SerializerClass,
 };
+pub use setting::Setting;
 
 use entry::Entry;
 use std::collections::BTreeMap;
@@ -77,6 +79,8 @@ pub struct Config {
     pub producer: ProducerConfig,
     /// The plugins by name. All that the producer's settings name are here; others may be.
     pub plugins: BTreeMap<String, PluginConfig>,
+    /// What was set under `[producer]`, by key, as it was set; a key that is not here has its default.
+    pub settings: BTreeMap<&'static str, Setting>,
     /// What is worth telling the user: keys without effect, values that were adjusted.
     pub notices: Vec<String>,
 }

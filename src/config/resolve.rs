@@ -6,7 +6,7 @@ use super::keys::{ALIASES, Key, Status, is_foreign, keys};
 use super::plugin::{OnError, PluginConfig};
 use super::producer::{PluginUse, ProducerConfig, Values};
 use super::value::{self, quote};
-use super::{Config, check, preset, suggest};
+use super::{Config, check, preset, setting, suggest};
 use std::collections::BTreeMap;
 
 /// Later entries override earlier ones. `whole` is the place named for what is missing.
@@ -35,7 +35,8 @@ pub(super) fn resolve(
 
     if problems.is_empty() {
         let plugins = plugins.into_iter().map(|(name, (plugin, _))| (name, plugin)).collect();
-        Ok(Config { producer, plugins, notices })
+        let settings = setting::settings(&values);
+        Ok(Config { producer, plugins, settings, notices })
     } else {
         Err(Error::new(problems))
     }

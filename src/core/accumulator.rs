@@ -5,7 +5,7 @@ use super::completion::{Completion, Outcome};
 use super::metadata::TopicHandle;
 use super::node::Link;
 use super::partition::Slot;
-use super::partitioner::Sticky;
+use super::partitioner::{Standing, Sticky};
 use super::ratio::Estimate;
 use super::seal::{Sealed, Unsealed, Work};
 use super::time::Instant;
@@ -102,7 +102,8 @@ impl Core {
                 limit: self.config.max_request_size,
             });
         }
-        let (id, sticky) = self.place(record)?;
+        self.use_topic(now, record.topic);
+        let (id, sticky) = self.place(now, record)?;
         let partition = &mut self.partitions[id as usize];
 
         let mut filled = false;
@@ -156,7 +157,15 @@ impl Core {
     }
 
     /// The partition's dense id, and whose sticky choice it was, if it was one.
-    fn place(&mut self, record: &Append<'_>) -> Result<(u32, Option<StickyOf>), ProduceError> {
+    fn place(&mut self, now: Instant, record: &Append<'_>) -> Result<(u32, Option<StickyOf>), ProduceError> {
+        let (partitions, nodes, config) = (&self.partitions, &self.nodes, &self.config);
+        // A broker that takes no requests for long is passed over while there are others (KIP-794).
+        let standing = |id: u32| {
+            let Some(leader) = partitions[id as usize].leader else { return Standing::Leaderless };
+            let Some(patience) = config.availability_timeout else { return Standing::Good };
+            let is_late = nodes.get(&leader).is_some_and(|node| node.is_late(now, patience));
+            if is_late { Standing::Late } else { Standing::Good }
+        };
         let topic = &mut self.topics[record.topic.index()];
         let count = topic.partitions.len();
         let by_key = record.key.filter(|_| !self.config.ignore_keys);
@@ -169,7 +178,7 @@ impl Core {
             }
             (Placement::Group(handle), _) => {
                 let group = &mut self.groups[handle.0 as usize];
-                let (ids, partitions) = (&topic.partitions, &self.partitions);
+                let ids = &topic.partitions;
                 // A topic that was made anew may have fewer partitions than when the group was formed.
                 let known: Vec<u32>;
                 let members = match group.members.last() {
@@ -183,9 +192,9 @@ impl Core {
                     let partition = group.members.first().map_or(-1, |&at| at as i32);
                     return Err(ProduceError::NoSuchPartition { topic: Arc::clone(&topic.name), partition, count });
                 }
-                let usable = |at: usize| partitions[ids[members[at] as usize] as usize].leader.is_some();
+                let standing = |at: usize| standing(ids[members[at] as usize]);
                 let queued = |at: usize| partitions[ids[members[at] as usize] as usize].queued_bytes;
-                let chosen = group.sticky.choose(members.len(), &mut self.rng, usable, queued);
+                let chosen = group.sticky.choose(members.len(), &mut self.rng, config.adaptive, standing, queued);
                 (members[chosen] as usize, Some(StickyOf::Group(handle)))
             }
             (Placement::Default, _) if self.config.round_robin => {
@@ -196,10 +205,11 @@ impl Core {
             }
             (Placement::Default, Some(key)) => (partitioner::partition_of_key(key, count), None),
             (Placement::Default, None) => {
-                let (ids, partitions) = (&topic.partitions, &self.partitions);
-                let usable = |at: usize| partitions[ids[at] as usize].leader.is_some();
+                let ids = &topic.partitions;
+                let standing = |at: usize| standing(ids[at]);
                 let queued = |at: usize| partitions[ids[at] as usize].queued_bytes;
-                (topic.sticky.choose(count, &mut self.rng, usable, queued), Some(StickyOf::Topic))
+                let chosen = topic.sticky.choose(count, &mut self.rng, config.adaptive, standing, queued);
+                (chosen, Some(StickyOf::Topic))
             }
         };
         Ok((topic.partitions[at], sticky))
@@ -357,7 +367,7 @@ impl Core {
             if let Some(leader) = ready_on
                 && let Some(node) = self.nodes.get_mut(&leader)
             {
-                node.ready.insert(id);
+                node.add_ready(now, id);
                 self.busy.insert(leader);
                 self.partitions[id as usize].ready_on = ready_on;
                 if matches!(node.link, Link::Idle) {

@@ -40,10 +40,18 @@ pub struct CoreConfig {
     pub delivery_timeout: Duration,
     /// `metadata.max.age.ms`.
     pub metadata_max_age: Duration,
+    /// `metadata.max.idle.ms`: a topic that was not used for so long is no longer asked for.
+    pub metadata_max_idle: Duration,
+    /// `metadata.recovery.rebootstrap.trigger.ms`; `None` where `metadata.recovery.strategy` is `none`.
+    pub rebootstrap_trigger: Option<Duration>,
     /// `connections.max.idle.ms`.
     pub connections_max_idle: Duration,
     /// `partitioner.ignore.keys`.
     pub ignore_keys: bool,
+    /// `partitioner.adaptive.partitioning.enable`: the choice without a key follows the queues' lengths.
+    pub adaptive: bool,
+    /// `partitioner.availability.timeout.ms`; `None` (0): no partition is passed over for its broker's sake.
+    pub availability_timeout: Option<Duration>,
     /// Partitions are taken in turn instead of by key or sticky.
     pub round_robin: bool,
     /// `buffer.memory`.
@@ -71,8 +79,12 @@ impl Default for CoreConfig {
             request_timeout: Duration::from_secs(30),
             delivery_timeout: Duration::from_secs(120),
             metadata_max_age: Duration::from_secs(300),
+            metadata_max_idle: Duration::from_secs(300),
+            rebootstrap_trigger: Some(Duration::from_secs(300)),
             connections_max_idle: Duration::from_secs(540),
             ignore_keys: false,
+            adaptive: true,
+            availability_timeout: None,
             round_robin: false,
             memory: MemoryPool::new(32 * 1024 * 1024),
             windows: Windows::default(),

@@ -44,6 +44,13 @@ pub enum Action {
         /// Why it cannot be used.
         outcome: Result<(), ProduceError>,
     },
+    /// A topic that is in use has more partitions than before, or other leaders.
+    Topology {
+        /// Its name.
+        name: Arc<str>,
+        /// How many partitions it has now.
+        partitions: usize,
+    },
     /// Every record that was appended before the flush of this number is done.
     Flushed(u64),
 }

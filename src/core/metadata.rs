@@ -49,10 +49,12 @@ pub(super) struct Topic {
     pub(super) partitions: Vec<u32>,
     pub(super) sticky: Sticky,
     pub(super) next_in_turn: usize,
+    /// When a record was last appended to it, or someone asked for it.
+    last_used: Instant,
     pub(super) ratio: Ratio,
     /// From the first batch on: most topics of a large cluster are never written to.
     pub(super) counters: Option<Box<TopicCounters>>,
-    /// Someone waits for it.
+    /// Someone waits for it, or for news of it.
     wanted: bool,
     last_error: Option<String>,
 }
@@ -64,10 +66,12 @@ const PARTITIONS_MAX: i32 = 100_000;
 #[derive(Debug, Default)]
 pub(super) struct Refresh {
     /// Not before then; `None`: not wanted.
-    due: Option<Instant>,
-    in_flight: bool,
-    failures: u32,
+    pub(super) due: Option<Instant>,
+    pub(super) in_flight: bool,
+    pub(super) failures: u32,
     last_answer: Option<Instant>,
+    /// Since when a request is due and none was answered.
+    pub(super) trying_since: Option<Instant>,
 }
 
 impl Core {
@@ -84,6 +88,7 @@ impl Core {
                     partitions: Vec::new(),
                     sticky: Sticky::default(),
                     next_in_turn: 0,
+                    last_used: now,
                     ratio: Ratio::default(),
                     counters: None,
                     wanted: false,
@@ -94,6 +99,7 @@ impl Core {
             }
         };
         let topic = &mut self.topics[index];
+        topic.last_used = now;
         if topic.partitions.is_empty() {
             if !topic.wanted {
                 topic.wanted = true;
@@ -103,6 +109,28 @@ impl Core {
             TopicStatus::Pending
         } else {
             TopicStatus::Ready(TopicHandle(index as u32))
+        }
+    }
+
+    /// Asks anew for a topic that is known; [`Action::Topic`] follows.
+    pub fn refresh_topic(&mut self, now: Instant, name: &str) {
+        if self.topic(now, name) == TopicStatus::Pending {
+            return;
+        }
+        if let Some(&index) = self.topics_by_name.get(name) {
+            self.topics[index].wanted = true;
+            self.want_metadata(now);
+            self.drive_links(now);
+        }
+    }
+
+    /// A record goes to the topic. One that was idle for so long that it was no longer asked for is asked for again;
+    /// what was known of its leaders serves until then.
+    pub(super) fn use_topic(&mut self, now: Instant, topic: TopicHandle) {
+        let topic = &mut self.topics[topic.index()];
+        let idle = now.saturating_since(std::mem::replace(&mut topic.last_used, now));
+        if idle > self.config.metadata_max_idle {
+            self.want_metadata(now);
         }
     }
 
@@ -125,6 +153,11 @@ impl Core {
         TopicInfo { leaders: self.topics[topic.index()].partitions.iter().map(leader).collect() }
     }
 
+    /// How many partitions a known topic has.
+    pub fn partition_count(&self, topic: TopicHandle) -> usize {
+        self.topics[topic.index()].partitions.len()
+    }
+
     /// Asks for metadata as soon as the backoff allows.
     pub(super) fn want_metadata(&mut self, now: Instant) {
         let due = match self.refresh.failures {
@@ -137,17 +170,28 @@ impl Core {
         if !self.refresh.in_flight {
             self.timers.set(Timer::Metadata, self.refresh.due);
         }
+        if due <= now {
+            self.tries_for_metadata(now);
+        }
     }
 
     pub(super) fn metadata_is_due(&self, now: Instant) -> bool {
         !self.refresh.in_flight && self.refresh.due.is_some_and(|due| due <= now)
     }
 
-    pub(super) fn metadata_request(&mut self) -> MetadataRequest {
+    pub(super) fn metadata_request(&mut self, now: Instant) -> MetadataRequest {
         self.refresh.in_flight = true;
         self.refresh.due = None;
         self.timers.set(Timer::Metadata, None);
-        let in_use = |topic: &&Topic| topic.wanted || !topic.partitions.is_empty();
+        let has_work = |&id: &u32| {
+            let partition = &self.partitions[id as usize];
+            !partition.queue.is_empty() || !partition.in_flight.is_empty()
+        };
+        let in_use = |topic: &&Topic| {
+            let is_idle = now.saturating_since(topic.last_used) > self.config.metadata_max_idle;
+            // What is queued needs a leader however long ago it was appended.
+            topic.wanted || (!topic.partitions.is_empty() && (!is_idle || topic.partitions.iter().any(has_work)))
+        };
         MetadataRequest {
             topics: self.topics.iter().filter(in_use).map(|topic| topic.name.to_string()).collect(),
             allow_auto_topic_creation: true,
@@ -168,7 +212,12 @@ impl Core {
 
     pub(super) fn handle_metadata(&mut self, now: Instant, response: MetadataResponse) {
         self.refresh.in_flight = false;
+        if response.error_code == code::REBOOTSTRAP_REQUIRED {
+            self.rebootstrap_required(now);
+            return;
+        }
         self.refresh.last_answer = Some(now);
+        self.metadata_answered();
         // A broker that is starting answers before it knows the others.
         if !response.brokers.is_empty() {
             self.take_brokers(now, &response.brokers);
@@ -250,6 +299,7 @@ impl Core {
             self.schedule(now, id);
         }
         let mut leaderless = false;
+        let mut is_news = self.topics[index].partitions.len() > known;
         for partition in &answer.partitions {
             let Ok(at) = usize::try_from(partition.index) else { continue };
             let id = self.topics[index].partitions[at];
@@ -259,7 +309,15 @@ impl Core {
                 self.partitions[id as usize].leader_epoch = -1;
             }
             leaderless |= partition.leader < 0;
+            let before = self.partitions[id as usize].leader;
             self.set_leader(now, id, partition.leader, partition.leader_epoch);
+            is_news |= before != self.partitions[id as usize].leader;
+        }
+        if is_news && known > 0 {
+            let topic = &self.topics[index];
+            let (name, partitions) = (Arc::clone(&topic.name), topic.partitions.len());
+            // Before those who waited for it go on.
+            self.actions.push_back(Action::Topology { name, partitions });
         }
         let topic = &mut self.topics[index];
         if !topic.partitions.is_empty() && std::mem::take(&mut topic.wanted) {
@@ -297,11 +355,12 @@ impl Core {
 
     /// The node to connect to when none is up: a known broker, else an address from `bootstrap.servers` (KIP-899).
     pub(super) fn next_candidate(&mut self, now: Instant) -> Option<NodeId> {
-        let free = |node: &&Node| match node.link {
+        let is_free = |node: &Node| match node.link {
             Link::Idle => true,
             Link::Backoff(until) => until <= now,
             _ => false,
         };
+        let free = |node: &&Node| is_free(node) && self.may_be_asked(node.id);
         let fewest = self.nodes.values().filter(free).map(|node| (node.failures, node.id.0 < 0)).min()?;
         let best: Vec<NodeId> = self
             .nodes

@@ -25,6 +25,7 @@ mod partition;
 mod partitioner;
 mod producer_id;
 mod ratio;
+mod rebootstrap;
 mod rng;
 mod seal;
 mod sender;
@@ -233,7 +234,9 @@ impl Core {
                     self.schedule(now, partition);
                 }
                 Timer::Node(node) => self.node_timer(now, NodeId(node)),
-                Timer::Metadata | Timer::ProducerId => {}
+                Timer::Metadata => self.tries_for_metadata(now),
+                Timer::Rebootstrap => self.rebootstrap_timer(now),
+                Timer::ProducerId => {}
             }
         }
         self.drive_links(now);
@@ -305,3 +308,6 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
 use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -18,6 +19,8 @@ pub(super) struct Node {
     pub(super) last_cause: Option<String>,
     /// Partitions led by this node that have something to send.
     pub(super) ready: BTreeSet<u32>,
+    /// Since when one was ready, without a turn of this node since.
+    pub(super) waiting_since: Option<Instant>,
     /// Where the next request begins, so that every partition has its turn.
     pub(super) cursor: u32,
     /// Milliseconds from each Produce request to its answer.
@@ -80,6 +83,7 @@ impl Node {
             failures: 0,
             last_cause: None,
             ready: BTreeSet::new(),
+            waiting_since: None,
             cursor: 0,
             latency_ms: None,
         }
@@ -97,6 +101,23 @@ impl Node {
             Link::Up(connection) => Some(connection),
             _ => None,
         }
+    }
+
+    /// A partition has something to send.
+    pub(super) fn add_ready(&mut self, now: Instant, partition: u32) {
+        self.waiting_since.get_or_insert(now);
+        self.ready.insert(partition);
+    }
+
+    /// It had the chance to take a request: whoever is still ready waits from now on.
+    pub(super) fn had_its_turn(&mut self, now: Instant) {
+        self.waiting_since = (!self.ready.is_empty()).then_some(now);
+    }
+
+    /// Whether partitions have been ready for longer than `patience` and it could take no request. (That none is
+    /// ready for a moment, as while a batch is sealed, is no turn: the time goes on.)
+    pub(super) fn is_late(&self, now: Instant, patience: Duration) -> bool {
+        !self.ready.is_empty() && self.waiting_since.is_some_and(|since| now.saturating_since(since) > patience)
     }
 
     /// Ready partitions, beginning after the one that was served last.

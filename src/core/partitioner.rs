@@ -31,6 +31,15 @@ pub fn partition_of_key(key: &[u8], count: usize) -> usize {
     (murmur2(key) & 0x7fff_ffff) as usize % count
 }
 
+/// Whether records without a key should go to a partition; the first is the best.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    Good,
+    /// Its broker has taken no request for longer than `partitioner.availability.timeout.ms`.
+    Late,
+    Leaderless,
+}
+
 /// The partition that records without a key stick to, until about `batch.size` bytes went there.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sticky {
@@ -39,30 +48,41 @@ pub(super) struct Sticky {
 }
 
 impl Sticky {
-    /// Where the next record goes. `usable` says whether a partition has a leader; `queued` how many bytes wait
-    /// for it. A switch draws two partitions and takes the one with the shorter queue, which follows the load as
-    /// KIP-794's table of all queues does, at a cost that does not grow with the number of partitions.
+    /// Where the next record goes. `standing` says how a partition's broker is doing, `queued` how many bytes wait for
+    /// it. An adaptive switch draws two partitions and takes the one with the shorter queue, which follows the load as
+    /// KIP-794's table of all queues does, at a cost that does not grow with the number of partitions; one that is not
+    /// adaptive draws one.
     pub(super) fn choose(
         &mut self,
         candidates: usize,
         rng: &mut Rng,
-        usable: impl Fn(usize) -> bool,
+        adaptive: bool,
+        standing: impl Fn(usize) -> Standing,
         queued: impl Fn(usize) -> u64,
     ) -> usize {
         // A topic that was made anew may have fewer partitions.
         if let Some(current) = self.current
             && (current as usize) < candidates
-            && usable(current as usize)
+            && standing(current as usize) == Standing::Good
         {
             return current as usize;
         }
         let mut draw = || {
             let first = rng.below(candidates);
-            // Few are without a leader; should all be, the record waits in any queue.
-            (0..candidates).map(|step| (first + step) % candidates).find(|&at| usable(at)).unwrap_or(first)
+            // Few are not well; should all be, the record waits in the queue of the best.
+            let in_turn = || (0..candidates).map(|step| (first + step) % candidates);
+            let good = in_turn().find(|&at| standing(at) == Standing::Good);
+            good.or_else(|| in_turn().find(|&at| standing(at) == Standing::Late)).unwrap_or(first)
         };
-        let (one, other) = (draw(), draw());
+        let one = draw();
+        let other = if adaptive { draw() } else { one };
         let chosen = if queued(other) < queued(one) { other } else { one };
+        // Batches fill in one place also while all are late.
+        if let Some(current) = self.current
+            && standing(current as usize) <= standing(chosen)
+        {
+            return current as usize;
+        }
         self.current = Some(chosen as u32);
         self.bytes = 0;
         chosen
@@ -100,17 +120,18 @@ mod tests {
 
     #[test]
     fn sticky_stays_for_a_batch_and_prefers_the_shorter_queue() {
+        let good = |_| Standing::Good;
         let mut rng = Rng::new(1);
         let mut sticky = Sticky::default();
-        let first = sticky.choose(6, &mut rng, |_| true, |_| 0);
+        let first = sticky.choose(6, &mut rng, true, good, |_| 0);
         sticky.book(99, 100, true);
-        assert_eq!(sticky.choose(6, &mut rng, |_| true, |_| 0), first);
+        assert_eq!(sticky.choose(6, &mut rng, true, good, |_| 0), first);
         sticky.book(1, 100, true);
-        assert_eq!(sticky.choose(6, &mut rng, |_| true, |_| 0), first, "its batch has room");
+        assert_eq!(sticky.choose(6, &mut rng, true, good, |_| 0), first, "its batch has room");
         sticky.book(1, 100, false);
         let mut to = [0; 6];
         for _ in 0..600 {
-            to[sticky.choose(6, &mut rng, |_| true, |at| if at == 3 { 1000 } else { 0 })] += 1;
+            to[sticky.choose(6, &mut rng, true, good, |at| if at == 3 { 1000 } else { 0 })] += 1;
             sticky.book(100, 100, false);
         }
         assert!(to[3] < 50, "the long queue is drawn only against itself: {to:?}");
@@ -119,12 +140,39 @@ mod tests {
 
     #[test]
     fn a_partition_without_leader_is_passed_over() {
+        let standing = |at: usize| if at.is_multiple_of(2) { Standing::Good } else { Standing::Leaderless };
         let mut rng = Rng::new(2);
         let mut sticky = Sticky::default();
         for _ in 0..100 {
-            let chosen = sticky.choose(6, &mut rng, |at| at % 2 == 0, |_| 0);
+            let chosen = sticky.choose(6, &mut rng, true, standing, |_| 0);
             assert_eq!(chosen % 2, 0);
             sticky.book(100, 100, false);
         }
+    }
+    #[test]
+    fn without_adaption_the_choice_is_uniform() {
+        let mut rng = Rng::new(3);
+        let mut sticky = Sticky::default();
+        let mut to = [0; 4];
+        for _ in 0..4000 {
+            to[sticky.choose(4, &mut rng, false, |_| Standing::Good, |at| if at == 3 { 1_000_000 } else { 0 })] += 1;
+            sticky.book(100, 100, false);
+        }
+        assert!(to.iter().all(|count| (850..1150).contains(count)), "{to:?}");
+    }
+
+    #[test]
+    fn a_late_partition_is_left_at_once_and_taken_only_where_all_are() {
+        let mut rng = Rng::new(4);
+        let mut sticky = Sticky::default();
+        let first = sticky.choose(3, &mut rng, true, |_| Standing::Good, |_| 0);
+        let late = |at: usize| if at == first { Standing::Late } else { Standing::Good };
+        let second = sticky.choose(3, &mut rng, true, late, |_| 0);
+        assert_ne!(second, first);
+        for _ in 0..10 {
+            assert_eq!(sticky.choose(3, &mut rng, true, |_| Standing::Late, |_| 0), second, "nothing is better");
+        }
+        let leaderless = |at: usize| if at == second { Standing::Leaderless } else { Standing::Late };
+        assert_ne!(sticky.choose(3, &mut rng, true, leaderless, |_| 0), second);
     }
 }

@@ -34,7 +34,7 @@ impl Core {
         if self.metadata_is_due(now)
             && let Some(node) = self.least_loaded(now)
         {
-            let request = Request::Metadata(self.metadata_request());
+            let request = Request::Metadata(self.metadata_request(now));
             return self.transmit(now, node, request, RequestKind::Metadata, true);
         }
         if self.wants_producer_id(now)
@@ -218,6 +218,9 @@ impl Core {
             if let Some(node) = self.nodes.get_mut(&node_id) {
                 node.cursor = id + 1;
             }
+        }
+        if let Some(node) = self.nodes.get_mut(&node_id) {
+            node.had_its_turn(now);
         }
         if batches.is_empty() {
             return None;

@@ -12,6 +12,8 @@ pub(super) enum Timer {
     Node(i32),
     /// The next metadata request.
     Metadata,
+    /// The end of the patience with the known brokers.
+    Rebootstrap,
     /// The next attempt to get a producer id.
     ProducerId,
 }

@@ -19,10 +19,10 @@ pub struct Delivery {
 
 /// The deliveries of one chunk: they know nothing until the lane has placed their records in batches, and then share
 /// those batches' completions.
-#[derive(Default)]
 struct Tickets {
     placed: OnceLock<Placed>,
     waiters: Mutex<Vec<Waker>>,
+    may_block: fn() -> bool,
 }
 
 /// Where each record of a chunk ended up.
@@ -119,13 +119,18 @@ impl Tickets {
 
 /// The lane's side of a chunk's deliveries. Dropped without having placed them, as when the lane's thread panics, it
 /// fails them all: nobody waits for ever.
-#[derive(Default)]
 pub(super) struct Unplaced {
     tickets: Arc<Tickets>,
     count: u32,
 }
 
 impl Unplaced {
+    /// Of a chunk that is empty. `may_block` says whether the thread that asks may be blocked.
+    pub(super) fn new(may_block: fn() -> bool) -> Unplaced {
+        let tickets = Tickets { placed: OnceLock::new(), waiters: Mutex::default(), may_block };
+        Unplaced { tickets: Arc::new(tickets), count: 0 }
+    }
+
     /// The next slot's delivery.
     pub(super) fn issue(&mut self) -> Delivery {
         let slot = self.count;
@@ -164,11 +169,15 @@ impl Delivery {
     /// Blocks the thread until the fate is known.
     ///
     /// # Errors
-    /// The record was not delivered, or it is not known whether it was.
+    /// The record was not delivered, or it is not known whether it was. [`ProduceError::WaitInTask`] where it would
+    /// have to block inside a tokio task: await the delivery there.
     pub fn wait(self) -> Result<RecordMetadata, ProduceError> {
         // Mostly it is known by now, and a waker is an allocation.
         if let Some(result) = self.try_result() {
             return result;
+        }
+        if !(self.tickets.may_block)() {
+            return Err(ProduceError::WaitInTask);
         }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
         loop {

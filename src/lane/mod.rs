@@ -14,6 +14,7 @@ mod chunk;
 mod counters;
 mod delivery;
 mod delivery_thread;
+mod lookup;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ mod worker;
 pub(crate) use counters::LaneCounts;
 pub use delivery::Delivery;
 pub(crate) use delivery_thread::DeliveryThread;
+pub(crate) use lookup::{Looked, Lookup};
 pub(crate) use staging::{AckItem, LaneConfig, Shared, Submitted};
 pub(crate) use waiting::Waiter;
 pub(crate) use worker::start;

@@ -24,6 +24,8 @@ pub(crate) struct LaneConfig {
     pub(crate) staged_max: usize,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
+    /// Whether the calling thread may be blocked.
+    pub(crate) may_block: fn() -> bool,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub(crate) windows: Windows,
 }
@@ -50,6 +52,8 @@ pub(super) struct State {
     /// Topics that records can be staged for, and where each stands.
     topics: Vec<Arc<str>>,
     topics_by_name: HashMap<Arc<str>, usize>,
+    /// How many partitions each topic has, as far as is known: a record for one beyond them waits for news.
+    partitions: Vec<usize>,
     /// The topic of the last record: mostly that of the next one, too.
     last_topic: usize,
     /// Emptied columns, to be filled again.
@@ -69,6 +73,8 @@ pub(super) struct State {
 #[expect(clippy::large_enum_variant, reason = "almost every item is a chunk")]
 pub(super) enum Item {
     Chunk(Chunk),
+    /// A topic has more partitions or other leaders: the partitioner is to be told before the next record.
+    Topology(Arc<str>),
     /// Everything before it is to be sent now; the job runs when all of it is done.
     Flush(Box<dyn FnOnce() + Send>),
     /// The last item: the plugins' close hooks, and the end of the thread.
@@ -95,6 +101,21 @@ pub(crate) enum Submitted {
     Refused(ProduceError),
 }
 
+/// Why a record cannot be staged at once.
+#[derive(Clone, Copy, Debug)]
+enum Obstacle {
+    /// No topic has a partition of that number.
+    BadPartition(i32),
+    /// It is larger than all of `buffer.memory`.
+    TooLarge,
+    /// Its topic is not known to the lane.
+    Topic,
+    /// Its topic has no such partition, as far as is known.
+    Partition,
+    /// There is no room, or others wait for it.
+    Memory,
+}
+
 /// What the lane's thread does next.
 pub(super) struct Work {
     pub(super) acknowledgements: Vec<AckItem>,
@@ -117,6 +138,7 @@ impl Shared {
             staged: 0,
             topics: Vec::new(),
             topics_by_name: HashMap::new(),
+            partitions: Vec::new(),
             last_topic: 0,
             spare: Vec::new(),
             asleep: false,
@@ -146,42 +168,118 @@ impl Shared {
         if callback.is_some() {
             self.delivery_thread.need();
         }
+        let mut callback = callback;
+        let mut state = self.lock();
+        match self.stage_at_once(&mut state, record, &mut callback, may_wait) {
+            Ok(submitted) => submitted,
+            Err(obstacle) => {
+                drop(state);
+                self.submit_past(obstacle, record, callback, may_wait)
+            }
+        }
+    }
+
+    /// As [`Shared::submit`] for record after record, with the lane's lock taken once as long as none has to wait.
+    /// With `until_wait`, ends with the first that waits. Answers for those that had their turn.
+    pub(crate) fn submit_many(&self, records: &[Record<'_>], may_wait: bool, until_wait: bool) -> Vec<Submitted> {
+        let mut answers = Vec::with_capacity(records.len());
+        let mut state = self.lock();
+        for record in records {
+            let answer = match self.stage_at_once(&mut state, record, &mut None, may_wait) {
+                Ok(submitted) => submitted,
+                Err(obstacle) => {
+                    drop(state);
+                    let submitted = self.submit_past(obstacle, record, None, may_wait);
+                    state = self.lock();
+                    submitted
+                }
+            };
+            let waits = matches!(answer, Submitted::Waiting(_));
+            answers.push(answer);
+            if waits && until_wait {
+                break;
+            }
+        }
+        answers
+    }
+
+    /// Stages a record, or says what stands in the way.
+    fn stage_at_once(
+        &self,
+        state: &mut MutexGuard<'_, State>,
+        record: &Record<'_>,
+        callback: &mut Option<UserCallback>,
+        may_wait: bool,
+    ) -> Result<Submitted, Obstacle> {
         if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
-            self.count_refused();
-            let reason = format!("{partition} is no partition: they are numbered from 0");
-            return Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason });
+            return Err(Obstacle::BadPartition(partition));
         }
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
-            self.count_refused();
-            return Submitted::Refused(ProduceError::TooLarge {
-                topic: record.topic.into(),
-                size: bytes,
-                key: "buffer.memory",
-                limit: self.memory.total(),
-            });
+            return Err(Obstacle::TooLarge);
         }
-        let mut state = self.lock();
         if state.closed {
+            return Ok(Submitted::Refused(closed()));
+        }
+        let topic = state.topic(record.topic).ok_or(Obstacle::Topic)?;
+        if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
+            return Err(Obstacle::Partition);
+        }
+        // Nobody is overtaken: while someone waits for memory, so does everyone after.
+        if self.waiting_for_memory.load(Ordering::Acquire) == 0
+            && state.has_room(&self.config)
+            && self.memory.try_take(bytes)
+        {
+            return Ok(Submitted::Accepted(self.stage(state, topic, record, bytes, callback.take())));
+        }
+        Err(Obstacle::Memory)
+    }
+
+    fn submit_past(
+        &self,
+        obstacle: Obstacle,
+        record: &Record<'_>,
+        callback: Option<UserCallback>,
+        may_wait: bool,
+    ) -> Submitted {
+        let bytes = staged_size(record);
+        match obstacle {
+            Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
+            Obstacle::Partition => self.wait_for_partition(record, bytes, callback),
+            Obstacle::BadPartition(partition) => {
+                self.count_refused();
+                let reason = format!("{partition} is no partition: they are numbered from 0");
+                Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason })
+            }
+            Obstacle::TooLarge => {
+                self.count_refused();
+                Submitted::Refused(ProduceError::TooLarge {
+                    topic: record.topic.into(),
+                    size: bytes,
+                    key: "buffer.memory",
+                    limit: self.memory.total(),
+                })
+            }
+            Obstacle::Memory if may_wait => self.wait_for_memory(record, bytes, callback),
+            Obstacle::Memory => Submitted::Refused(ProduceError::BufferFull),
+        }
+    }
+
+    /// Puts a record for a partition that is not known in line until its topic was asked for once more. Should there
+    /// still be no such partition then, the record goes on and fails for that.
+    fn wait_for_partition(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Submitted {
+        let waiter = self.waiter(record, bytes, callback);
+        let mut waiting = self.lock_waiting();
+        // Closing empties the line once.
+        if self.is_closed() {
             return Submitted::Refused(closed());
         }
-        if let Some(topic) = state.topic(record.topic) {
-            // Nobody is overtaken: while someone waits for memory, so does everyone after.
-            if self.waiting_for_memory.load(Ordering::Acquire) == 0
-                && state.has_room(&self.config)
-                && self.memory.try_take(bytes)
-            {
-                let delivery = self.stage(&mut state, topic, record, bytes, callback);
-                return Submitted::Accepted(delivery);
-            }
-            drop(state);
-            if !may_wait {
-                return Submitted::Refused(ProduceError::BufferFull);
-            }
-            return self.wait_for_memory(record, bytes, callback);
-        }
-        drop(state);
-        self.submit_to_new_topic(record, bytes, callback, may_wait)
+        waiting.push_for_topic(Arc::clone(&waiter));
+        self.lock_core().refresh_topic(self.clock.now(), record.topic);
+        drop(waiting);
+        (self.wake_driver)();
+        self.watch();
+        Submitted::Waiting(waiter)
     }
 
     fn submit_to_new_topic(
@@ -208,8 +306,9 @@ impl Shared {
             status
         };
         match status {
-            TopicStatus::Ready(_) => {
-                self.lock().learn(record.topic);
+            TopicStatus::Ready(handle) => {
+                let partitions = self.lock_core().partition_count(handle);
+                self.lock().learn(record.topic, partitions);
                 drop(waiting);
                 self.submit(record, callback, may_wait)
             }
@@ -242,7 +341,7 @@ impl Shared {
             let chunk = Chunk {
                 records: state.spare.pop().unwrap_or_default(),
                 accepted: self.clock.now(),
-                deliveries: Unplaced::default(),
+                deliveries: Unplaced::new(self.config.may_block),
                 callbacks: Vec::new(),
                 permit: self.memory.adopt(0),
                 bytes: 0,
@@ -266,6 +365,17 @@ impl Shared {
         delivery
     }
 
+    /// A topic has so many partitions now, or other leaders.
+    pub(crate) fn topology_changed(&self, name: Arc<str>, partitions: usize) {
+        let mut state = self.lock();
+        let Some(&topic) = state.topics_by_name.get(&name) else { return };
+        state.partitions[topic] = partitions;
+        if !state.closed {
+            state.queue.push_back(Item::Topology(name));
+            self.rouse(&mut state);
+        }
+    }
+
     /// Puts a flush after everything staged so far; `job` runs when all of that is done. On a closed lane at once.
     pub(crate) fn flush(&self, job: Box<dyn FnOnce() + Send>) {
         let mut state = self.lock();
@@ -281,11 +391,21 @@ impl Shared {
     /// Takes no more records. Those that wait outside are refused.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        let refused = self.lock_waiting().take_all();
+        let mut waiting = self.lock_waiting();
+        let refused = waiting.take_all();
+        let lookups = std::mem::take(&mut waiting.lookups);
+        drop(waiting);
         self.waiting_for_memory.store(0, Ordering::Release);
         for waiter in refused {
             waiter.refuse(closed());
         }
+        for lookup in lookups.into_values().flatten() {
+            lookup.settle(Err(closed()));
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
     }
 
     /// As [`Shared::flush`], on a lane that is closing.
@@ -414,13 +534,15 @@ impl State {
         Some(self.last_topic)
     }
 
-    /// From now on records can be staged for the topic.
-    pub(super) fn learn(&mut self, name: &str) -> usize {
+    /// From now on records can be staged for the topic, which has so many partitions.
+    pub(super) fn learn(&mut self, name: &str, partitions: usize) -> usize {
         if let Some(&known) = self.topics_by_name.get(name) {
+            self.partitions[known] = self.partitions[known].max(partitions);
             return known;
         }
         let name: Arc<str> = name.into();
         self.topics.push(Arc::clone(&name));
+        self.partitions.push(partitions);
         self.topics_by_name.insert(name, self.topics.len() - 1);
         self.topics.len() - 1
     }
@@ -442,7 +564,7 @@ impl State {
 }
 
 /// Kafka's rule for topic names.
-fn valid_topic(name: &str) -> Result<(), String> {
+pub(super) fn valid_topic(name: &str) -> Result<(), String> {
     let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
     if name.is_empty() || name == "." || name == ".." {
         return Err("not a topic name".to_owned());

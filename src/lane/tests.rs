@@ -1,5 +1,7 @@
 //! The lane without a network: a core that was told of a topic, and a clock that stands.
 
+mod growth;
+
 use super::{DeliveryThread, LaneConfig, Shared, Submitted, start};
 use crate::core::time::{Clock, Instant};
 use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
@@ -58,6 +60,7 @@ fn lane(memory: usize) -> Arc<Shared> {
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
         acknowledgements: false,
+        may_block: || true,
         windows: Windows::default(),
     };
     let core = Arc::new(Mutex::new(core(&memory)));

@@ -7,9 +7,10 @@ use super::UserCallback;
 use super::chunk::staged_size;
 use super::counters::WaitCounters;
 use super::delivery::{Delivery, closed};
+use super::lookup::Lookup;
 use super::staging::{Shared, State, Submitted};
-use crate::core::Windows;
 use crate::core::time::Instant;
+use crate::core::{TopicStatus, Windows};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
 use std::collections::{BTreeMap, VecDeque};
@@ -54,12 +55,19 @@ struct OwnedRecord {
 pub(super) struct Waiting {
     topics: BTreeMap<String, VecDeque<Arc<Waiter>>>,
     memory: VecDeque<Arc<Waiter>>,
+    /// By topic; they have no place in any line.
+    pub(super) lookups: BTreeMap<String, Vec<Arc<Lookup>>>,
     pub(super) counters: WaitCounters,
 }
 
 impl Waiting {
     pub(super) fn new(windows: Windows) -> Waiting {
-        Waiting { topics: BTreeMap::new(), memory: VecDeque::new(), counters: WaitCounters::new(windows) }
+        Waiting {
+            topics: BTreeMap::new(),
+            memory: VecDeque::new(),
+            lookups: BTreeMap::new(),
+            counters: WaitCounters::new(windows),
+        }
     }
 
     pub(super) fn has_topic(&self, topic: &str) -> bool {
@@ -70,6 +78,7 @@ impl Waiting {
         self.topics.entry(waiter.record.topic.clone()).or_default().push_back(waiter);
     }
 
+    /// Everyone who has a place in a line. Those who only look something up are settled by the caller.
     pub(super) fn take_all(&mut self) -> Vec<Arc<Waiter>> {
         let topics = std::mem::take(&mut self.topics);
         topics.into_values().flatten().chain(std::mem::take(&mut self.memory)).collect()
@@ -77,7 +86,8 @@ impl Waiting {
 
     fn next_deadline(&self) -> Option<Instant> {
         let fronts = self.topics.values().filter_map(VecDeque::front).chain(self.memory.front());
-        fronts.map(|waiter| waiter.deadline).min()
+        let lookups = self.lookups.values().flatten().map(|lookup| lookup.deadline);
+        fronts.map(|waiter| waiter.deadline).chain(lookups).min()
     }
 }
 
@@ -178,6 +188,7 @@ impl Shared {
     pub(crate) fn topic_settled(&self, name: &str, outcome: &Result<(), ProduceError>) {
         let mut waiting = self.lock_waiting();
         let line = waiting.topics.remove(name).unwrap_or_default();
+        let lookups = waiting.lookups.remove(name).unwrap_or_default();
         let now = self.clock.now();
         for waiter in &line {
             waiting.counters.waited_for_metadata(waiter.move_on(now));
@@ -187,7 +198,8 @@ impl Shared {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
                 waiting.memory.extend(line);
                 self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
-                self.lock().learn(name);
+                let partitions = self.known_partitions(name);
+                self.lock().learn(name, partitions);
                 drop(waiting);
                 self.admit();
             }
@@ -198,6 +210,9 @@ impl Shared {
                     waiter.refuse(error.clone());
                 }
             }
+        }
+        for lookup in lookups {
+            lookup.settle(outcome.clone());
         }
     }
 
@@ -241,7 +256,8 @@ impl Shared {
             self.memory.give_back(waiter.bytes);
             return;
         }
-        let topic = lane.learn(&waiter.record.topic);
+        // Whoever waits for memory has a topic that is known.
+        let topic = lane.learn(&waiter.record.topic, 0);
         let callback = state.callback.take();
         let record = &waiter.record;
         let headers = record.headers();
@@ -258,6 +274,7 @@ impl Shared {
     pub(super) fn expire_waiting(&self, now: Instant) -> Option<Instant> {
         let mut waiting = self.lock_waiting();
         let mut refused = Vec::new();
+        let mut late = Vec::new();
         let mut forgotten = Vec::new();
         waiting.topics.retain(|topic, line| {
             while let Some(first) = line.pop_front_if(|first| first.is_over() || first.deadline <= now) {
@@ -268,6 +285,14 @@ impl Shared {
             }
             !line.is_empty()
         });
+        waiting.lookups.retain(|topic, lookups| {
+            late.extend(lookups.extract_if(.., |lookup| lookup.deadline <= now).map(|lookup| (topic.clone(), lookup)));
+            if lookups.is_empty() {
+                forgotten.push(topic.clone());
+            }
+            !lookups.is_empty()
+        });
+        forgotten.retain(|topic| !waiting.topics.contains_key(topic) && !waiting.lookups.contains_key(topic));
         while let Some(first) = waiting.memory.pop_front_if(|first| first.is_over() || first.deadline <= now) {
             refused.push((first, Stage::Memory));
         }
@@ -287,26 +312,39 @@ impl Shared {
         // There may be room for whoever was behind them.
         self.admit();
         for (waiter, stage) in refused {
-            let topic = &waiter.record.topic;
-            let last_cause = match stage {
-                Stage::Metadata => self.lock_core().topic_trouble(topic),
-                _ => None,
-            };
-            let error = ProduceError::Timeout {
-                topic: topic.as_str().into(),
-                key: "max.block.ms",
-                limit: self.config.max_block,
-                stage,
-                last_cause,
-                fate: Fate::NotWritten,
-            };
-            waiter.refuse(error);
+            waiter.refuse(self.waited_too_long(&waiter.record.topic, stage));
+        }
+        for (topic, lookup) in late {
+            lookup.settle(Err(self.waited_too_long(&topic, Stage::Metadata)));
         }
         let mut core = self.lock_core();
         for topic in forgotten {
             core.forget(&topic);
         }
         next
+    }
+
+    fn known_partitions(&self, topic: &str) -> usize {
+        let mut core = self.lock_core();
+        match core.topic(self.clock.now(), topic) {
+            TopicStatus::Ready(handle) => core.partition_count(handle),
+            TopicStatus::Pending => 0,
+        }
+    }
+
+    fn waited_too_long(&self, topic: &str, stage: Stage) -> ProduceError {
+        let last_cause = match stage {
+            Stage::Metadata => self.lock_core().topic_trouble(topic),
+            _ => None,
+        };
+        ProduceError::Timeout {
+            topic: topic.into(),
+            key: "max.block.ms",
+            limit: self.config.max_block,
+            stage,
+            last_cause,
+            fate: Fate::NotWritten,
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl Drop for Guard {
             match item {
                 Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
                 Item::Flush(job) => self.0.delivery_thread.run(job),
-                Item::Stop => {}
+                Item::Topology(_) | Item::Stop => {}
             }
         }
     }
@@ -117,6 +117,7 @@ impl Worker {
                     self.process(chunk, chunk_number);
                     self.lane.0.admit();
                 }
+                Some(Item::Topology(topic)) => drop(self.topics.remove(&topic)),
                 Some(Item::Flush(job)) => self.flush(job),
                 Some(Item::Stop) => {
                     self.outcomes.tell(&mut self.chain);

@@ -7,10 +7,13 @@ use super::handshake::{check_correlation, exchange};
 use super::peer::Peer;
 use crate::core::NodeId;
 use crate::protocol::codec::create_topics::{self, CreateTopicsRequest, CreatedTopic, NewTopic};
+use crate::protocol::codec::describe_configs::{self, OF_TOPIC};
+use crate::protocol::codec::list_offsets::{self, End};
 use crate::protocol::codec::metadata::{self, Placement};
 use crate::protocol::codec::{DecodeError, EncodeError, Frame};
 use crate::protocol::messages::{ApiKey, ApiVersions, MetadataRequest, MetadataResponse};
 use crate::protocol::{error_code, versions};
+use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -79,6 +82,15 @@ pub struct PartitionDescription {
     pub leader_epoch: i32,
     /// Where its replicas are.
     pub placement: Placement,
+}
+
+/// Where a log begins and ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEnds {
+    /// The offset of the first record that is still there.
+    pub begin: i64,
+    /// The offset that the next record will have.
+    pub end: i64,
 }
 
 /// A client for topics. See [`BlockingAdmin`] for programs without async.
@@ -162,6 +174,59 @@ impl Admin {
         Ok(described)
     }
 
+    /// Where each partition's log begins and ends, by the partition's place in the description; `None` where its
+    /// leader does not say, or there is none.
+    ///
+    /// # Errors
+    /// A leader cannot be asked.
+    pub async fn offsets(&mut self, topic: &TopicDescription) -> Result<Vec<Option<LogEnds>>, AdminError> {
+        let brokers = self.session.metadata(&[]).await?.0.brokers;
+        let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+        for partition in &topic.partitions {
+            by_leader.entry(partition.leader).or_default().push(partition.index);
+        }
+        let mut ends: BTreeMap<i32, LogEnds> = BTreeMap::new();
+        for (leader, partitions) in by_leader {
+            let Some(broker) = brokers.iter().find(|broker| broker.id == leader) else { continue };
+            let peer = Peer::new(NodeId(leader), &broker.host, broker.port);
+            let mut session = Session::open(peer, &self.config, self.request_timeout).await?;
+            let earliest = session.list_offsets(&topic.name, &partitions, End::Earliest).await?;
+            let latest = session.list_offsets(&topic.name, &partitions, End::Latest).await?;
+            for (partition, begin) in earliest {
+                if let Some(&end) = latest.get(&partition) {
+                    ends.insert(partition, LogEnds { begin, end });
+                }
+            }
+        }
+        Ok(topic.partitions.iter().map(|partition| ends.get(&partition.index).copied()).collect())
+    }
+
+    /// The settings that were made for a topic, by name; a secret has no value.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked, or refuses to tell.
+    pub async fn topic_configs(&mut self, topic: &str) -> Result<Vec<(String, Option<String>)>, AdminError> {
+        let encode = |version, id, client_id: &str| describe_configs::encode(topic, version, id, client_id);
+        let told = self.session.call(ApiKey::DescribeConfigs, encode, describe_configs::decode).await?;
+        if told.error_code != error_code::NONE {
+            let (code, message) = (told.error_code, told.error_message);
+            return Err(AdminError::Topic { topic: topic.to_owned(), code, message });
+        }
+        let own = told.configs.into_iter().filter(|config| config.source == OF_TOPIC);
+        let mut own: Vec<_> = own.map(|config| (config.name, config.value)).collect();
+        own.sort();
+        Ok(own)
+    }
+
+    /// The names of all topics.
+    ///
+    /// # Errors
+    /// The cluster cannot be asked.
+    pub async fn topic_names(&mut self) -> Result<Vec<String>, AdminError> {
+        let metadata = self.session.call(ApiKey::Metadata, metadata::encode_all, metadata::decode).await?;
+        Ok(metadata.topics.into_iter().map(|topic| topic.name).collect())
+    }
+
     /// Which of these topics the cluster does not know.
     ///
     /// # Errors
@@ -236,6 +301,30 @@ impl BlockingAdmin {
         self.runtime.block_on(self.admin.describe_topics(topics))
     }
 
+    /// See [`Admin::offsets`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn offsets(&mut self, topic: &TopicDescription) -> Result<Vec<Option<LogEnds>>, AdminError> {
+        self.runtime.block_on(self.admin.offsets(topic))
+    }
+
+    /// See [`Admin::topic_configs`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn topic_configs(&mut self, topic: &str) -> Result<Vec<(String, Option<String>)>, AdminError> {
+        self.runtime.block_on(self.admin.topic_configs(topic))
+    }
+
+    /// See [`Admin::topic_names`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn topic_names(&mut self) -> Result<Vec<String>, AdminError> {
+        self.runtime.block_on(self.admin.topic_names())
+    }
+
     /// See [`Admin::missing_topics`].
     ///
     /// # Errors
@@ -288,6 +377,20 @@ impl Session {
         let request = MetadataRequest { topics, allow_auto_topic_creation: false };
         let encode = |version, id, client_id: &str| metadata::encode(&request, version, id, client_id);
         self.call(ApiKey::Metadata, encode, metadata::decode_with_placements).await
+    }
+
+    /// Partitions that the broker has no offset of are left out.
+    async fn list_offsets(
+        &mut self,
+        topic: &str,
+        partitions: &[i32],
+        end: End,
+    ) -> Result<BTreeMap<i32, i64>, AdminError> {
+        let encode =
+            |version, id, client_id: &str| list_offsets::encode(topic, partitions, end, version, id, client_id);
+        let listed = self.call(ApiKey::ListOffsets, encode, list_offsets::decode).await?;
+        let told = listed.into_iter().filter(|listed| listed.error_code == error_code::NONE && listed.offset >= 0);
+        Ok(told.map(|listed| (listed.partition, listed.offset)).collect())
     }
 
     async fn call<T>(

@@ -51,6 +51,8 @@ pub trait Events: Send {
     fn done(&mut self, done: Done);
     /// A topic that was asked for can be used, or cannot.
     fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>);
+    /// A topic that is in use has more partitions than before, or other leaders.
+    fn topology(&mut self, name: Arc<str>, partitions: usize);
     /// Everything that was appended before this flush is done.
     fn flushed(&mut self, flush: u64);
     /// All of the above of one pass was said.
@@ -389,6 +391,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 }
                 Action::Done(done) => self.events.done(done),
                 Action::Topic { name, outcome } => self.events.topic(name, outcome),
+                Action::Topology { name, partitions } => self.events.topology(name, partitions),
                 Action::Flushed(flush) => self.events.flushed(flush),
             }
         }

@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `blocking` | whether a caller may block its thread |
 //! | `clock` | time, read here only |
 //! | `peer` | whom a connection is for, in the words of its errors |
 //! | `connect` | from a name to a socket, every address in turn |
@@ -17,6 +18,7 @@
 //! | `admin` | topics: asked for and created, once |
 
 pub mod admin;
+mod blocking;
 mod clock;
 mod config;
 mod connect;
@@ -34,6 +36,7 @@ mod sealers;
 mod test_brokers;
 mod waker;
 
+pub use blocking::may_block;
 pub use clock::Clock;
 pub use config::NetConfig;
 pub use counters::{NetCounters, NetCounts, TrafficCounts};

@@ -1,5 +1,6 @@
 //! The plugin pipeline: roles, batches of columns, the chain that runs them.
 
+mod builtin;
 mod chain;
 mod columns;
 mod failure;
@@ -7,6 +8,7 @@ mod meter;
 mod records;
 mod roles;
 
+pub use builtin::BuiltinSerializer;
 pub use chain::{Chain, Ended, Groups, Tags, Used};
 pub use columns::{
     Column, ColumnIter, ColumnRef, HeaderColumns, HeaderColumnsRef, HeaderIter, NULL, TopicColumn, TopicColumnRef,

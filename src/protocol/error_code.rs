@@ -35,6 +35,7 @@ codes! {
     OUT_OF_ORDER_SEQUENCE_NUMBER = OutOfOrderSequenceNumber,
     POLICY_VIOLATION = PolicyViolation,
     PRODUCER_FENCED = ProducerFenced,
+    REBOOTSTRAP_REQUIRED = RebootstrapRequired,
     RECORD_LIST_TOO_LARGE = RecordListTooLarge,
     REQUEST_TIMED_OUT = RequestTimedOut,
     TOPIC_ALREADY_EXISTS = TopicAlreadyExists,

@@ -16,8 +16,12 @@ pub enum ApiKey {
     Metadata,
     /// Which versions of which API a broker speaks.
     ApiVersions,
+    /// Where logs begin and end.
+    ListOffsets,
     /// Creates topics.
     CreateTopics,
+    /// Settings of topics.
+    DescribeConfigs,
     /// A producer id and epoch (KIP-98).
     InitProducerId,
 }
@@ -29,7 +33,9 @@ impl ApiKey {
             ApiKey::Produce => 0,
             ApiKey::Metadata => 3,
             ApiKey::ApiVersions => 18,
+            ApiKey::ListOffsets => 2,
             ApiKey::CreateTopics => 19,
+            ApiKey::DescribeConfigs => 32,
             ApiKey::InitProducerId => 22,
         }
     }

@@ -12,6 +12,10 @@ pub const METADATA: RangeInclusive<i16> = 1..=13;
 pub const API_VERSIONS: RangeInclusive<i16> = 0..=4;
 /// CreateTopics: 0 and 1 are gone from Kafka 4; 7 answers with the topic's id.
 pub const CREATE_TOPICS: RangeInclusive<i16> = 2..=7;
+/// ListOffsets: 0 is gone from Kafka 4, and answered with a list; from 8 on there are further ends to ask for.
+pub const LIST_OFFSETS: RangeInclusive<i16> = 1..=7;
+/// DescribeConfigs: 0 is gone from Kafka 4; 4 is flexible.
+pub const DESCRIBE_CONFIGS: RangeInclusive<i16> = 1..=4;
 /// InitProducerId: 3 can continue an id (KIP-360), 4 names fencing, 5 is for transactions of the second protocol.
 pub const INIT_PRODUCER_ID: RangeInclusive<i16> = 0..=5;
 
@@ -21,7 +25,9 @@ pub const fn ours(api: ApiKey) -> RangeInclusive<i16> {
         ApiKey::Produce => PRODUCE,
         ApiKey::Metadata => METADATA,
         ApiKey::ApiVersions => API_VERSIONS,
+        ApiKey::ListOffsets => LIST_OFFSETS,
         ApiKey::CreateTopics => CREATE_TOPICS,
+        ApiKey::DescribeConfigs => DESCRIBE_CONFIGS,
         ApiKey::InitProducerId => INIT_PRODUCER_ID,
     }
 }
@@ -32,7 +38,9 @@ pub const fn is_flexible(api: ApiKey, version: i16) -> bool {
         >= match api {
             ApiKey::Produce | ApiKey::Metadata => 9,
             ApiKey::ApiVersions => 3,
+            ApiKey::ListOffsets => 6,
             ApiKey::CreateTopics => 5,
+            ApiKey::DescribeConfigs => 4,
             ApiKey::InitProducerId => 2,
         }
 }

@@ -107,7 +107,8 @@ pub enum LoadError {
         has: String,
     },
     /// It does not start, or its `configure` refused the settings.
-    #[error("{}: plugin {name} as {role}: {cause}", path.display())]
+    // Whoever shows it says which plugin it is about.
+    #[error("{}: as {role}: {cause}", path.display())]
     Start {
         /// The component's file.
         path: PathBuf,

@@ -93,8 +93,15 @@ fn topics_are_created_and_described() {
     let at = ["-b", broker.address.as_str()];
     pointsman(&[&["topic", "create", "new", "-p", "4", "-r", "1"][..], &at].concat(), "").shows(&["created topic new"]);
     pointsman(&[&["topic", "create", "new", "-p", "4"][..], &at].concat(), "").fails(1, &["TOPIC_ALREADY_EXISTS"]);
-    pointsman(&[&["topic", "describe", "new"][..], &at].concat(), "").shows(&["topic new: 4 partitions", "leader"]);
-    pointsman(&[&["topic", "describe", "nwe"][..], &at].concat(), "").fails(1, &["topic nwe does not exist"]);
+    pointsman(&[&["topic", "describe", "new"][..], &at].concat(), "").shows(&[
+        "topic new: 4 partitions",
+        "leader",
+        "at most 0 records",
+    ]);
+    broker.produce(&["-t", "orders"], "a\nb\n");
+    pointsman(&[&["topic", "describe", "orders"][..], &at].concat(), "").shows(&["at most 2 records"]);
+    pointsman(&[&["topic", "describe", "nwe"][..], &at].concat(), "")
+        .fails(1, &["topic nwe does not exist", "did you mean new?"]);
 }
 
 #[test]
@@ -144,4 +151,32 @@ fn a_report_without_a_reader_ends_the_run() {
     assert!(stderr.contains("stdout was closed"), "{stderr}");
     assert_eq!(broker.records("orders").len(), 1);
     drop(input);
+}
+
+#[test]
+fn perf_measures_what_it_sends() {
+    let broker = Broker::start();
+    let perf = |arguments: &[&str]| pointsman(&[&["perf", "-b", &broker.address], arguments].concat(), "");
+    let ran = perf(&["-t", "orders", "--records", "3000", "--size", "50", "--keys", "7", "--warmup", "100", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&report["records"], &report["failed"]), (&3000.into(), &0.into()));
+    for name in ["p50", "p95", "p99", "p99.9"] {
+        assert!(report["latency_us"][name].as_u64() > Some(0), "{report}");
+    }
+    let fill = report["batch_fill"].as_f64().unwrap();
+    assert!(fill > 0.0 && fill <= 1.1, "{fill}");
+    assert!(report["cpu_ns_per_record"].as_u64() > Some(0));
+    let records = broker.records("orders");
+    assert_eq!(records.len(), 3100);
+    let keys: std::collections::BTreeSet<_> = records.iter().filter_map(|record| record.split(' ').nth(1)).collect();
+    assert_eq!(keys.len(), 7);
+
+    let ran = perf(&["-t", "orders", "--records", "20", "--size", "0", "--rate", "100"]);
+    ran.shows(&["20 records of 0 bytes to orders", "failed   0"]);
+    let rate = ran.stdout.split("rate").nth(1).unwrap().trim_start().split(' ').next().unwrap();
+    assert!(rate.parse::<u32>().unwrap() <= 106, "20 records at 100 a second take 190 ms at least: {rate}");
+    let ran = perf(&["-t", "ordres", "--records", "1", "--size", "1"]);
+    ran.fails(1, &["topic ordres does not exist", "did you mean orders?"]);
+    perf(&["-t", "orders", "--records", "1", "--size", "2000000"]).fails(2, &["larger than max.request.size"]);
 }

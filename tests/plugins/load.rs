@@ -145,7 +145,7 @@ fn a_start_that_goes_wrong_says_how() {
     assert_says(&error, &["configure trapped", "configure fell over"]);
     let hasty = Limits { start_timeout: Duration::from_millis(50), ..Limits::default() };
     let error = start_error_within(hasty, &[("mode", "configure-loop")], Use::Partitioner);
-    assert_says(&error, &["as partitioner", "configure did not end: it ran for more than 50ms"]);
+    assert_says(&error, &[".wasm: as partitioner: ", "configure did not end: it ran for more than 50ms"]);
     let error = start_error(&[("mode", "configure-grow")], Use::Interceptor);
     assert_says(&error, &["memory.max = 32 MiB reached"]);
 }

@@ -1,12 +1,14 @@
 //! The whole producer, sockets and threads included, against krafka's fake broker: another implementation of the
 //! broker's side of the protocol, which checks sequences and takes a fault per request.
 
+mod calls;
 mod metrics;
+mod serializers;
 
 use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control, FakeBroker};
 use pointsman::error::Fate;
-use pointsman::{Config, Header, ProduceError, Producer, Record};
+use pointsman::{CloseError, Config, Header, ProduceError, Producer, Record};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -220,7 +222,7 @@ fn close_with_no_time_fails_what_is_left_and_says_its_fate() {
     let producer = broker.producer(&[]);
     let delivery = producer.send_blocking(&Record::to("orders").value("x")).unwrap();
     let error = producer.close_blocking(Duration::from_millis(300)).unwrap_err();
-    assert_eq!(error.batches, 1);
+    assert_eq!(error, CloseError::Undelivered { batches: 1 });
     assert_eq!(delivery.wait().unwrap_err(), ProduceError::Closed { fate: Fate::Unknown });
     let refused = producer.send_blocking(&Record::to("orders").value("y")).unwrap_err();
     assert_eq!(refused, ProduceError::Closed { fate: Fate::NotWritten });

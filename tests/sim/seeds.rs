@@ -109,6 +109,10 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         ignore_keys: false,
         round_robin: rng.chance(50),
         memory: MemoryPool::new(*rng.pick(&[40_000, 200_000, 32 << 20])),
+        adaptive: rng.chance(800),
+        availability_timeout: rng.chance(300).then_some(Duration::from_millis(100)),
+        metadata_max_idle: *rng.pick(&[Duration::from_secs(5), Duration::from_secs(300)]),
+        rebootstrap_trigger: *rng.pick(&[None, Some(Duration::from_secs(2)), Some(Duration::from_secs(300))]),
         windows: pointsman::core::Windows::default(),
     }
 }

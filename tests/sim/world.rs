@@ -246,6 +246,9 @@ impl World {
                 self.trace.line(self.now, || format!("topic {name}: {outcome:?}"));
                 self.topic_answered(&name, outcome);
             }
+            Action::Topology { name, partitions } => {
+                self.trace.line(self.now, || format!("topology {name}: {partitions}"));
+            }
             Action::Flushed(flush) => {
                 self.trace.line(self.now, || format!("flushed {flush}"));
                 self.flushed.push(flush);

@@ -52,8 +52,7 @@ impl Delivery for pointsman::Delivery {
 
 impl Cluster for Servers {
     fn has(&mut self, topic: &str) -> Result<bool, String> {
-        let missing = self.admin().and_then(|admin| Ok(admin.missing_topics(&[topic])?));
-        missing.map(|missing| missing.is_empty()).map_err(|error| format!("{error:#}"))
+        self.has(topic).map_err(|error| format!("{error:#}"))
     }
 
     fn create(&mut self, topic: &str, partitions: Option<i32>) -> Result<(), String> {
@@ -65,6 +64,10 @@ impl Cluster for Servers {
         };
         // Someone else may have been faster.
         self.create_topic(topic, true).map_err(|error| format!("{error:#}"))
+    }
+
+    fn nearest(&mut self, topic: &str) -> Option<String> {
+        self.nearest(topic)
     }
 
     fn address(&self) -> String {

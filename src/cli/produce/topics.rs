@@ -11,6 +11,9 @@ pub(super) trait Cluster: Send {
     /// Makes a topic; `None` leaves the number of its partitions to the broker.
     fn create(&mut self, topic: &str, partitions: Option<i32>) -> Result<(), String>;
 
+    /// The topic that was perhaps meant by a name that is none's.
+    fn nearest(&mut self, topic: &str) -> Option<String>;
+
     /// How messages name it.
     fn address(&self) -> String;
 }
@@ -86,14 +89,19 @@ impl<C: Cluster> Topics<C> {
         Ok(())
     }
 
-    fn absent(&self, topic: &str) -> String {
-        format!("topic {topic} does not exist on {}; --create-topics creates it", self.cluster.address())
+    fn absent(&mut self, topic: &str) -> String {
+        let advice = match self.cluster.nearest(topic) {
+            Some(meant) => format!("did you mean {meant}? --create-topics would create it"),
+            None => "--create-topics creates it".to_owned(),
+        };
+        format!("topic {topic} does not exist on {}; {advice}", self.cluster.address())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::nearest::nearest;
 
     struct Fake {
         topics: Vec<String>,
@@ -115,6 +123,10 @@ mod tests {
             Ok(())
         }
 
+        fn nearest(&mut self, topic: &str) -> Option<String> {
+            nearest(topic, self.topics.iter().map(String::as_str)).map(str::to_owned)
+        }
+
         fn address(&self) -> String {
             "127.0.0.1:9092".to_owned()
         }
@@ -131,6 +143,8 @@ mod tests {
         assert_eq!(topics.require("payments"), Err(TopicError::Absent(why.to_owned())));
         assert_eq!(topics.check("payments"), Err(why.to_owned()));
         assert_eq!(topics.check("orders"), Ok(()));
+        let why = "topic ordres does not exist on 127.0.0.1:9092; did you mean orders? --create-topics would create it";
+        assert_eq!(topics.check("ordres"), Err(why.to_owned()));
     }
 
     #[test]

@@ -37,6 +37,8 @@ impl Events for Recorder {
         let _ = self.said.send(Said::Topic(outcome));
     }
 
+    fn topology(&mut self, _: Arc<str>, _: usize) {}
+
     fn flushed(&mut self, _: u64) {
         let _ = self.said.send(Said::Flushed);
     }

@@ -49,8 +49,22 @@ pub fn encode(
         out.string(topic);
         out.tags();
     }
+    rest(&mut out, request.allow_auto_topic_creation, version);
+    out.finish()
+}
+
+/// The bytes of a request for every topic there is. None is created by it.
+pub fn encode_all(version: i16, correlation_id: i32, client_id: &str) -> Result<Frame, EncodeError> {
+    let mut out = Writer::request(ApiKey::Metadata, version, correlation_id, client_id, 16)?;
+    out.null_array();
+    rest(&mut out, false, version);
+    out.finish()
+}
+
+/// What stands behind the topics.
+fn rest(out: &mut Writer, allow_auto_topic_creation: bool, version: i16) {
     if version >= 4 {
-        out.bool(request.allow_auto_topic_creation);
+        out.bool(allow_auto_topic_creation);
     }
     if (8..=10).contains(&version) {
         out.bool(false);
@@ -59,7 +73,6 @@ pub fn encode(
         out.bool(false);
     }
     out.tags();
-    out.finish()
 }
 
 /// A response without its placements. `frame` is without its length.

@@ -8,8 +8,10 @@
 
 pub mod api_versions;
 pub mod create_topics;
+pub mod describe_configs;
 mod frame;
 mod init_producer_id;
+pub mod list_offsets;
 pub mod metadata;
 mod produce;
 mod read;
@@ -49,7 +51,7 @@ pub fn decode_response(api: ApiKey, version: i16, frame: &[u8]) -> Result<Respon
         ApiKey::Produce => Response::Produce(produce::decode(frame, version)?),
         ApiKey::Metadata => Response::Metadata(metadata::decode(frame, version)?),
         ApiKey::InitProducerId => Response::InitProducerId(init_producer_id::decode(frame, version)?),
-        ApiKey::ApiVersions | ApiKey::CreateTopics => {
+        ApiKey::ApiVersions | ApiKey::CreateTopics | ApiKey::ListOffsets | ApiKey::DescribeConfigs => {
             return Err(Reader::new(frame, false).error("a response that no request of the producer has"));
         }
     })

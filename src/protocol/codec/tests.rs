@@ -1,7 +1,7 @@
 //! Every message in every version against the `kafka-protocol` crate, and frames that were tampered with.
 
 use super::frame::{Frame, IoSlices};
-use super::{api_versions, create_topics, metadata};
+use super::{api_versions, create_topics, describe_configs, list_offsets, metadata};
 use super::{correlation_id, decode_response, encode_request};
 use crate::protocol::messages::*;
 use crate::protocol::{error_code, versions};
@@ -420,6 +420,86 @@ proptest! {
         }]);
     }
 
+    #[test]
+    fn list_offsets_in_every_version(
+        topic in name(),
+        listed in proptest::collection::vec((any::<i32>(), any::<i16>(), any::<i64>()), 0..20),
+        latest in any::<bool>(),
+        version in versions::LIST_OFFSETS,
+    ) {
+        let end = if latest { list_offsets::End::Latest } else { list_offsets::End::Earliest };
+        let partitions: Vec<i32> = listed.iter().map(|(partition, ..)| *partition).collect();
+        let frame = list_offsets::encode(&topic, &partitions, end, version, 77, "client é").unwrap();
+        let read: theirs::ListOffsetsRequest = read_theirs(&frame, ApiKey::ListOffsets, version);
+        prop_assert_eq!((read.replica_id, read.isolation_level), (BrokerId(-1), 0));
+        prop_assert_eq!(read.topics[0].name.as_str(), &topic);
+        let asked: Vec<_> = read.topics[0].partitions.iter().map(|asked| (asked.partition_index, asked.timestamp)).collect();
+        let timestamp = if latest { -1 } else { -2 };
+        prop_assert_eq!(asked, partitions.iter().map(|partition| (*partition, timestamp)).collect::<Vec<_>>());
+
+        use theirs::list_offsets_response::*;
+        let told = |&(partition, error, offset): &(i32, i16, i64)| ListOffsetsPartitionResponse::default()
+            .with_partition_index(partition)
+            .with_error_code(error)
+            .with_offset(offset);
+        let told = ListOffsetsTopicResponse::default()
+            .with_name(TopicName(StrBytes::from_string(topic)))
+            .with_partitions(listed.iter().map(told).collect());
+        let response = theirs::ListOffsetsResponse::default().with_topics(vec![told]);
+        let read = list_offsets::decode(&write_theirs(&response, version), version).unwrap();
+        let expected: Vec<_> = listed
+            .into_iter()
+            .map(|(partition, error_code, offset)| list_offsets::ListedOffset { partition, error_code, offset })
+            .collect();
+        prop_assert_eq!(read, expected);
+    }
+
+    #[test]
+    fn describe_configs_in_every_version(
+        topic in name(),
+        told in proptest::collection::vec((name(), text(), any::<i8>()), 0..10),
+        error_code in any::<i16>(),
+        message in text(),
+        version in versions::DESCRIBE_CONFIGS,
+    ) {
+        let frame = describe_configs::encode(&topic, version, 77, "client é").unwrap();
+        let read: theirs::DescribeConfigsRequest = read_theirs(&frame, ApiKey::DescribeConfigs, version);
+        prop_assert_eq!((read.resources[0].resource_type, read.resources[0].resource_name.as_str()), (2, topic.as_str()));
+        prop_assert!(read.resources[0].configuration_keys.is_none());
+
+        use theirs::describe_configs_response::*;
+        let config = |(name, value, source): &(String, Option<String>, i8)| {
+            let synonym = DescribeConfigsSynonym::default().with_name(StrBytes::from_static_str("other"));
+            let config = DescribeConfigsResourceResult::default()
+                .with_name(StrBytes::from_string(name.clone()))
+                .with_value(str_bytes(value))
+                .with_config_source(*source)
+                .with_synonyms(vec![synonym]);
+            if version >= 3 { config.with_config_type(2).with_documentation(str_bytes(value)) } else { config }
+        };
+        let result = DescribeConfigsResult::default()
+            .with_error_code(error_code)
+            .with_error_message(str_bytes(&message))
+            .with_resource_type(2)
+            .with_resource_name(StrBytes::from_string(topic))
+            .with_configs(told.iter().map(config).collect());
+        let response = theirs::DescribeConfigsResponse::default().with_results(vec![result]);
+        let read = describe_configs::decode(&write_theirs(&response, version), version).unwrap();
+        let configs = told
+            .into_iter()
+            .map(|(name, value, source)| describe_configs::DescribedConfig { name, value, source })
+            .collect();
+        prop_assert_eq!(read, describe_configs::DescribedConfigs { error_code, error_message: message, configs });
+    }
+
+    #[test]
+    fn metadata_of_all_topics_in_every_version(version in versions::METADATA) {
+        let frame = metadata::encode_all(version, 77, "client é").unwrap();
+        let read: theirs::MetadataRequest = read_theirs(&frame, ApiKey::Metadata, version);
+        prop_assert!(read.topics.is_none());
+        prop_assert!(version < 4 || !read.allow_auto_topic_creation);
+    }
+
     /// A frame that was cut, stretched or changed is an answer or an error, and never more than its bytes allow.
     #[test]
     fn tampered_frames_never_panic(
@@ -450,6 +530,8 @@ proptest! {
             let _ = decode_response(ApiKey::InitProducerId, read_as, &frame);
             let _ = api_versions::decode(&frame, read_as);
             let _ = create_topics::decode(&frame, read_as);
+            let _ = list_offsets::decode(&frame, read_as);
+            let _ = describe_configs::decode(&frame, read_as);
             let _ = metadata::decode_with_placements(&frame, read_as);
         }
     }
@@ -461,6 +543,8 @@ proptest! {
         }
         let _ = api_versions::decode(&frame, version);
         let _ = create_topics::decode(&frame, version);
+        let _ = list_offsets::decode(&frame, version);
+        let _ = describe_configs::decode(&frame, version);
         let _ = metadata::decode_with_placements(&frame, version);
     }
 }

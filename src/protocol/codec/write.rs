@@ -75,6 +75,10 @@ impl Writer {
         self.head.push(u8::from(value));
     }
 
+    pub(super) fn i8(&mut self, value: i8) {
+        self.head.extend_from_slice(&value.to_be_bytes());
+    }
+
     pub(super) fn i16(&mut self, value: i16) {
         self.head.extend_from_slice(&value.to_be_bytes());
     }
@@ -127,6 +131,11 @@ impl Writer {
     /// How many items follow.
     pub(super) fn count(&mut self, count: usize) {
         self.length(Some(count), true);
+    }
+
+    /// An array that is null.
+    pub(super) fn null_array(&mut self) {
+        self.length(None, true);
     }
 
     /// Expects that many bodies.

@@ -91,6 +91,10 @@ impl Cluster for AnyTopic {
         Ok(())
     }
 
+    fn nearest(&mut self, _: &str) -> Option<String> {
+        None
+    }
+
     fn address(&self) -> String {
         "here".to_owned()
     }

@@ -1,0 +1,140 @@
+//! A run in numbers, as a table or JSON.
+
+use super::latency::Sorted;
+use crate::cli::terminal::{count, thousands};
+use serde_json::json;
+use std::fmt::Write;
+use std::time::Duration;
+
+/// What a run took and cost.
+pub(super) struct Report<'a> {
+    pub(super) topic: &'a str,
+    pub(super) records: u64,
+    pub(super) size: usize,
+    pub(super) elapsed: Duration,
+    /// Processor time of the process.
+    pub(super) cpu: Duration,
+    pub(super) latencies: Sorted,
+    /// Average of a batch as sent.
+    pub(super) batch_bytes: Option<f64>,
+    /// Bytes as sent over bytes before.
+    pub(super) compression_rate: Option<f64>,
+    pub(super) batch_size: usize,
+    pub(super) failed: u64,
+    pub(super) first_error: Option<&'a str>,
+}
+
+/// The latencies told: in a thousand, and the name.
+const TOLD: [(usize, &str); 4] = [(500, "p50"), (950, "p95"), (990, "p99"), (999, "p99.9")];
+
+impl Report<'_> {
+    pub(super) fn table(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, words: String| {
+            let _ = writeln!(text, "{name:<9}{words}");
+        };
+        let (records, size) = (count(self.records, "record"), count(self.size as u64, "byte"));
+        line("sent", format!("{records} of {size} to {}, in {:.3} s", self.topic, self.elapsed.as_secs_f64()));
+        let megabytes = self.per_second() * self.size as f64 / 1e6;
+        line("rate", format!("{} records/s, {megabytes:.1} MB/s of values", thousands(self.per_second() as u64)));
+        let told = TOLD.map(|(permille, name)| match self.latencies.permille(permille) {
+            Some(micros) => format!("{name} {:.2} ms", f64::from(micros) / 1e3),
+            None => format!("{name} -"),
+        });
+        line("latency", told.join("   "));
+        line("CPU", format!("{} ns a record", thousands(self.cpu_nanos())));
+        line(
+            "batches",
+            match (self.batch_bytes, self.fill()) {
+                (Some(bytes), Some(fill)) => {
+                    format!("{} bytes on average, {:.0} % of batch.size", thousands(bytes as u64), fill * 100.0)
+                }
+                _ => "none were sent".to_owned(),
+            },
+        );
+        let error = self.first_error.map(|error| format!("; the first: {error}")).unwrap_or_default();
+        line("failed", format!("{}{error}", thousands(self.failed)));
+        text
+    }
+
+    pub(super) fn json(&self) -> String {
+        let micros = TOLD.map(|(permille, name)| (name.to_owned(), json!(self.latencies.permille(permille))));
+        let report = json!({
+            "topic": self.topic,
+            "records": self.records,
+            "size": self.size,
+            "seconds": self.elapsed.as_secs_f64(),
+            "records_per_second": self.per_second(),
+            "latency_us": serde_json::Map::from_iter(micros),
+            "cpu_ns_per_record": self.cpu_nanos(),
+            "batch_bytes": self.batch_bytes,
+            "batch_fill": self.fill(),
+            "failed": self.failed,
+            "first_error": self.first_error,
+        });
+        format!("{report}\n")
+    }
+
+    fn per_second(&self) -> f64 {
+        (self.records - self.failed) as f64 / self.elapsed.as_secs_f64().max(1e-9)
+    }
+
+    fn cpu_nanos(&self) -> u64 {
+        (self.cpu.as_nanos() / u128::from(self.records)) as u64
+    }
+
+    /// How much of `batch.size` a batch used on average, before compression.
+    fn fill(&self) -> Option<f64> {
+        let plain = self.batch_bytes? / self.compression_rate.filter(|rate| *rate > 0.0).unwrap_or(1.0);
+        Some(plain / self.batch_size.max(1) as f64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::latency::Latencies;
+    use super::*;
+
+    fn report() -> Report<'static> {
+        Report {
+            topic: "orders",
+            records: 2000,
+            size: 100,
+            elapsed: Duration::from_millis(500),
+            cpu: Duration::from_millis(1),
+            latencies: Latencies::new(1).sorted(),
+            batch_bytes: Some(4096.0),
+            compression_rate: Some(0.5),
+            batch_size: 16_384,
+            failed: 500,
+            first_error: Some("no"),
+        }
+    }
+
+    #[test]
+    fn the_table_has_it_all() {
+        let table = report().table();
+        for part in [
+            "2,000 records of 100 bytes to orders, in 0.500 s",
+            "3,000 records/s, 0.3 MB/s",
+            "p50 -   p95 -",
+            "500 ns a record",
+            "4,096 bytes on average, 50 % of batch.size",
+            "500; the first: no",
+        ] {
+            assert!(table.contains(part), "{part:?} is not in:\n{table}");
+        }
+    }
+
+    #[test]
+    fn json_is_one_line_with_the_same() {
+        let text = report().json();
+        assert_eq!(text.lines().count(), 1);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&read["failed"], &read["cpu_ns_per_record"], &read["batch_fill"]),
+            (&500.into(), &500.into(), &0.5.into())
+        );
+        assert!(read["latency_us"]["p99.9"].is_null());
+    }
+}

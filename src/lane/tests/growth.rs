@@ -1,0 +1,187 @@
+//! A lane with a native partitioner, over a core whose cluster is played by hand.
+
+use crate::core::time::Instant;
+use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
+use crate::lane::{LaneConfig, Shared, Submitted, start};
+use crate::plugin::{Batch, Chain, Partitioner, PartitionerWants, Placements, PluginFailure, Topology, Used};
+use crate::protocol::messages::{
+    ApiVersions, Broker, MetadataResponse, PartitionMetadata, Request, Response, TopicMetadata,
+};
+use crate::record::Record;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Keeps what it was told, and puts every record into the group of the last partition.
+struct Last {
+    wants: PartitionerWants,
+    told: Arc<Mutex<Vec<(String, u32)>>>,
+}
+
+impl Partitioner for Last {
+    fn wants(&self) -> &PartitionerWants {
+        &self.wants
+    }
+
+    fn on_topology(&mut self, topology: &Topology) -> Result<Vec<Vec<u32>>, PluginFailure> {
+        self.told.lock().unwrap().push((topology.topic.clone(), topology.partitions));
+        Ok(vec![vec![topology.partitions - 1]])
+    }
+
+    fn partition(&mut self, batch: &Batch<'_>) -> Result<Placements, PluginFailure> {
+        Ok(Placements { targets: vec![-2; batch.count], refused: Vec::new() })
+    }
+
+    fn close(&mut self) {}
+}
+
+/// Time that stands still.
+struct Still;
+
+impl crate::core::time::Clock for Still {
+    fn now(&self) -> Instant {
+        Instant::default()
+    }
+
+    fn wall_ms(&self) -> i64 {
+        0
+    }
+
+    fn tick(&self) -> u64 {
+        0
+    }
+}
+
+struct Rig {
+    lane: Arc<Shared>,
+    told: Arc<Mutex<Vec<(String, u32)>>>,
+    partitions: i32,
+    thread: std::thread::JoinHandle<()>,
+}
+
+impl Rig {
+    fn start() -> Rig {
+        let memory = MemoryPool::new(1 << 20);
+        let bootstrap = vec![("broker".to_owned(), 1)];
+        let core_config = CoreConfig { bootstrap, memory: memory.clone(), ..CoreConfig::default() };
+        let core = Arc::new(Mutex::new(Core::new(core_config, 1, Instant::default())));
+        let config = LaneConfig {
+            max_block: Duration::from_secs(60),
+            staged_max: 1 << 20,
+            acknowledgements: false,
+            may_block: || true,
+            windows: Windows::default(),
+        };
+        let nobody = Box::new(|| {});
+        let lane = Arc::new(Shared::new(config, core, memory, Arc::new(Still), nobody, Arc::default()));
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let partitioner = Last { wants: PartitionerWants::default(), told: Arc::clone(&told) };
+        let partitioner = Some(Used::<dyn Partitioner> { plugin: "last".into(), role: Box::new(partitioner) });
+        let chain = Chain { partitioner, ..Chain::default() };
+        let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).unwrap();
+        Rig { lane, told, partitions: 2, thread }
+    }
+
+    /// Plays driver and cluster until nothing is left to do.
+    fn drive(&self) {
+        let now = Instant::default();
+        loop {
+            let mut core = self.lane.core.lock().unwrap();
+            if core.poll_timeout().is_some_and(|at| at <= now) {
+                core.handle_timeout(now);
+            } else if let Some(action) = core.poll_action() {
+                match action {
+                    Action::Connect { connection, .. } => {
+                        let apis = [(0, 12), (3, 9), (22, 4)].map(|(api, last)| (api, 0..=last)).into();
+                        core.handle_connected(now, connection, ApiVersions { apis });
+                    }
+                    Action::Topic { name, outcome } => {
+                        drop(core);
+                        self.lane.topic_settled(&name, &outcome);
+                    }
+                    Action::Topology { name, partitions } => {
+                        drop(core);
+                        self.lane.topology_changed(name, partitions);
+                    }
+                    _ => {}
+                }
+            } else if let Some(transmit) = core.poll_transmit(now) {
+                if let Request::Metadata(request) = &transmit.request {
+                    let answer = Response::Metadata(self.metadata(&request.topics));
+                    core.handle_response(now, transmit.connection, transmit.correlation_id, answer);
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn metadata(&self, topics: &[String]) -> MetadataResponse {
+        let partition = |index| PartitionMetadata { error_code: 0, index, leader: 1, leader_epoch: 0 };
+        let topic = |name: &String| TopicMetadata {
+            error_code: 0,
+            name: name.clone(),
+            id: [0; 16],
+            partitions: (0..self.partitions).map(partition).collect(),
+        };
+        MetadataResponse {
+            brokers: vec![Broker { id: 1, host: "broker".to_owned(), port: 1, rack: None }],
+            topics: topics.iter().map(topic).collect(),
+            ..MetadataResponse::default()
+        }
+    }
+
+    /// Sends a record; whether it waits before it is accepted.
+    fn send(&self, partition: Option<i32>) -> bool {
+        let record = Record { partition, ..Record::to("orders") };
+        match self.lane.submit(&record, None, true) {
+            Submitted::Accepted(_) => false,
+            Submitted::Waiting(_) => true,
+            Submitted::Refused(error) => panic!("{error}"),
+        }
+    }
+
+    fn end(self) -> Vec<(String, u32)> {
+        // Behind everything that is staged.
+        self.lane.stop();
+        self.thread.join().unwrap();
+        let told = self.told.lock().unwrap();
+        told.clone()
+    }
+}
+
+#[test]
+fn the_partitioner_is_told_of_growth_before_the_next_record() {
+    let mut rig = Rig::start();
+    assert!(rig.send(None), "the topic is not known");
+    rig.drive();
+    assert!(!rig.send(None));
+    while rig.told.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    rig.partitions = 5;
+    rig.lane.core.lock().unwrap().refresh_topic(Instant::default(), "orders");
+    rig.drive();
+    assert!(!rig.send(None));
+    let core = Arc::clone(&rig.lane.core);
+    assert_eq!(rig.end(), [("orders".to_owned(), 2), ("orders".to_owned(), 5)]);
+    // Its new group is where the last record went.
+    assert!(format!("{:?}", core.lock().unwrap()).contains("Completion(orders-4"));
+}
+
+#[test]
+fn a_record_for_a_partition_beyond_those_known_waits_for_one_refresh() {
+    let mut rig = Rig::start();
+    rig.send(None);
+    rig.drive();
+    assert!(!rig.send(Some(1)));
+    assert!(rig.send(Some(2)), "there are two that are known of");
+    assert!(!rig.send(Some(0)), "the others do not wait for it");
+    rig.partitions = 3;
+    rig.drive();
+    assert!(!rig.send(Some(2)), "there is a third one by now");
+    assert!(rig.send(Some(3)));
+    rig.drive();
+    // That one was asked for once, and goes on to fail.
+    assert!(rig.send(Some(3)));
+    rig.end();
+}
