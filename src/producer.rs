@@ -210,7 +210,9 @@ impl Producer {
     /// Takes a record. It is accepted at once if its topic is known and memory is there; what is returned waits
     /// otherwise, up to `max.block.ms`, and then gives the delivery.
     ///
-    /// Dropping the accept takes a record back whose turn has not come. Dropping the delivery changes nothing.
+    /// Dropping the accept takes a record back whose turn has not come, and only then: one that was accepted at once,
+    /// or whose turn came meanwhile, is sent. By then it stands among others in the lane, and a plugin may be looking
+    /// at it. [`Accept::cancel`] says which of the two it was. Dropping the delivery changes nothing.
     pub fn send(&self, record: &Record<'_>) -> Accept {
         self.accept(record, None)
     }
@@ -476,6 +478,9 @@ impl Drop for Inner {
 }
 
 /// What [`Producer::send`] returns: ready at once unless the record has to wait for memory or metadata.
+///
+/// Dropping it takes the record back if its turn has not come, as in a `select!` with a time limit. A record that was
+/// accepted is sent whatever becomes of its accept.
 #[must_use = "dropping it takes back a record whose turn has not come"]
 pub struct Accept {
     state: AcceptState,
@@ -490,6 +495,15 @@ impl Accept {
     /// Whether the record has to wait.
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, AcceptState::InLine { .. })
+    }
+
+    /// Takes the record back. True if it is not sent: its turn had not come, or it was refused. False if it was
+    /// accepted before, and is on its way.
+    pub fn cancel(self) -> bool {
+        match &self.state {
+            AcceptState::Settled(settled) => settled.as_ref().is_some_and(Result::is_err),
+            AcceptState::InLine { waiter, .. } => waiter.cancel(),
+        }
     }
 }
 
