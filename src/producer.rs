@@ -261,7 +261,17 @@ impl Producer {
     /// The record was not accepted. [`ProduceError::Misuse`] where it would have to wait inside a tokio task, as it
     /// does for the first record of a topic.
     pub fn send_blocking(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
-        block_on(self.send(record))?
+        self.accept_blocking(record, None)
+    }
+
+    fn accept_blocking(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Result<Delivery, ProduceError> {
+        let may_wait = !self.inner.delivery_thread.is_current();
+        match self.inner.lane.submit(record, callback, may_wait) {
+            // Most sends are accepted at once.
+            Submitted::Accepted(delivery) => Ok(delivery),
+            Submitted::Refused(error) => Err(error),
+            waiting @ Submitted::Waiting(_) => block_on(self.accept_of(waiting))?,
+        }
     }
 
     /// As [`Producer::send_with`], blocking the thread while it waits. Not for async tasks.
@@ -273,7 +283,7 @@ impl Producer {
         record: &Record<'_>,
         callback: impl FnOnce(Result<RecordMetadata, ProduceError>) + Send + 'static,
     ) -> Result<Delivery, ProduceError> {
-        block_on(self.send_with(record, callback))?
+        self.accept_blocking(record, Some(Box::new(callback)))
     }
 
     /// [`Producer::send`] for each record, in order, for less: the lane is locked once. Nothing of another thread

@@ -242,7 +242,7 @@ impl Core {
             partition.index,
             limit,
             estimate,
-            capacity,
+            self.config.memory.buffer(capacity),
             self.config.memory.take(0),
             now,
         );

@@ -1,6 +1,6 @@
 //! Where senders leave records for the lane's thread.
 
-use super::chunk::{Chunk, staged_size};
+use super::chunk::{self, Chunk, staged_size};
 use super::counters::{ChunkCounters, ChunkFacts};
 use super::delivery::{Delivery, Unplaced, closed};
 use super::waiting::{Waiter, Waiting};
@@ -474,7 +474,8 @@ impl Shared {
         records.clear();
         let mut state = self.lock();
         state.counters.add(now, facts);
-        if state.spare.len() < 4 {
+        // As many as can be under way at a time.
+        if state.spare.len() <= self.config.staged_max / chunk::BYTES_MAX {
             state.spare.push(records);
         }
     }
