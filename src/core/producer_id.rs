@@ -5,6 +5,7 @@ use super::batch::ProducerIdAndEpoch;
 use super::partition::Slot;
 use super::time::Instant;
 use super::timers::Timer;
+use super::verdict::{Asked, Verdict, verdict};
 use crate::protocol::error_code as code;
 use crate::protocol::messages::InitProducerIdResponse;
 
@@ -56,21 +57,19 @@ impl Core {
     }
 
     pub(super) fn handle_producer_id(&mut self, now: Instant, response: &InitProducerIdResponse) {
-        match response.error_code {
-            code::NONE => {
+        match verdict(Asked::ProducerId, response.error_code) {
+            Verdict::Good => {
                 self.producer_id =
                     ProducerId::Have(ProducerIdAndEpoch { id: response.producer_id, epoch: response.producer_epoch });
                 for partition in self.active.iter().copied().collect::<Vec<_>>() {
                     self.schedule(now, partition);
                 }
             }
-            error if code::is_retriable(error) || error == code::CONCURRENT_TRANSACTIONS => {
-                self.producer_id_failed(now);
-            }
-            error => self.fail_for_good(format!(
+            Verdict::Retry { .. } => self.producer_id_failed(now),
+            _ => self.fail_for_good(format!(
                 "the cluster gives it no producer id: {}{}",
-                code::name(error),
-                if error == code::CLUSTER_AUTHORIZATION_FAILED {
+                code::name(response.error_code),
+                if response.error_code == code::CLUSTER_AUTHORIZATION_FAILED {
                     " (allow IDEMPOTENT_WRITE on the cluster, or set enable.idempotence=false)"
                 } else {
                     ""

@@ -199,6 +199,11 @@ impl World {
         let mut polls = 0u32;
         loop {
             let before = polls;
+            // First: what is sent now may follow from a connection that was given up.
+            while let Some(action) = self.core.poll_action() {
+                polls += 1;
+                self.act(action);
+            }
             while let Some(unsealed) = self.core.poll_seal(self.now) {
                 polls += 1;
                 self.seal(unsealed);
@@ -207,7 +212,7 @@ impl World {
                 polls += 1;
                 self.transmit(transmit);
             }
-            // Last: who looks for requests may find batches that can't be sent.
+            // And last: who looks for requests may find batches that can't be sent.
             while let Some(action) = self.core.poll_action() {
                 polls += 1;
                 self.act(action);
