@@ -87,6 +87,12 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+
+    /// The next number, brought below `count`, which is not 0.
+    #[inline]
+    pub fn below(&mut self, count: u64) -> u64 {
+        ((u128::from(self.next_u64()) * u128::from(count)) >> 64) as u64
+    }
 }
 
 /// A number that only grows. Make it in `configure`; what is added in a hook goes to the host in one call, when the

@@ -209,12 +209,12 @@ fn reference(node: &Node, value: &mut Json) -> bool {
 fn object(random: &mut Random, depth: u64) -> Json {
     let mut members = Map::new();
     for name in ["a", "b", "c", "d", "e"] {
-        if random.next_u64() % 3 > 0 {
+        if random.below(3) > 0 {
             // Mostly of the shape that the paths expect.
-            let value = match (name, random.next_u64() % 8) {
+            let value = match (name, random.below(8)) {
                 (_, 0) => scalar(random),
                 ("b" | "c", _) if depth > 0 => {
-                    Json::Array((0..random.next_u64() % 4).map(|_| object(random, depth - 1)).collect())
+                    Json::Array((0..random.below(4)).map(|_| object(random, depth - 1)).collect())
                 }
                 ("a", _) if depth > 3 => object(random, depth - 1),
                 _ => scalar(random),
@@ -226,10 +226,10 @@ fn object(random: &mut Random, depth: u64) -> Json {
 }
 
 fn scalar(random: &mut Random) -> Json {
-    match random.next_u64() % 6 {
+    match random.below(6) {
         0 => Json::Null,
-        1 => json!(random.next_u64() % 2 == 0),
-        2 => json!(random.next_u64() % 1000),
+        1 => json!(random.below(2) == 0),
+        2 => json!(random.below(1000)),
         3 => json!("plain"),
         4 => json!("\"\\\n\u{1f682}"),
         _ => json!(""),
@@ -237,7 +237,7 @@ fn scalar(random: &mut Random) -> Json {
 }
 
 fn write(value: &Json, random: &mut Random, text: &mut String) {
-    let mut space = |text: &mut String| text.push_str(["", "", " ", "\n\t"][(random.next_u64() % 4) as usize]);
+    let mut space = |text: &mut String| text.push_str(["", "", " ", "\n\t"][random.below(4) as usize]);
     space(text);
     match value {
         Json::Object(members) => {
@@ -260,5 +260,5 @@ fn write(value: &Json, random: &mut Random, text: &mut String) {
         }
         scalar => text.push_str(&scalar.to_string()),
     }
-    text.push_str(["", "", " ", "\r\n"][(random.next_u64() % 4) as usize]);
+    text.push_str(["", "", " ", "\r\n"][random.below(4) as usize]);
 }
