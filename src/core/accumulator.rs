@@ -90,7 +90,12 @@ impl Core {
     /// The record is too large, its partition does not exist, or the producer cannot go on.
     pub fn append(&mut self, now: Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
         if let Some(ended) = &self.ended {
-            return Err(ended.error(Fate::NotWritten));
+            let topic = &self.topics[record.topic.index()].name;
+            let partition = match record.placement {
+                Placement::Partition(partition) => Some(partition),
+                Placement::Default | Placement::Group(_) => None,
+            };
+            return Err(ended.error(Fate::NotWritten).at(topic, partition));
         }
         if record.timestamp < 0 {
             let topic = Arc::clone(&self.topics[record.topic.index()].name);
@@ -244,7 +249,7 @@ impl Core {
             partition.index,
             limit,
             estimate,
-            capacity,
+            self.config.memory.buffer(capacity),
             self.config.memory.take(0),
             now,
         );
@@ -416,6 +421,7 @@ impl Core {
             }
             Outcome::Failed(ProduceError::Timeout {
                 topic: Arc::clone(&topic),
+                partition: Some(index),
                 key: "delivery.timeout.ms",
                 limit: timeout,
                 stage,

@@ -56,7 +56,8 @@ impl Drop for Callbacks {
 
 /// What becomes of records that the lane's thread took with it.
 pub(super) fn lost() -> ProduceError {
-    ProduceError::Fatal { reason: "the thread that runs its plugins has ended".into(), fate: Fate::Unknown }
+    let reason = "the thread that runs its plugins has ended".into();
+    ProduceError::Fatal { topic: None, partition: None, reason, fate: Fate::Unknown }
 }
 
 /// Drops a callback that will not be called.

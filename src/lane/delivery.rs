@@ -186,13 +186,23 @@ impl Delivery {
         }
     }
 
-    /// As [`Delivery::wait`], but gives the delivery back when `patience` ends first.
+    /// As [`Delivery::wait`], but gives the delivery back when `patience` ends first. With a patience of zero it
+    /// never blocks.
     ///
     /// # Errors
     /// The delivery itself, still open.
     pub fn wait_timeout(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Delivery> {
+        if let Some(result) = self.try_result() {
+            return Ok(result);
+        }
+        if patience.is_zero() {
+            return Err(self);
+        }
+        if !(self.tickets.may_block)() {
+            return Ok(Err(ProduceError::WaitInTask));
+        }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
-        // None is beyond all time.
+        // Beyond what a clock can say, it is for ever.
         let deadline = Instant::now().checked_add(patience);
         loop {
             if let Poll::Ready(result) = self.tickets.poll(self.slot, &waker) {
@@ -236,5 +246,5 @@ impl Wake for Unpark {
 
 /// What becomes of a record whose producer ended before it reached a batch.
 pub(super) fn closed() -> ProduceError {
-    ProduceError::Closed { fate: Fate::NotWritten }
+    ProduceError::Closed { topic: None, partition: None, fate: Fate::NotWritten }
 }

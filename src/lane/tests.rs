@@ -1,6 +1,7 @@
 //! The lane without a network: a core that was told of a topic, and a clock that stands.
 
 mod ends;
+mod errors;
 mod growth;
 mod line;
 
@@ -57,16 +58,20 @@ fn core(memory: &MemoryPool) -> Core {
 }
 
 fn lane(memory: usize) -> Arc<Shared> {
-    lane_with(memory, Arc::new(Standing))
+    lane_with(memory, Arc::new(Standing), || true)
 }
 
-fn lane_with(memory: usize, clock: Arc<dyn Clock>) -> Arc<Shared> {
+fn lane_where(memory: usize, may_block: fn() -> bool) -> Arc<Shared> {
+    lane_with(memory, Arc::new(Standing), may_block)
+}
+
+fn lane_with(memory: usize, clock: Arc<dyn Clock>, may_block: fn() -> bool) -> Arc<Shared> {
     let memory = MemoryPool::new(memory);
     let config = LaneConfig {
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
         acknowledgements: false,
-        may_block: || true,
+        may_block,
         windows: Windows::default(),
     };
     let core = Arc::new(Mutex::new(core(&memory)));

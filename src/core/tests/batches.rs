@@ -30,14 +30,15 @@ fn one_away() -> (Rig, Unsealed, MemoryPool) {
 fn a_batch_that_is_being_sealed_fails_with_the_core() {
     type End = fn(&mut Core);
     let ends: [(End, ProduceError); 2] = [
-        (|core| _ = core.abandon(), ProduceError::Closed { fate: Fate::NotWritten }),
+        (|core| _ = core.abandon(), ProduceError::Closed { topic: None, partition: None, fate: Fate::NotWritten }),
         (
             |core| core.fail_for_good("why".to_owned()),
-            ProduceError::Fatal { reason: "why".into(), fate: Fate::NotWritten },
+            ProduceError::Fatal { topic: None, partition: None, reason: "why".into(), fate: Fate::NotWritten },
         ),
     ];
     for (end, error) in ends {
         let (mut rig, away, memory) = one_away();
+        let error = error.at(&"orders".into(), Some(0));
         end(&mut rig.core);
         let failed = done(&mut rig);
         assert_eq!(failed.iter().flat_map(|done| done.tokens.clone()).collect::<Vec<_>>(), [7, 8], "at once, both");
