@@ -1,5 +1,10 @@
 //! The producer: the only place that joins the parts.
 
+mod close;
+mod signal;
+
+pub use close::CloseError;
+
 use crate::config::{
     Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, PartitionerClass, PluginConfig,
     PluginUse, ProducerConfig, SerializerClass,
@@ -9,12 +14,14 @@ use crate::error::ProduceError;
 use crate::lane::{
     self, AckItem, Delivery, DeliveryThread, LaneConfig, Looked, Lookup, Shared, Submitted, UserCallback, Waiter,
 };
-use crate::metrics::{Endpoint, Listener, MetricsSnapshot, Sources, Statistics};
-use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
+use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
+use crate::net::{self, Clock, NetConfig, Waker as DriverWaker};
 use crate::plugin::{BuiltinSerializer, Chain, PluginFactory, PluginFailure, Serializer, Side, Used};
 use crate::record::{PartitionInfo, Record, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
 use crate::wasm;
+use close::{Ending, Threads};
+use signal::{SetOnDrop, Signal, Signalled};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -23,7 +30,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::Duration;
 
 /// A Kafka producer. Clones are the same producer; it may be used from any number of threads and tasks.
@@ -44,16 +51,9 @@ struct Inner {
     clock: Clock,
     waker: DriverWaker,
     delivery_thread: Arc<DeliveryThread>,
-    threads: Mutex<Option<Threads>>,
+    ending: Arc<Ending>,
     metrics: Arc<Sources>,
     prometheus_address: Option<SocketAddr>,
-}
-
-struct Threads {
-    driver: DriverHandle,
-    lane: JoinHandle<()>,
-    endpoint: Option<Endpoint>,
-    statistics: Option<Statistics>,
 }
 
 /// Why a producer did not start.
@@ -98,21 +98,6 @@ pub enum StartError {
     /// The operating system refused something.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
-}
-
-/// Why a close did not deliver everything.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CloseError {
-    /// The time was over before everything was delivered.
-    #[error("closed with {batches} batches undelivered; their deliveries say whether they may have been written")]
-    Undelivered {
-        /// How many batches were left.
-        batches: usize,
-    },
-    /// The call cannot be made from where it was made. The producer is not closed.
-    #[error("{0}")]
-    Misuse(&'static str),
 }
 
 impl Producer {
@@ -199,9 +184,10 @@ impl Producer {
             plugins,
             flush_ns: AtomicU64::new(0),
         });
-        let threads = Mutex::new(Some(Threads { driver, lane: lane_thread, endpoint: None, statistics: None }));
+        let threads = Threads { driver, lane: lane_thread, endpoint: None, statistics: None };
+        let ending = Arc::new(Ending::new(threads, Arc::clone(&lane), Arc::clone(&delivery_thread)));
         let prometheus_address = listener.as_ref().map(Listener::address);
-        let inner = Inner { lane, core, clock, waker, delivery_thread, threads, metrics, prometheus_address };
+        let inner = Inner { lane, core, clock, waker, delivery_thread, ending, metrics, prometheus_address };
         // From here on, an error drops it and so ends what runs.
         inner.tell_metrics(listener, config.statistics_interval)?;
         Ok(Producer { inner: Arc::new(inner) })
@@ -210,7 +196,9 @@ impl Producer {
     /// Takes a record. It is accepted at once if its topic is known and memory is there; what is returned waits
     /// otherwise, up to `max.block.ms`, and then gives the delivery.
     ///
-    /// Dropping the accept takes a record back whose turn has not come. Dropping the delivery changes nothing.
+    /// Dropping the accept takes a record back whose turn has not come, and only then: one that was accepted at once,
+    /// or whose turn came meanwhile, is sent. By then it stands among others in the lane, and a plugin may be looking
+    /// at it. [`Accept::cancel`] says which of the two it was. Dropping the delivery changes nothing.
     pub fn send(&self, record: &Record<'_>) -> Accept {
         self.accept(record, None)
     }
@@ -259,7 +247,17 @@ impl Producer {
     /// The record was not accepted. [`ProduceError::Misuse`] where it would have to wait inside a tokio task, as it
     /// does for the first record of a topic.
     pub fn send_blocking(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
-        block_on(self.send(record))?
+        self.accept_blocking(record, None)
+    }
+
+    fn accept_blocking(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Result<Delivery, ProduceError> {
+        let may_wait = !self.inner.delivery_thread.is_current();
+        match self.inner.lane.submit(record, callback, may_wait) {
+            // Most sends are accepted at once.
+            Submitted::Accepted(delivery) => Ok(delivery),
+            Submitted::Refused(error) => Err(error),
+            waiting @ Submitted::Waiting(_) => block_on(self.accept_of(waiting))?,
+        }
     }
 
     /// As [`Producer::send_with`], blocking the thread while it waits. Not for async tasks.
@@ -271,7 +269,7 @@ impl Producer {
         record: &Record<'_>,
         callback: impl FnOnce(Result<RecordMetadata, ProduceError>) + Send + 'static,
     ) -> Result<Delivery, ProduceError> {
-        block_on(self.send_with(record, callback))?
+        self.accept_blocking(record, Some(Box::new(callback)))
     }
 
     /// [`Producer::send`] for each record, in order, for less: the lane is locked once. Nothing of another thread
@@ -344,7 +342,7 @@ impl Producer {
         let signal = Arc::new(Signal::default());
         let done = SetOnDrop(Arc::clone(&signal));
         self.inner.lane.flush(Box::new(move || drop(done)));
-        Waiting(signal).await;
+        Signalled(signal).await;
         self.inner.metrics.flushed(self.inner.clock.now() - began);
         Ok(())
     }
@@ -361,12 +359,15 @@ impl Producer {
     }
 
     /// Accepts nothing more, delivers what was accepted, calls the plugins' close hooks, and ends. What is not
-    /// delivered within `patience` fails. In a callback `patience` counts as zero, as in Java.
+    /// delivered within `patience` fails. In a callback `patience` counts as zero, as in Java, and the end comes after
+    /// the callback's.
+    ///
+    /// A producer ends once: whoever closes it while it ends waits for the same end, and the shortest patience counts.
     ///
     /// # Errors
-    /// Something was not delivered in time.
+    /// Something was not delivered in time. All who close the producer are told the same.
     pub async fn close(&self, patience: Duration) -> Result<(), CloseError> {
-        if self.inner.delivery_thread.is_current() {
+        if self.inner.ending.is_own_thread() {
             return self.inner.close(patience);
         }
         // Threads are joined, which would block the task's thread.
@@ -378,7 +379,7 @@ impl Producer {
             *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = closed;
             done.set();
         });
-        Waiting(signal).await;
+        Signalled(signal).await;
         outcome.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
@@ -425,42 +426,8 @@ impl Inner {
         };
         let endpoint = listener.map(|listener| listener.serve(source())).transpose()?;
         let statistics = interval.map(|interval| Statistics::start(interval, source())).transpose()?;
-        if let Some(threads) = &mut *self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-            threads.endpoint = endpoint;
-            threads.statistics = statistics;
-        }
+        self.ending.add(endpoint, statistics);
         Ok(())
-    }
-
-    fn close(&self, patience: Duration) -> Result<(), CloseError> {
-        let Some(threads) = self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() else {
-            return Ok(());
-        };
-        let in_callback = self.delivery_thread.is_current();
-        let patience = if in_callback { Duration::ZERO } else { patience };
-        self.lane.close();
-        self.lock_core().close(self.clock.now());
-        self.waker.wake();
-        let all_done = Arc::new(Signal::default());
-        let done = SetOnDrop(Arc::clone(&all_done));
-        self.lane.flush_closed(Box::new(move || drop(done)));
-        let mut left = 0;
-        if !all_done.wait(self.clock, Some(patience)) {
-            left = self.lock_core().abandon();
-            self.waker.wake();
-            if !in_callback {
-                all_done.wait(self.clock, None);
-            }
-        }
-        self.lane.stop();
-        if !in_callback {
-            // A lane that panicked has told so by the panic hook.
-            let _ = threads.lane.join();
-            threads.driver.join();
-            self.delivery_thread.finish();
-        }
-        drop((threads.endpoint, threads.statistics));
-        if left > 0 { Err(CloseError::Undelivered { batches: left }) } else { Ok(()) }
     }
 
     fn lock_core(&self) -> MutexGuard<'_, Core> {
@@ -468,14 +435,10 @@ impl Inner {
     }
 }
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Whatever is left has been said by the deliveries.
-        let _ = self.close(Duration::ZERO);
-    }
-}
-
 /// What [`Producer::send`] returns: ready at once unless the record has to wait for memory or metadata.
+///
+/// Dropping it takes the record back if its turn has not come, as in a `select!` with a time limit. A record that was
+/// accepted is sent whatever becomes of its accept.
 #[must_use = "dropping it takes back a record whose turn has not come"]
 pub struct Accept {
     state: AcceptState,
@@ -490,6 +453,15 @@ impl Accept {
     /// Whether the record has to wait.
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, AcceptState::InLine { .. })
+    }
+
+    /// Takes the record back. True if it is not sent: its turn had not come, or it was refused. False if it was
+    /// accepted before, and is on its way.
+    pub fn cancel(self) -> bool {
+        match &self.state {
+            AcceptState::Settled(settled) => settled.as_ref().is_some_and(Result::is_err),
+            AcceptState::InLine { waiter, .. } => waiter.cancel(),
+        }
     }
 }
 
@@ -587,74 +559,6 @@ impl net::Events for PassingOn {
             self.done(batch);
         }
         self.lane.acknowledge(AckItem::DriverDied(reason.into()));
-    }
-}
-
-/// Set once; a thread or a task waits for it.
-#[derive(Default)]
-struct Signal {
-    state: Mutex<(bool, Option<Waker>)>,
-    condition: std::sync::Condvar,
-}
-
-impl Signal {
-    fn set(&self) {
-        let mut state = self.lock();
-        state.0 = true;
-        let waker = state.1.take();
-        drop(state);
-        self.condition.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Whether it was set within `patience`.
-    fn wait(&self, clock: Clock, patience: Option<Duration>) -> bool {
-        let deadline = patience.map(|patience| clock.now() + patience);
-        let mut state = self.lock();
-        while !state.0 {
-            state = match deadline {
-                None => self.condition.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
-                Some(deadline) => {
-                    let left = deadline - clock.now();
-                    if left.is_zero() {
-                        return false;
-                    }
-                    let waited = self.condition.wait_timeout(state, left);
-                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
-                }
-            };
-        }
-        true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-/// Sets a signal when it goes, however it goes: a job that is never run must not leave anybody waiting.
-struct SetOnDrop(Arc<Signal>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.set();
-    }
-}
-
-struct Waiting(Arc<Signal>);
-
-impl Future for Waiting {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.lock();
-        if state.0 {
-            return Poll::Ready(());
-        }
-        state.1 = Some(context.waker().clone());
-        Poll::Pending
     }
 }
 

@@ -1,5 +1,6 @@
 //! The fate of one record, as its sender sees it.
 
+use super::callbacks;
 use crate::core::{Completion, Outcome, Run};
 use crate::error::{Fate, ProduceError};
 use crate::record::RecordMetadata;
@@ -84,9 +85,8 @@ impl Tickets {
         if self.placed.set(placed).is_err() {
             unreachable!("a chunk is placed once");
         }
-        for waker in std::mem::take(&mut *self.lock()) {
-            waker.wake();
-        }
+        let wakers = std::mem::take(&mut *self.lock());
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn poll(&self, slot: u32, waker: &Waker) -> Poll<Result<RecordMetadata, ProduceError>> {
@@ -149,10 +149,8 @@ impl Drop for Unplaced {
     fn drop(&mut self) {
         if self.count > 0 {
             let lost = Slot { completion: ENDED, index: 0, facts: Facts::default() };
-            let reason = "the thread that runs its plugins has ended".into();
-            let errors = vec![ProduceError::Fatal { reason, fate: Fate::Unknown }];
             let slots = vec![lost; self.count as usize];
-            self.tickets.place(Placed { completions: Vec::new(), errors, slots });
+            self.tickets.place(Placed { completions: Vec::new(), errors: vec![callbacks::lost()], slots });
         }
     }
 }
@@ -188,17 +186,32 @@ impl Delivery {
         }
     }
 
-    /// As [`Delivery::wait`], but gives the delivery back when `patience` ends first.
+    /// As [`Delivery::wait`], but gives the delivery back when `patience` ends first. With a patience of zero it
+    /// never blocks.
     ///
     /// # Errors
     /// The delivery itself, still open.
     pub fn wait_timeout(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Delivery> {
+        if let Some(result) = self.try_result() {
+            return Ok(result);
+        }
+        if patience.is_zero() {
+            return Err(self);
+        }
+        if !(self.tickets.may_block)() {
+            return Ok(Err(ProduceError::WaitInTask));
+        }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
-        let deadline = Instant::now() + patience;
+        // Beyond what a clock can say, it is for ever.
+        let deadline = Instant::now().checked_add(patience);
         loop {
             if let Poll::Ready(result) = self.tickets.poll(self.slot, &waker) {
                 return Ok(result);
             }
+            let Some(deadline) = deadline else {
+                std::thread::park();
+                continue;
+            };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self);
@@ -233,5 +246,5 @@ impl Wake for Unpark {
 
 /// What becomes of a record whose producer ended before it reached a batch.
 pub(super) fn closed() -> ProduceError {
-    ProduceError::Closed { fate: Fate::NotWritten }
+    ProduceError::Closed { topic: None, partition: None, fate: Fate::NotWritten }
 }

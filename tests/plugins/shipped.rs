@@ -175,8 +175,8 @@ fn region_router_goes_by_field_header_and_key() {
     let values = [Some(r#"{"to":{"state":"CA"}}"#), Some(r#"{"to":{"state":"NV"}}"#), Some("[]")];
     let values = column(&values);
     let both = Batch { keys: Some(keys.as_ref()), values: Some(values.as_ref()), ..Batch::default() };
-    assert_eq!(placed(&[("source", "field"), ("field", "to.state")], both.clone()), [0, -2, 3]);
-    assert_eq!(placed(&[("source", "key-prefix"), ("separator", "-")], both.clone()), [0, 3, 3]);
+    assert_eq!(placed(&[("source", "field"), ("field", "to.state")], both), [0, -2, 3]);
+    assert_eq!(placed(&[("source", "key-prefix"), ("separator", "-")], both), [0, 3, 3]);
     let mut headers = HeaderColumns { counts: vec![0, 1, 2], ..HeaderColumns::default() };
     for value in ["NV", "NV", "CA"] {
         headers.names.push(Some(b"state"));
