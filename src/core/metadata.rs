@@ -317,7 +317,7 @@ impl Core {
             let id = self.topics[index].partitions[at];
             if recreated {
                 // A log of that name that begins anew has never heard of our sequences.
-                self.bump(id);
+                self.bump(id, false);
                 self.partitions[id as usize].leader_epoch = -1;
             }
             let before = self.partitions[id as usize].leader;

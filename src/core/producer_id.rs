@@ -80,7 +80,9 @@ impl Core {
 
     /// A hole stands before the head of the partition's queue and nothing of it is in flight: what follows gets new
     /// sequences, of a new epoch. Other partitions take the new epoch when their batches of the old one are through.
-    pub(super) fn bump(&mut self, id: u32) {
+    /// `refused`: the broker cannot have taken what goes out once more, with a hole before it. Of a topic that was made
+    /// anew that is not so: a request that is still under way may come to the new one.
+    pub(super) fn bump(&mut self, id: u32, refused: bool) {
         let partition = &mut self.partitions[id as usize];
         if let ProducerId::Have(producer) = self.producer_id
             && partition.sequences.is_of(producer)
@@ -93,9 +95,10 @@ impl Core {
         }
         partition.sequences.reset();
         for slot in &mut partition.queue {
-            if let Slot::Sealed(batch) = slot {
-                // With a hole before them, the broker cannot have taken them.
-                batch.forget_sequence();
+            match slot {
+                Slot::Open(_) => {}
+                Slot::Sealing(info) => info.forget_sequence(refused),
+                Slot::Sealed(batch) => batch.info.forget_sequence(refused),
             }
         }
     }

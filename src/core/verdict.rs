@@ -321,7 +321,10 @@ fn of_batch(sort: Sort, context: Context) -> Verdict {
         Sort::NotNow => retry(false, false),
         Sort::Unsure => retry(false, true),
         Sort::ConnectionLost => retry(true, true),
-        Sort::TooLarge if context.several => Verdict::Split,
+        // Where an earlier attempt may stand in the log, parts would be no duplicates of it to the broker, which knows a
+        // batch by its first and last sequence: they would end as out of order, or stand there a second time. (Java
+        // splits all the same.)
+        Sort::TooLarge if context.several && !(context.idempotence && context.maybe_written) => Verdict::Split,
         Sort::NotAuthorizedForCluster => Verdict::Fatal,
         // An exception of the broker's own may come after its append.
         Sort::Unexplained => Verdict::Fail { ambiguous: true },
@@ -372,6 +375,9 @@ mod tests {
     fn what_a_batch_is_refused_for_decides_what_is_made_of_it() {
         assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, FIRST), Verdict::Split);
         assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, Context { several: false, ..FIRST }), FAIL);
+        let maybe = Context { maybe_written: true, ..FIRST };
+        assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, maybe), FAIL, "its fate is unknown");
+        assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, Context { idempotence: false, ..maybe }), Verdict::Split);
         let named = Context { names_records: true, ..FIRST };
         assert_eq!(of_batch(code::INVALID_RECORD, named), Verdict::LeaveOut);
         assert_eq!(of_batch(code::INVALID_RECORD, FIRST), FAIL);

@@ -402,6 +402,12 @@ impl Cluster {
 }
 
 impl Partition {
+    /// Every record that stands in its log, or ever stood in that of a leader.
+    pub fn ever_held(&self) -> impl Iterator<Item = &StoredRecord> {
+        let logs = self.ghosts.values().chain([&self.log]);
+        logs.flat_map(|log| &log.batches).flat_map(|batch| &batch.records).chain(&self.truncated)
+    }
+
     /// A deposed leader gives up its own log, and with it the records that only it had.
     fn bury(&mut self, broker: BrokerId) {
         if let Some(ghost) = self.ghosts.remove(&broker) {
