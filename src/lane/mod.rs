@@ -6,15 +6,21 @@
 //!
 //! Not obvious:
 //! - The lane never waits. What cannot be staged at once waits in [`waiting`], outside, in the order of the sends.
+//! - A record whose topic is not known after the interceptors, and a dead letter whose topic is not, are set aside until it
+//!   is, and what comes later for that topic behind them; the lane goes on.
 //! - Memory is taken at `send` and held by the chunk until its records are in batches, which hold their own.
 //! - Lock order: waiting, then staging or core; the lane's thread holds at most one of them, and none in a hook.
 
 mod acknowledge;
+mod append;
+mod aside;
 mod chunk;
 mod counters;
 mod delivery;
 mod delivery_thread;
+mod letters;
 mod lookup;
+mod passage;
 mod staging;
 #[cfg(test)]
 mod tests;

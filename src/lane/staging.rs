@@ -24,6 +24,9 @@ pub(crate) struct LaneConfig {
     pub(crate) staged_max: usize,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
+    /// Whether a record's topic is looked up only after the interceptors, one of which may change it: nobody is to ask
+    /// for, and so perhaps make, a topic that is but a name between the application and them.
+    pub(crate) topics_after_chain: bool,
     /// Whether the calling thread may be blocked.
     pub(crate) may_block: fn() -> bool,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
@@ -43,6 +46,8 @@ pub(crate) struct Shared {
     pub(super) waiting: Mutex<Waiting>,
     /// Senders that wait for memory; a newcomer queues behind them.
     pub(super) waiting_for_memory: AtomicUsize,
+    /// Passages that are set aside.
+    aside: AtomicUsize,
 }
 
 pub(super) struct State {
@@ -87,6 +92,10 @@ pub(crate) enum AckItem {
     Done(Done),
     /// Every outcome that a flush waits for has passed.
     Flushed(u64),
+    /// A topic that was asked for became usable, or cannot be used.
+    Topic(Arc<str>, Result<(), ProduceError>),
+    /// Whoever closes has no time left.
+    Abandoned,
     /// The driver is gone; nothing more will come.
     DriverDied(Arc<str>),
 }
@@ -158,6 +167,7 @@ impl Shared {
             work: Condvar::new(),
             waiting: Mutex::new(Waiting::new(config.windows)),
             waiting_for_memory: AtomicUsize::new(0),
+            aside: AtomicUsize::new(0),
             config,
         }
     }
@@ -221,7 +231,12 @@ impl Shared {
         if state.closed {
             return Ok(Submitted::Refused(closed()));
         }
-        let topic = state.topic(record.topic).ok_or(Obstacle::Topic)?;
+        let topic = match state.topic(record.topic) {
+            Some(topic) => topic,
+            None if self.config.topics_after_chain => state.learn_in_passing(record.topic),
+            None => return Err(Obstacle::Topic),
+        };
+        let may_wait = may_wait && !self.config.topics_after_chain;
         if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
             return Err(Obstacle::Partition);
         }
@@ -368,8 +383,9 @@ impl Shared {
     /// A topic has so many partitions now, or other leaders.
     pub(crate) fn topology_changed(&self, name: Arc<str>, partitions: usize) {
         let mut state = self.lock();
-        let Some(&topic) = state.topics_by_name.get(&name) else { return };
-        state.partitions[topic] = partitions;
+        if let Some(&topic) = state.topics_by_name.get(&name) {
+            state.partitions[topic] = partitions;
+        }
         if !state.closed {
             state.queue.push_back(Item::Topology(name));
             self.rouse(&mut state);
@@ -482,6 +498,16 @@ impl Shared {
         self.lock().counters.add(now, facts);
     }
 
+    /// Fails what is set aside, and all that is to come. Returns how many passages were aside.
+    pub(crate) fn abandon(&self) -> usize {
+        self.acknowledge(AckItem::Abandoned);
+        self.aside.load(Ordering::Acquire)
+    }
+
+    pub(super) fn count_aside(&self, passages: usize) {
+        self.aside.store(passages, Ordering::Release);
+    }
+
     fn count_refused(&self) {
         self.lock_waiting().counters.refused(self.clock.now());
     }
@@ -547,6 +573,17 @@ impl State {
         self.topics.len() - 1
     }
 
+    /// For a topic that may be but a name. Of these there may be any number, so they are not kept for ever.
+    fn learn_in_passing(&mut self, name: &str) -> usize {
+        if self.topics.len() >= PASSING_TOPICS_MAX {
+            self.topics.clear();
+            self.topics_by_name.clear();
+            self.partitions.clear();
+        }
+        self.last_topic = self.learn(name, 0);
+        self.last_topic
+    }
+
     /// Bytes that wait for the lane's thread.
     pub(super) fn staged_bytes(&self) -> usize {
         self.staged
@@ -562,6 +599,9 @@ impl State {
         self.staged < config.staged_max - config.staged_max / 4
     }
 }
+
+/// Names of topics that are kept where interceptors may change them.
+const PASSING_TOPICS_MAX: usize = 4096;
 
 /// Kafka's rule for topic names.
 pub(super) fn valid_topic(name: &str) -> Result<(), String> {

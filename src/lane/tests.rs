@@ -6,7 +6,9 @@ use super::{DeliveryThread, LaneConfig, Shared, Submitted, start};
 use crate::core::time::{Clock, Instant};
 use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
 use crate::error::ProduceError;
-use crate::plugin::{Acknowledgements, Batch, Chain, Edits, Interceptor, InterceptorWants, PluginFailure, Reads, Used};
+use crate::plugin::{
+    Acknowledgements, Batch, BreakerOptions, Chain, Edits, Interceptor, InterceptorWants, PluginFailure, Policy, Reads, Used,
+};
 use crate::protocol::messages::{ApiVersions, Broker, MetadataResponse, PartitionMetadata, Response, TopicMetadata};
 use crate::record::Record;
 use std::sync::{Arc, Mutex};
@@ -60,6 +62,7 @@ fn lane(memory: usize) -> Arc<Shared> {
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
         acknowledgements: false,
+        topics_after_chain: false,
         may_block: || true,
         windows: Windows::default(),
     };
@@ -125,8 +128,10 @@ fn a_lane_that_panics_leaves_nobody_waiting() {
     let lane = lane(1 << 20);
     let Submitted::Accepted(first) = lane.submit(&order("1"), None, true) else { panic!("there is room") };
     let wants = InterceptorWants { on_send: Some(Reads::default()), ..InterceptorWants::default() };
-    let interceptors = vec![Used { plugin: "panics".into(), role: Box::new(Panics(wants)) as Box<dyn Interceptor> }];
-    let chain = Chain { interceptors, ..Chain::default() };
+    let panics = Box::new(Panics(wants)) as Box<dyn Interceptor>;
+    let interceptors = vec![Used::new("panics", panics, Policy::Fail, BreakerOptions::default())];
+    let mut chain = Chain::default();
+    chain.interceptors = interceptors;
     let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).expect("a thread");
     assert!(matches!(first.wait(), Err(ProduceError::Fatal { .. })));
     assert!(thread.join().is_err());
