@@ -316,9 +316,7 @@ fn plugin_tables_are_checked() {
 
 #[test]
 fn policies_fit_their_use() {
-    let lines = |policy: &str, more: &str| {
-        format!("plugins.p.component=p.wasm\nplugins.p.on-error={policy}\n{more}")
-    };
+    let lines = |policy: &str, more: &str| format!("plugins.p.component=p.wasm\nplugins.p.on-error={policy}\n{more}");
     let interceptor = |policy, more| format!("interceptor.classes=wasm:p\n{}", lines(policy, more));
     let partitioner = |policy, more| format!("partitioner.class=wasm:p\n{}", lines(policy, more));
     let required = "plugins.p.required=true";
@@ -354,9 +352,8 @@ fn policies_fit_their_use() {
 #[test]
 fn breakers_have_their_numbers() {
     let text = "partitioner.class=wasm:p\nplugins.p.component=p.wasm\n";
-    let plugin = |more: &str| {
-        Config::from_properties(&format!("{SERVERS}{text}{more}")).unwrap().plugins.remove("p").unwrap()
-    };
+    let plugin =
+        |more: &str| Config::from_properties(&format!("{SERVERS}{text}{more}")).unwrap().plugins.remove("p").unwrap();
     let default = plugin("");
     assert_eq!((default.breaker_failures, default.breaker_cooldown), (10, Duration::from_secs(10)));
     let set = plugin("plugins.p.breaker.failures=0\nplugins.p.breaker.cooldown.ms=250");

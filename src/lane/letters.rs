@@ -89,10 +89,8 @@ fn write(letters: &mut Records, letter: &Letter, topic: &str, partition: i32, ti
         (TOPIC, Some(topic)),
         (PARTITION, partition.as_deref()),
     ];
-    let headers: Vec<(&[u8], Option<&[u8]>)> = headers
-        .iter()
-        .filter_map(|(name, value)| Some((name.as_bytes(), Some((*value)?.as_bytes()))))
-        .collect();
+    let headers: Vec<(&[u8], Option<&[u8]>)> =
+        headers.iter().filter_map(|(name, value)| Some((name.as_bytes(), Some((*value)?.as_bytes())))).collect();
     letters.push(&to.topic, None, timestamp, key.as_deref(), value.as_deref(), headers.into_iter());
 }
 
@@ -166,6 +164,8 @@ mod tests {
         ];
         assert_eq!(headers, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let both = origins[&2].error(Err(closed)).to_string();
-        assert!(both.starts_with("orders: plugin mask, on-send: trapped: no such region; its dead letter to dead failed"));
+        assert!(
+            both.starts_with("orders: plugin mask, on-send: trapped: no such region; its dead letter to dead failed")
+        );
     }
 }

@@ -125,13 +125,12 @@ impl Passage {
         let slot = records.slots[at];
         match self.origins.get(&slot) {
             Some(origin) => origin.ended(slot, error),
-            None => Ended {
-                slot,
-                topic: Arc::clone(&records.topics[records.topic_of[at] as usize]),
-                partition: records.partitions[at],
-                timestamp: records.timestamps[at],
-                end: End::Failed(error),
-            },
+            None => {
+                let topic = Arc::clone(&records.topics[records.topic_of[at] as usize]);
+                let partition = records.partitions[at];
+                let error = error.at(&topic, (partition >= 0).then_some(partition));
+                Ended { slot, topic, partition, timestamp: records.timestamps[at], end: End::Failed(error) }
+            }
         }
     }
 }

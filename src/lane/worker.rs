@@ -96,15 +96,26 @@ impl Drop for Guard {
     }
 }
 
+/// Fails a chunk's records for the same reason, each with its own topic and partition.
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     let now = shared.clock.now();
     let (records, queued) = (chunk.records.len(), now - chunk.accepted);
     shared.count_chunk(now, ChunkFacts { records, bytes: chunk.bytes, queued, errors: records, dropped: 0 });
     let mut placed = Placed::of(records);
-    placed.errors.push(error.clone());
+    let mut known = BTreeMap::new();
+    for (slot, (&topic, &partition)) in chunk.records.topic_of.iter().zip(&chunk.records.partitions).enumerate() {
+        let index = *known.entry((topic, partition)).or_insert_with(|| {
+            let partition = (partition >= 0).then_some(partition);
+            placed.errors.push(error.clone().at(&chunk.records.topics[topic as usize], partition));
+            placed.errors.len() as u32 - 1
+        });
+        placed.slots[slot].index = index;
+    }
+    let error_of = |slot: u32| placed.errors[placed.slots[slot as usize].index as usize].clone();
+    let of_callbacks: Vec<ProduceError> = chunk.callbacks.iter().map(|&(slot, _)| error_of(slot)).collect();
     chunk.deliveries.place(placed);
-    for (_, callback) in chunk.callbacks {
-        call_back(shared, callback, error.clone());
+    for ((_, callback), error) in chunk.callbacks.into_iter().zip(of_callbacks) {
+        call_back(shared, callback, error);
     }
 }
 
@@ -229,7 +240,7 @@ impl Worker {
             let error = if passage.accepted + self.delivery_timeout <= now {
                 self.out_of_time(&topic)
             } else {
-                self.lane.0.waited_too_long(&topic, Stage::Metadata)
+                self.lane.0.waited_too_long(&topic, None, Stage::Metadata)
             };
             let ended = passage.end_all(&error);
             let (_, ended) = self.forward(now, passage, ended);
@@ -262,6 +273,7 @@ impl Worker {
     fn out_of_time(&self, topic: &Arc<str>) -> ProduceError {
         ProduceError::Timeout {
             topic: Arc::clone(topic),
+            partition: None,
             key: "delivery.timeout.ms",
             limit: self.delivery_timeout,
             stage: Stage::Metadata,
@@ -279,7 +291,8 @@ impl Worker {
         let now = shared.clock.now();
         if chunk.accepted + self.delivery_timeout <= now {
             let error = ProduceError::Timeout {
-                topic: chunk.records.topics.first().cloned().unwrap_or_else(|| "".into()),
+                topic: "".into(),
+                partition: None,
                 key: "delivery.timeout.ms",
                 limit: self.delivery_timeout,
                 stage: Stage::Lane,

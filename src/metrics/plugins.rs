@@ -32,7 +32,11 @@ pub(super) fn hooks(hooks: &[(Arc<str>, Hook, HookCounts)], tags: &[(String, Str
         for (kind, &failures) in &counts.failures {
             let tags = with(&tags, "kind", kind.name().to_owned());
             let mut sheet = Sheet { group: PLUGIN, tags, into };
-            sheet.counter("failure-total", failures as f64, "Calls that failed; of kind refused, records refused; of breaker-open, calls not made");
+            sheet.counter(
+                "failure-total",
+                failures as f64,
+                "Calls that failed; of kind refused, records refused; of breaker-open, calls not made",
+            );
         }
     }
 }

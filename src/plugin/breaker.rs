@@ -123,10 +123,7 @@ mod tests {
         assert_eq!(breaker.report(at(2), false, [&trap()]), Some(Change::Opened));
         let failure = breaker.admit(at(11)).unwrap_err();
         assert_eq!(failure.kind, FailureKind::BreakerOpen);
-        assert_eq!(
-            failure.cause,
-            "not called after 3 failures in a row, for 1000 ms more; it trapped: no such region"
-        );
+        assert_eq!(failure.cause, "not called after 3 failures in a row, for 1000 ms more; it trapped: no such region");
         breaker.admit(at(12)).expect("its time is over");
         // The try fails: another cool-down at once.
         assert_eq!(breaker.report(at(12), false, [&trap()]), None);

@@ -173,8 +173,7 @@ mod tests {
         let (meter, plugin) = (Meter::default(), Arc::from("p"));
         let mut calls = 0;
         for (second, answers) in [(0, false), (1, false), (2, true), (6, true)] {
-            let mut caller =
-                Caller { plugin: &plugin, hook: Hook::OnSend, breaker: &mut breaker, meter: &meter };
+            let mut caller = Caller { plugin: &plugin, hook: Hook::OnSend, breaker: &mut breaker, meter: &meter };
             let (_, failures) = caller.in_halves(Duration::from_secs(second), 1, |_| {
                 calls += 1;
                 if answers { Ok(()) } else { Err(trap()) }

@@ -187,14 +187,7 @@ impl Used<dyn Interceptor> {
 }
 
 impl Used<dyn Serializer> {
-    fn serialize(
-        &mut self,
-        now: Duration,
-        meter: &Meter,
-        side: Side,
-        records: &mut Records,
-        ended: &mut Vec<Ended>,
-    ) {
+    fn serialize(&mut self, now: Duration, meter: &Meter, side: Side, records: &mut Records, ended: &mut Vec<Ended>) {
         if records.is_empty() {
             return;
         }
@@ -304,7 +297,8 @@ mod tests {
 
     /// What is left, what ended, and the chain.
     fn picky(policy: Policy) -> (Vec<String>, Vec<Ended>, Chain) {
-        let used = Used::new("picky", Box::new(Picky(HeaderReads::None)) as Box<dyn Serializer>, policy, Default::default());
+        let used =
+            Used::new("picky", Box::new(Picky(HeaderReads::None)) as Box<dyn Serializer>, policy, Default::default());
         let mut chain = Chain { value_serializer: Some(used), ..Chain::default() };
         let mut records = Records::default();
         let topic: Arc<str> = "orders".into();
@@ -351,13 +345,7 @@ mod tests {
     #[test]
     fn a_letter_holds_what_the_policy_includes() {
         for (include_key, include_value) in [(false, false), (true, false), (false, true)] {
-            let to = DeadLetter {
-                topic: "dead".into(),
-                include_key,
-                include_value,
-                version: None,
-                digest: None,
-            };
+            let to = DeadLetter { topic: "dead".into(), include_key, include_value, version: None, digest: None };
             let (left, ended, _) = picky(Policy::DeadLetter(Arc::new(to)));
             assert_eq!(left, ["+b", "+d"]);
             let letters: Vec<&super::super::Letter> = ended
@@ -367,10 +355,10 @@ mod tests {
                     End::Failed(error) => panic!("{error}"),
                 })
                 .collect();
-            assert_eq!(letters.iter().map(|letter| letter.failure.kind).collect::<Vec<_>>(), [
-                FailureKind::Refused,
-                FailureKind::Trap
-            ]);
+            assert_eq!(
+                letters.iter().map(|letter| letter.failure.kind).collect::<Vec<_>>(),
+                [FailureKind::Refused, FailureKind::Trap]
+            );
             let key = include_key.then(|| b"k".to_vec());
             assert!(letters.iter().all(|letter| letter.key == key));
             assert_eq!(letters[1].value, include_value.then(|| b"trap".to_vec()));

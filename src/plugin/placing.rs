@@ -81,9 +81,8 @@ impl Chain {
         }
         let mut targets = records.partitions.clone();
         // Those of a topic that failed are still here where the built-in partitioner places them.
-        let is_asked = |at: usize| {
-            is_unplaced(records, at) && !failed.iter().any(|(topic, _)| *topic == records.topic_of[at])
-        };
+        let is_asked =
+            |at: usize| is_unplaced(records, at) && !failed.iter().any(|(topic, _)| *topic == records.topic_of[at]);
         let mut asked: Vec<u32> = (0..records.len()).filter(|&at| is_asked(at)).map(|at| at as u32).collect();
         let mut doubtful = Vec::new();
         if asked.is_empty() {
@@ -94,7 +93,8 @@ impl Chain {
         let Placing { topics, memo } = &mut self.placing;
         let remembers = Memo::suits(used.role.wants());
         let worth = remembers && Memo::is_worth(self.meter.cost(&used.plugin, Hook::Partition));
-        let recalled = if remembers { memo.recall(worth, records, &mut asked, &mut targets) } else { Recalled::default() };
+        let recalled =
+            if remembers { memo.recall(worth, records, &mut asked, &mut targets) } else { Recalled::default() };
         self.meter.remembered(&used.plugin, Hook::Partition, recalled.remembered);
         if asked.is_empty() {
             return Targets { targets, doubtful };
@@ -111,8 +111,7 @@ impl Chain {
             let headers = shown.read_headers(&reads.headers);
             let batch = shown.batch(&reads, &names, &headers);
             let (plugin, role) = (&used.plugin, &mut used.role);
-            let mut caller =
-                Caller { plugin, hook: Hook::Partition, breaker: &mut used.breaker, meter: &self.meter };
+            let mut caller = Caller { plugin, hook: Hook::Partition, breaker: &mut used.breaker, meter: &self.meter };
             caller.in_halves(now, batch.count, |range| {
                 let answer = role.partition(&piece(&batch, range.clone()))?;
                 if answer.targets.len() != range.len() {

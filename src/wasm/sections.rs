@@ -49,13 +49,9 @@ mod tests {
 
     #[test]
     fn a_version_is_found_among_other_sections() {
-        let bytes = [
-            HEAD.to_vec(),
-            section(1, b"a module"),
-            section(0, b"\x09producersx"),
-            section(0, b"\x07version1.4.0"),
-        ]
-        .concat();
+        let bytes =
+            [HEAD.to_vec(), section(1, b"a module"), section(0, b"\x09producersx"), section(0, b"\x07version1.4.0")]
+                .concat();
         assert_eq!(version(&bytes).as_deref(), Some("1.4.0"));
         assert_eq!(version(&bytes[..bytes.len() - 1]), None, "cut off");
         assert_eq!(version(HEAD), None);

@@ -112,7 +112,7 @@ pub(crate) fn read(broker: &Broker, topic: &str) -> Vec<Read> {
             headers: record
                 .headers
                 .iter()
-                .map(|header| (header.key.clone(), header.value.as_ref().map(|value| text(value)).unwrap_or_default()))
+                .map(|(name, value)| (name.clone(), value.as_ref().map(|value| text(value)).unwrap_or_default()))
                 .collect(),
         })
         .collect()

@@ -80,7 +80,11 @@ fn in_a_chunk_of_many_only_the_guilty_one_fails() {
             let outcome = accepted.unwrap().wait();
             assert_eq!(outcome.is_err(), number == 41, "{mode}, record {number}: {outcome:?}");
         }
-        let log: Vec<String> = read(&broker, "orders").into_iter().filter(|read| read.key.is_some()).filter_map(|read| read.value).collect();
+        let log: Vec<String> = read(&broker, "orders")
+            .into_iter()
+            .filter(|read| read.key.is_some())
+            .filter_map(|read| read.value)
+            .collect();
         let expected: Vec<String> = values.into_iter().filter(|value| value != "bad").collect();
         assert_eq!(log, expected, "{mode}: in order");
         close(&producer);
@@ -109,9 +113,9 @@ fn one_that_traps_every_third_record_loses_none() {
     // Many at a time are tried again in parts that are small enough.
     let values: Vec<String> = (0..16).map(|number| format!("again {number}")).collect();
     let records: Vec<Record<'_>> = values.iter().map(|value| Record::to("orders").key("k").value(value)).collect();
-    let delivered = producer.send_batch_blocking(&records).into_iter().filter(|accepted| {
-        matches!(accepted, Ok(delivery) if delivery.try_result().is_none_or(|outcome| outcome.is_ok()))
-    });
+    let delivered = producer.send_batch_blocking(&records).into_iter().filter(
+        |accepted| matches!(accepted, Ok(delivery) if delivery.try_result().is_none_or(|outcome| outcome.is_ok())),
+    );
     assert!(delivered.count() > 0);
     close(&producer);
 }

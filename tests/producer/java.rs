@@ -122,14 +122,8 @@ fn test_on_acknowledgement_with_error_chain() {
     fate(&producer, &Record::to("orders").partition(3).value("bad")).unwrap_err();
     for (plugin, tag) in [("first", "100"), ("second", "0")] {
         assert_eq!(acknowledged(&producer, plugin), 1.0, "once");
-        let told = [
-            ("topic", "orders"),
-            ("partition", "3"),
-            ("offset", "-1"),
-            ("error", "-103"),
-            ("fate", "1"),
-            ("tag", tag),
-        ];
+        let told =
+            [("topic", "orders"), ("partition", "3"), ("offset", "-1"), ("error", "-103"), ("fate", "1"), ("tag", tag)];
         for label in told {
             assert_eq!(counted(&producer, plugin, "acknowledged", Some(label)), 1.0, "{plugin}: {label:?}");
         }

@@ -226,12 +226,13 @@ fn close_with_no_time_fails_what_is_left_and_says_its_fate() {
     let broker = Broker::start();
     broker.broker.on(ApiKey::Produce, |_| Control::Silence);
     let producer = broker.producer(&[]);
-    let delivery = producer.send_blocking(&Record::to("orders").value("x")).unwrap();
+    let delivery = producer.send_blocking(&Record::to("orders").partition(0).value("x")).unwrap();
     let error = producer.close_blocking(Duration::from_millis(300)).unwrap_err();
     assert_eq!(error, CloseError::Undelivered { batches: 1 });
-    assert_eq!(delivery.wait().unwrap_err(), ProduceError::Closed { fate: Fate::Unknown });
+    let closed = |partition, fate| ProduceError::Closed { topic: Some("orders".into()), partition, fate };
+    assert_eq!(delivery.wait().unwrap_err(), closed(Some(0), Fate::Unknown));
     let refused = producer.send_blocking(&Record::to("orders").value("y")).unwrap_err();
-    assert_eq!(refused, ProduceError::Closed { fate: Fate::NotWritten });
+    assert_eq!(refused, closed(None, Fate::NotWritten));
 }
 
 #[test]

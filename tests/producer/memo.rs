@@ -1,7 +1,7 @@
 //! A keyed partitioner that reads only the key: its answers are remembered, and held against each other.
 
-use super::guests::{Guests, close, failure, fate, outcomes, read};
 use super::Broker;
+use super::guests::{Guests, close, failure, fate, outcomes, read};
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::{Delivery, Producer, Record};
 

@@ -1,8 +1,8 @@
 //! `on-error`, cell by cell of the table in README.md: what a plugin can do wrong, times what the config says to do
 //! about it, with a real component in a real chain.
 
-use super::guests::{Guests, Read, close, failure, fate, read};
 use super::Broker;
+use super::guests::{Guests, Read, close, failure, fate, read};
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::{ProduceError, Producer, Record};
 
@@ -138,7 +138,8 @@ fn run_cell(stage: &Stage, mode: &str, kind: FailureKind, policy: &str) {
             assert_eq!(log.len(), logged);
         }
         ("pass", Ok(metadata)) => {
-            let passed = log.iter().find(|read| read.partition == metadata.partition && Some(read.offset) == metadata.offset);
+            let passed =
+                log.iter().find(|read| read.partition == metadata.partition && Some(read.offset) == metadata.offset);
             let passed = passed.expect("it is in the log");
             assert_eq!((passed.key.as_deref(), passed.value.as_deref()), (Some("bad key"), Some("bad value")));
             assert_eq!(passed.headers, [], "without this plugin's change");
@@ -170,7 +171,8 @@ fn run_cell(stage: &Stage, mode: &str, kind: FailureKind, policy: &str) {
         _ => {
             let metadata = fate(&producer, &good()).unwrap_or_else(|error| panic!("the next one: {error}"));
             let good = read(&broker, "orders");
-            let good = good.iter().find(|read| (read.partition, Some(read.offset)) == (metadata.partition, metadata.offset));
+            let good =
+                good.iter().find(|read| (read.partition, Some(read.offset)) == (metadata.partition, metadata.offset));
             assert_changed(stage, good.expect("it is in the log"));
         }
     }
@@ -236,8 +238,9 @@ fn the_outcome_stands_whatever_on_acknowledgement_does() {
             let broker = Broker::start();
             let timeout = if mode == "loop" { 20 } else { 20_000 };
             let letters = if *policy == "dead-letter" { "dead-letter.topic = \"dead\"" } else { "" };
-            let table =
-                format!("on-error = {policy:?}\nmemory.max = \"16 MiB\"\ntimeout.ms = {timeout}\nbreaker.failures = 3\n{letters}");
+            let table = format!(
+                "on-error = {policy:?}\nmemory.max = \"16 MiB\"\ntimeout.ms = {timeout}\nbreaker.failures = 3\n{letters}"
+            );
             let settings = [("mode", mode), ("stage", "on-acknowledgement")];
             let producer = Guests::used(ON_SEND.used).plugin("guest", &table, &settings).start(&broker);
             for _ in 0..5 {
@@ -287,7 +290,13 @@ fn the_readme_says_so() {
     assert_eq!(table[0][1..], ["`fail`", "`pass`", "`drop`", "`fallback`", "`dead-letter`"]);
     let row = |name: &str| table.iter().find(|row| row[0] == name).unwrap_or_else(|| panic!("no row {name:?}"));
     for (name, _, kind) in ROWS {
-        let words = [format!("`Plugin`, {}", kind.name()), "goes on".into(), "`Dropped`".into(), "built-in".into(), "`DeadLettered`".into()];
+        let words = [
+            format!("`Plugin`, {}", kind.name()),
+            "goes on".into(),
+            "`Dropped`".into(),
+            "built-in".into(),
+            "`DeadLettered`".into(),
+        ];
         for (cell, word) in row(name)[1..].iter().zip(&words) {
             assert!(cell.contains(word.as_str()), "{name}: {word} in {cell}");
         }

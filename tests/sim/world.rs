@@ -237,7 +237,7 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { connection, host, port, .. } => self.connect(connection, &host, port),
-            Action::Disconnect { connection, reason } => self.closed_by_client(connection, &reason),
+            Action::Disconnect { connection, reason, .. } => self.closed_by_client(connection, &reason),
             Action::Done(done) => {
                 self.trace.line(self.now, || format!("done {:?} {:?}", done.completion, done.runs));
                 let wrong = self.ledger.done(self.now, done);
