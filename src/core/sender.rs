@@ -180,7 +180,7 @@ impl Core {
             {
                 batch.info.sequence = Some(partition.sequences.assign(producer, batch.info.count));
             }
-            let again = batch.went_before();
+            let again = batch.info.went_before();
             batch.info.attempts += 1;
             partition.sequences.sent(now);
             let topic = partition.topic;
@@ -436,7 +436,7 @@ impl Core {
             partition: partition.index,
             code: answer.error_code,
             message: answer.error_message.clone(),
-            fate: batch.fate(),
+            fate: batch.info.fate(),
         };
         self.complete(now, id, batch, Outcome::Failed(error));
         self.schedule(now, id);
@@ -500,12 +500,8 @@ impl Core {
 
     fn complete(&mut self, now: Instant, id: u32, batch: SealedBatch, outcome: Outcome) {
         let partition = &mut self.partitions[id as usize];
-        partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
-        if partition.queue.is_empty() && partition.in_flight.is_empty() {
-            partition.queued_bytes = 0;
-        }
         partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
-        self.finish(now, batch.info.order, batch.done(outcome));
+        self.end(now, batch.info, outcome);
     }
 
     fn take_in_flight(&mut self, id: u32, order: Order) -> Option<InFlight> {
