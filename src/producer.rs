@@ -6,8 +6,8 @@ mod signal;
 pub use close::CloseError;
 
 use crate::config::{
-    Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, OnError, PartitionerClass, PluginConfig,
-    PluginUse, ProducerConfig, SerializerClass,
+    Acks, CompressionType, Config, DnsLookup, InterceptorClass, MetadataRecoveryStrategy, OnError, PartitionerClass,
+    PluginConfig, PluginUse, ProducerConfig, SerializerClass,
 };
 use crate::core::{Action, Compression, Core, CoreConfig, Done, MemoryPool, Windows};
 use crate::error::ProduceError;
@@ -15,7 +15,7 @@ use crate::lane::{
     self, AckItem, Delivery, DeliveryThread, LaneConfig, Looked, Lookup, Shared, Submitted, UserCallback, Waiter,
 };
 use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
-use crate::net::{self, Clock, NetConfig, Waker as DriverWaker};
+use crate::net::{self, Clock, NetConfig, SystemNames, Waker as DriverWaker};
 use crate::plugin::{
     BreakerOptions, BuiltinSerializer, Chain, DeadLetter, Interceptor, Partitioner, PluginFactory, PluginFailure,
     Policy, Serializer, Side, Used,
@@ -133,7 +133,7 @@ impl Producer {
         let memory = MemoryPool::new(config.buffer_memory);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let core = Core::new(core_config(&config, &memory), u64::from_ne_bytes(seed), clock.now());
+        let core = Core::new(core_config(&config, &memory, bootstrap(&config)?), u64::from_ne_bytes(seed), clock.now());
         let core = Arc::new(Mutex::new(core));
         let waker = DriverWaker::new();
         let delivery_thread = Arc::new(DeliveryThread::default());
@@ -621,9 +621,18 @@ fn next_client_id() -> String {
     format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
+/// The bootstrap servers, as `client.dns.lookup` wants them.
+fn bootstrap(config: &ProducerConfig) -> std::io::Result<Vec<(String, u16)>> {
+    let servers: Vec<_> = config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect();
+    match config.client_dns_lookup {
+        DnsLookup::UseAllDnsIps => Ok(servers),
+        DnsLookup::ResolveCanonicalBootstrapServersOnly => net::canonical_servers(&servers, &SystemNames),
+    }
+}
+
+fn core_config(config: &ProducerConfig, memory: &MemoryPool, bootstrap: Vec<(String, u16)>) -> CoreConfig {
     CoreConfig {
-        bootstrap: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
+        bootstrap,
         acks: config.acks.code(),
         idempotence: config.enable_idempotence && config.acks == Acks::All,
         batch_size: config.batch_size,
@@ -684,6 +693,7 @@ fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
         receive_buffer_bytes: bytes(config.receive_buffer_bytes),
         setup_timeout: config.socket_connection_setup_timeout,
         setup_timeout_max: config.socket_connection_setup_timeout_max,
+        names: Arc::new(SystemNames),
         windows: windows(config),
     }
 }

@@ -1,4 +1,6 @@
+use super::names::{Names, SystemNames};
 use crate::core::Windows;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the connections, named as Kafka's keys. The default is Java's.
@@ -14,6 +16,8 @@ pub struct NetConfig {
     pub setup_timeout: Duration,
     /// `socket.connection.setup.timeout.max.ms`: the timeout doubles with each failure up to this.
     pub setup_timeout_max: Duration,
+    /// Who knows the addresses of names.
+    pub names: Arc<dyn Names>,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub windows: Windows,
 }
@@ -26,6 +30,7 @@ impl Default for NetConfig {
             receive_buffer_bytes: Some(32 * 1024),
             setup_timeout: Duration::from_secs(10),
             setup_timeout_max: Duration::from_secs(30),
+            names: Arc::new(SystemNames),
             windows: Windows::default(),
         }
     }

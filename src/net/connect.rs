@@ -1,11 +1,12 @@
 use super::config::NetConfig;
 use super::handshake::handshake;
+use super::names::resolve;
 use super::peer::Peer;
 use crate::protocol::messages::ApiVersions;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A connection on which requests may be sent. The name is resolved each time, and every address it has is tried in
@@ -15,7 +16,7 @@ pub(super) async fn connect(
     config: &NetConfig,
     limit: Duration,
 ) -> Result<(TcpStream, ApiVersions), String> {
-    let addresses = match timeout(limit, lookup_host(peer.address())).await {
+    let addresses = match timeout(limit, resolve(peer, &config.names)).await {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(peer.unreachable(&lookup_words(&error))),
         Err(_) => return Err(peer.unreachable(&format!("its name was not resolved within {}", millis(limit)))),

@@ -29,6 +29,7 @@ mod frames;
 mod handshake;
 mod log_limit;
 mod machine;
+mod names;
 mod peer;
 mod sealers;
 #[cfg(test)]
@@ -42,4 +43,7 @@ pub use config::NetConfig;
 pub use counters::{NetCounters, NetCounts, TrafficCounts};
 pub use driver::{DriverHandle, Events, start};
 pub use machine::Machine;
+pub use names::{Names, SystemNames, canonical_servers};
 pub use waker::Waker;
+
+const LOG: &str = "pointsman::net";
