@@ -43,13 +43,16 @@
 mod check;
 mod entry;
 mod error;
+mod jaas;
 mod keys;
 mod not_yet;
 mod plugin;
 mod preset;
 mod producer;
 mod properties;
+mod providers;
 mod resolve;
+mod security;
 mod setting;
 mod suggest;
 mod toml;

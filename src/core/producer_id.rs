@@ -67,15 +67,15 @@ impl Core {
             error if code::is_retriable(error) || error == code::CONCURRENT_TRANSACTIONS => {
                 self.producer_id_failed(now);
             }
-            error => self.fail_for_good(format!(
-                "the cluster gives it no producer id: {}{}",
-                code::name(error),
-                if error == code::CLUSTER_AUTHORIZATION_FAILED {
-                    " (allow IDEMPOTENT_WRITE on the cluster, or set enable.idempotence=false)"
-                } else {
-                    ""
-                }
+            code::CLUSTER_AUTHORIZATION_FAILED => self.fail_for_good(format!(
+                "{} may not IDEMPOTENT_WRITE on the cluster, nor WRITE to any topic: the broker answered {} (allow one \
+                 of them, or set enable.idempotence=false)",
+                self.config.principal,
+                code::name(response.error_code),
             )),
+            error => {
+                self.fail_for_good(format!("the cluster gives it no producer id: {}", code::name(error)));
+            }
         }
     }
 

@@ -1,0 +1,85 @@
+//! A broker and this client do not believe each other (TLS, SASL): what waits for it fails at once, with that cause.
+//!
+//! The producer itself lives on and tries again, with the backoff of its connections: credentials are mended while
+//! producers run, and one broker that has not yet heard of new ones must not stop the others.
+
+use super::Core;
+use super::completion::Outcome;
+use super::io::{Action, ConnectionId, NodeId};
+use super::node::Link;
+use super::partition::Slot;
+use super::time::Instant;
+use crate::error::{Fate, ProduceError};
+use std::sync::Arc;
+
+impl Core {
+    /// As [`Core::handle_disconnected`], where trying again with the same credentials is in vain.
+    pub fn handle_refused(&mut self, now: Instant, connection: ConnectionId, cause: String) {
+        let Some(id) = self.connections.remove(&connection) else { return };
+        let reason: Arc<str> = cause.as_str().into();
+        self.lose_connection(now, id, cause);
+        if let Some(node) = self.nodes.get_mut(&id) {
+            node.refusal = Some(Arc::clone(&reason));
+        }
+        for partition in self.active.iter().copied().collect::<Vec<_>>() {
+            if self.partitions[partition as usize].leader == Some(id) {
+                self.fail_queue(now, partition, &reason);
+            }
+        }
+        self.fail_lookups(now);
+        self.want_metadata(now);
+        self.drive_links(now);
+    }
+
+    /// A batch that is being sealed is spared until the next refusal.
+    fn fail_queue(&mut self, now: Instant, id: u32, reason: &Arc<str>) {
+        let error = |fate| Outcome::Failed(ProduceError::Authentication { reason: Arc::clone(reason), fate });
+        let partition = &mut self.partitions[id as usize];
+        let mut failed = Vec::new();
+        for slot in std::mem::take(&mut partition.queue) {
+            match slot {
+                Slot::Open(batch) => failed.push((batch.info.order, batch.fail(error(Fate::NotWritten)))),
+                Slot::Sealed(batch) => {
+                    let order = batch.info.order;
+                    if let Some(sequence) = batch.info.sequence {
+                        partition.sequences.leave_hole(order, sequence, !batch.info.maybe_written);
+                    }
+                    partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
+                    let outcome = error(batch.fate());
+                    failed.push((order, batch.done(outcome)));
+                }
+                Slot::Sealing(order) => partition.queue.push_back(Slot::Sealing(order)),
+            }
+        }
+        if partition.queue.is_empty() {
+            partition.oldest = None;
+            if partition.in_flight.is_empty() {
+                partition.queued_bytes = 0;
+            }
+            self.active.remove(&id);
+        }
+        for (order, done) in failed {
+            self.finish(now, order, done);
+        }
+        self.schedule(now, id);
+    }
+
+    /// Who waits for a topic's metadata has heard enough if no broker is left to ask and one of them refused.
+    pub(super) fn fail_lookups(&mut self, now: Instant) {
+        let may_answer = |id: &NodeId, link: &Link| match link {
+            Link::Up(_) | Link::Connecting(_) => true,
+            Link::Idle => self.may_be_asked(*id),
+            Link::Backoff(until) => *until <= now && self.may_be_asked(*id),
+        };
+        if self.nodes.values().any(|node| may_answer(&node.id, &node.link)) {
+            return;
+        }
+        let Some(reason) = self.nodes.values().rev().find_map(|node| node.refusal.clone()) else { return };
+        for topic in &mut self.topics {
+            if topic.partitions.is_empty() && topic.take_wanted() {
+                let outcome = Err(ProduceError::Authentication { reason: Arc::clone(&reason), fate: Fate::NotWritten });
+                self.actions.push_back(Action::Topic { name: Arc::clone(&topic.name), outcome });
+            }
+        }
+    }
+}
