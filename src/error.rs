@@ -62,10 +62,15 @@ pub enum ProduceError {
         fate: Fate,
     },
     /// `delivery.timeout.ms`, or `max.block.ms` before the record was accepted, ran out.
-    #[error("{topic}: not delivered within {} ({} ms), {stage}{}", key, limit.as_millis(), suffix(last_cause.as_deref()))]
+    #[error(
+        "{}not delivered within {key} ({} ms), {stage}{}",
+        place(Some(topic), *partition), limit.as_millis(), suffix(last_cause.as_deref())
+    )]
     Timeout {
         /// Topic.
         topic: Arc<str>,
+        /// Partition, where one had been chosen.
+        partition: Option<i32>,
         /// The key whose time ran out.
         key: &'static str,
         /// Its value.
@@ -96,6 +101,12 @@ pub enum ProduceError {
         topic: Arc<str>,
         /// Why.
         reason: String,
+    },
+    /// A record that may not wait, as in a callback or in `try_send`, is for a topic that was asked for just now.
+    #[error("topic {topic}: its metadata is not known yet")]
+    TopicNotKnownYet {
+        /// Topic.
+        topic: Arc<str>,
     },
     /// The topic has no such partition.
     #[error("{topic} has {count} partitions, there is no partition {partition}")]
@@ -129,8 +140,12 @@ pub enum ProduceError {
     #[error("buffer.memory is full")]
     BufferFull,
     /// The producer is closed, or was before the record was delivered.
-    #[error("the producer is closed")]
+    #[error("{}the producer is closed", place(topic.as_deref(), *partition))]
     Closed {
+        /// Topic; `None` where the producer was asked for something else than to send.
+        topic: Option<Arc<str>>,
+        /// Partition, where one had been chosen.
+        partition: Option<i32>,
         /// Whether it may be written.
         fate: Fate,
     },
@@ -150,16 +165,24 @@ pub enum ProduceError {
     },
     /// The broker does not believe who we are, or we do not believe it: TLS or SASL. The producer tries again, in case
     /// that is mended.
-    #[error("{reason}")]
+    #[error("{}{reason}", place(topic.as_deref(), *partition))]
     Authentication {
+        /// Topic.
+        topic: Option<Arc<str>>,
+        /// Partition, where one had been chosen.
+        partition: Option<i32>,
         /// Which broker, how, and why.
         reason: Arc<str>,
         /// Whether it may be written.
         fate: Fate,
     },
     /// The producer cannot go on: its authority is gone, or an error of its own.
-    #[error("the producer cannot go on: {reason}")]
+    #[error("{}the producer cannot go on: {reason}", place(topic.as_deref(), *partition))]
     Fatal {
+        /// Topic; `None` where the record's is no longer known.
+        topic: Option<Arc<str>>,
+        /// Partition, where one had been chosen.
+        partition: Option<i32>,
         /// Why.
         reason: Arc<str>,
         /// Whether it may be written.
@@ -179,7 +202,7 @@ impl ProduceError {
         match self {
             ProduceError::Broker { fate, .. }
             | ProduceError::Timeout { fate, .. }
-            | ProduceError::Closed { fate }
+            | ProduceError::Closed { fate, .. }
             | ProduceError::NotAuthorized { fate, .. }
             | ProduceError::Authentication { fate, .. }
             | ProduceError::Fatal { fate, .. } => *fate,
@@ -188,10 +211,26 @@ impl ProduceError {
         }
     }
 
+    /// The same of a record for this topic and, where it was chosen, partition.
+    pub(crate) fn at(mut self, of: &Arc<str>, at: Option<i32>) -> ProduceError {
+        match &mut self {
+            ProduceError::Timeout { topic, partition, .. } => {
+                topic.clone_from(of);
+                *partition = at;
+            }
+            ProduceError::Closed { topic, partition, .. } | ProduceError::Fatal { topic, partition, .. } => {
+                *topic = Some(Arc::clone(of));
+                *partition = at;
+            }
+            _ => {}
+        }
+        self
+    }
+
     /// Whether sending the same record again may succeed.
     pub fn is_retriable(&self) -> bool {
         match self {
-            ProduceError::Timeout { .. } | ProduceError::BufferFull => true,
+            ProduceError::Timeout { .. } | ProduceError::BufferFull | ProduceError::TopicNotKnownYet { .. } => true,
             ProduceError::Broker { code, .. } => error_code::is_retriable(*code),
             ProduceError::Plugin { kind, .. } => matches!(kind, FailureKind::Deadline | FailureKind::Configure),
             _ => false,
@@ -206,7 +245,9 @@ impl ProduceError {
             ProduceError::Dropped { .. } => -101,
             ProduceError::Plugin { kind: FailureKind::Refused, .. } => -102,
             ProduceError::Plugin { .. } => -103,
-            ProduceError::Timeout { stage: Stage::Metadata, .. } | ProduceError::Topic { .. } => -106,
+            ProduceError::Timeout { stage: Stage::Metadata, .. }
+            | ProduceError::Topic { .. }
+            | ProduceError::TopicNotKnownYet { .. } => -106,
             ProduceError::Timeout { .. } => -104,
             ProduceError::TooLarge { .. } => -105,
             ProduceError::Closed { .. } => -107,
@@ -215,6 +256,65 @@ impl ProduceError {
     }
 }
 
+/// What an error begins with, where it is about a record.
+fn place(topic: Option<&str>, partition: Option<i32>) -> String {
+    match (topic, partition) {
+        (None, _) => String::new(),
+        (Some(topic), None) => format!("{topic}: "),
+        (Some(topic), Some(partition)) => format!("{topic}-{partition}: "),
+    }
+}
+
 fn suffix(cause: Option<&str>) -> String {
     cause.map_or_else(String::new, |cause| format!("; {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_names_topic_and_partition_where_they_are_known() {
+        let timeout = ProduceError::Timeout {
+            topic: "other".into(),
+            partition: None,
+            key: "delivery.timeout.ms",
+            limit: Duration::from_secs(1),
+            stage: Stage::Lane,
+            last_cause: Some("slow".to_owned()),
+            fate: Fate::NotWritten,
+        };
+        let closed = ProduceError::Closed { topic: None, partition: None, fate: Fate::NotWritten };
+        let reason = "it is over".into();
+        let fatal = ProduceError::Fatal { topic: None, partition: None, reason, fate: Fate::NotWritten };
+        let topic = "orders".into();
+        let table = [
+            (
+                timeout.clone(),
+                "other: not delivered within delivery.timeout.ms (1000 ms), staged for the plugins; slow",
+            ),
+            (
+                timeout.at(&topic, Some(3)),
+                "orders-3: not delivered within delivery.timeout.ms (1000 ms), staged for the plugins; slow",
+            ),
+            (closed.clone(), "the producer is closed"),
+            (closed.clone().at(&topic, None), "orders: the producer is closed"),
+            (closed.at(&topic, Some(3)), "orders-3: the producer is closed"),
+            (fatal.clone(), "the producer cannot go on: it is over"),
+            (fatal.at(&topic, Some(3)), "orders-3: the producer cannot go on: it is over"),
+            (ProduceError::BufferFull.at(&topic, Some(3)), "buffer.memory is full"),
+        ];
+        for (error, text) in table {
+            assert_eq!(error.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_not_known_yet_may_be_sent_again() {
+        let error = ProduceError::TopicNotKnownYet { topic: "orders".into() };
+        assert!(error.is_retriable());
+        assert_eq!((error.fate(), error.acknowledgement_code()), (Fate::NotWritten, -106));
+        let for_good = ProduceError::Topic { topic: "orders".into(), reason: "INVALID_TOPIC_EXCEPTION".to_owned() };
+        assert!(!for_good.is_retriable());
+    }
 }

@@ -214,7 +214,9 @@ impl Producer {
     /// Takes a record. It is accepted at once if its topic is known and memory is there; what is returned waits
     /// otherwise, up to `max.block.ms`, and then gives the delivery.
     ///
-    /// Dropping the accept takes a record back whose turn has not come. Dropping the delivery changes nothing.
+    /// Dropping the accept takes a record back whose turn has not come, and only then: one that was accepted at once,
+    /// or whose turn came meanwhile, is sent. By then it stands among others in the lane, and a plugin may be looking
+    /// at it. [`Accept::cancel`] says which of the two it was. Dropping the delivery changes nothing.
     pub fn send(&self, record: &Record<'_>) -> Accept {
         self.accept(record, None)
     }
@@ -263,7 +265,17 @@ impl Producer {
     /// The record was not accepted. [`ProduceError::Misuse`] where it would have to wait inside a tokio task, as it
     /// does for the first record of a topic.
     pub fn send_blocking(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
-        block_on(self.send(record))?
+        self.accept_blocking(record, None)
+    }
+
+    fn accept_blocking(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Result<Delivery, ProduceError> {
+        let may_wait = !self.inner.delivery_thread.is_current();
+        match self.inner.lane.submit(record, callback, may_wait) {
+            // Most sends are accepted at once.
+            Submitted::Accepted(delivery) => Ok(delivery),
+            Submitted::Refused(error) => Err(error),
+            waiting @ Submitted::Waiting(_) => block_on(self.accept_of(waiting))?,
+        }
     }
 
     /// As [`Producer::send_with`], blocking the thread while it waits. Not for async tasks.
@@ -275,7 +287,7 @@ impl Producer {
         record: &Record<'_>,
         callback: impl FnOnce(Result<RecordMetadata, ProduceError>) + Send + 'static,
     ) -> Result<Delivery, ProduceError> {
-        block_on(self.send_with(record, callback))?
+        self.accept_blocking(record, Some(Box::new(callback)))
     }
 
     /// [`Producer::send`] for each record, in order, for less: the lane is locked once. Nothing of another thread
@@ -480,6 +492,9 @@ impl Drop for Inner {
 }
 
 /// What [`Producer::send`] returns: ready at once unless the record has to wait for memory or metadata.
+///
+/// Dropping it takes the record back if its turn has not come, as in a `select!` with a time limit. A record that was
+/// accepted is sent whatever becomes of its accept.
 #[must_use = "dropping it takes back a record whose turn has not come"]
 pub struct Accept {
     state: AcceptState,
@@ -494,6 +509,15 @@ impl Accept {
     /// Whether the record has to wait.
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, AcceptState::InLine { .. })
+    }
+
+    /// Takes the record back. True if it is not sent: its turn had not come, or it was refused. False if it was
+    /// accepted before, and is on its way.
+    pub fn cancel(self) -> bool {
+        match &self.state {
+            AcceptState::Settled(settled) => settled.as_ref().is_some_and(Result::is_err),
+            AcceptState::InLine { waiter, .. } => waiter.cancel(),
+        }
     }
 }
 

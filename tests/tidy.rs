@@ -25,8 +25,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Crates that one module alone may name.
 /// (The demo's broker needs a runtime of its own, and only the demo's.)
-const OWNED_CRATES: &[(&str, &str)] =
-    &[("tokio", "net"), ("wasmtime", "wasm"), ("socket2", "net"), ("krafka", "cli"), ("tiny_http", "metrics"), ("rustls", "net"), ("tokio_rustls", "net"), ("ring", "net")];
+const OWNED_CRATES: &[(&str, &str)] = &[
+    ("tokio", "net"),
+    ("wasmtime", "wasm"),
+    ("socket2", "net"),
+    ("krafka", "cli"),
+    ("tiny_http", "metrics"),
+    ("rustls", "net"),
+    ("tokio_rustls", "net"),
+    ("ring", "net"),
+];
 
 #[test]
 fn imports_go_one_way() {

@@ -3,8 +3,8 @@
 use super::nearest::nearest;
 use anyhow::{Result, anyhow};
 use pointsman::config::ProducerConfig;
-use pointsman::net::{NetConfig, Secured};
 use pointsman::net::admin::{AdminError, BlockingAdmin, created};
+use pointsman::net::{NetConfig, Secured};
 use pointsman::protocol::codec::create_topics::NewTopic;
 use std::fmt;
 use std::time::Duration;

@@ -2,7 +2,7 @@
 
 use super::options::{ConfigOptions, key_value};
 use super::servers::{BROKER_DEFAULT, Servers};
-use super::terminal::{count, print};
+use super::terminal::{count, print, say};
 use anyhow::{Context, Result};
 use clap::{Args, Subcommand};
 use pointsman::net::admin::LogEnds;
@@ -122,6 +122,10 @@ impl Describe {
         let described = admin.describe_topics(&[&self.name])?;
         let topic = described.first().with_context(|| format!("{address} says nothing of topic {}", self.name))?;
         let offsets = admin.offsets(topic)?;
+        // A broker that is gone is why one looks.
+        for (leader, error) in &offsets.silent {
+            say(format!("leader {leader} does not tell its offsets: {error}"));
+        }
         // A broker may keep them from us, and the rest is worth showing all the same.
         let configs = admin.topic_configs(&self.name);
         let mut text = String::new();
@@ -136,7 +140,7 @@ impl Describe {
             "partition", "leader", "begin", "end", "replicas"
         )?;
         let mut records = 0;
-        for (partition, ends) in topic.partitions.iter().zip(offsets) {
+        for (partition, ends) in topic.partitions.iter().zip(offsets.ends) {
             let offset = |pick: fn(LogEnds) -> i64| ends.map_or("?".to_owned(), |ends| pick(ends).to_string());
             let (begin, end) = (offset(|ends| ends.begin), offset(|ends| ends.end));
             records += ends.map_or(0, |ends| u64::try_from(ends.end - ends.begin).unwrap_or(0));
@@ -150,7 +154,8 @@ impl Describe {
                 partition.index
             )?;
         }
-        writeln!(text, "at most {}", count(records, "record"))?;
+        let but = if offsets.silent.is_empty() { "" } else { ", and those whose offsets are not told" };
+        writeln!(text, "at most {}{but}", count(records, "record"))?;
         match configs {
             Ok(configs) => {
                 for (name, value) in configs {

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn escapes_are_those_of_java() {
-        let jaas = parse(r#"a.B required p="a\"b\\c\td\101\7e;=" /* and */ ;"#).unwrap_or_else(|error| panic!("{error}"));
+        let jaas =
+            parse(r#"a.B required p="a\"b\\c\td\101\7e;=" /* and */ ;"#).unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(jaas.option("p"), Some("a\"b\\c\td\u{41}\u{7}e;="));
     }
 

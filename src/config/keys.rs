@@ -156,7 +156,8 @@ const LONG: i64 = i64::MAX;
 const ASSERTIONS: Status = Status::NotYet("tokens for a signed assertion");
 const JAVA_TOKENS: Status = Status::NotYet("Java classes that fetch or check tokens");
 const KERBEROS: Status = Status::Accepted("GSSAPI is not supported");
-const RECONNECTS: Status = Status::Accepted("a token is fetched for a connection, whose backoff is reconnect.backoff.ms");
+const RECONNECTS: Status =
+    Status::Accepted("a token is fetched for a connection, whose backoff is reconnect.backoff.ms");
 const TRANSACTIONS: Status = Status::NotYet("transactions");
 const JAVA_TLS: Status = Status::Accepted("it chooses among the TLS parts of a Java virtual machine");
 const BROKER_SIDE: Status = Status::Accepted("only brokers, which check tokens, use it");

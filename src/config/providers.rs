@@ -211,9 +211,15 @@ mod tests {
         let path = folder.path().display();
         std::fs::write(folder.path().join("s"), "a=b\n").unwrap();
         for (text, words) in [
-            ("config.providers=env\nconfig.providers.env.class=env\nclient.id=${env:POINTSMAN_NO_SUCH}", "line 4: client.id"),
+            (
+                "config.providers=env\nconfig.providers.env.class=env\nclient.id=${env:POINTSMAN_NO_SUCH}",
+                "line 4: client.id",
+            ),
             ("config.providers=f\nconfig.providers.f.class=file\nclient.id=${f:/no/such:k}", "cannot be read"),
-            (&format!("config.providers=f\nconfig.providers.f.class=file\nclient.id=${{f:{path}/s:k}}"), "has no key k"),
+            (
+                &format!("config.providers=f\nconfig.providers.f.class=file\nclient.id=${{f:{path}/s:k}}"),
+                "has no key k",
+            ),
             (
                 &format!(
                     "config.providers=f\nconfig.providers.f.class=file\nconfig.providers.f.param.allowed.paths=/usr\n\

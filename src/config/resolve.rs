@@ -114,8 +114,11 @@ fn read_values(entries: &[Entry], whole: &Place, problems: &mut Vec<Problem>, no
             }
             Err((what, help)) => {
                 // The words about a secret's value would quote it.
-                let (what, help) =
-                    if key.is_secret() || entry.provided { (NOT_SHOWN.to_owned(), String::new()) } else { (what, help) };
+                let (what, help) = if key.is_secret() || entry.provided {
+                    (NOT_SHOWN.to_owned(), String::new())
+                } else {
+                    (what, help)
+                };
                 problems.push(Problem::new(ProblemKind::InvalidValue, &entry.place, Some(key.name), what).help(help));
             }
         }

@@ -30,13 +30,7 @@ impl Reader<'_> {
         self.problem(ProblemKind::InvalidValue, key, what, help);
     }
 
-    fn problem(
-        &mut self,
-        kind: ProblemKind,
-        key: &'static str,
-        what: impl Into<String>,
-        help: impl Into<String>,
-    ) {
+    fn problem(&mut self, kind: ProblemKind, key: &'static str, what: impl Into<String>, help: impl Into<String>) {
         // What is missing is missed by security.protocol, which is set: else nothing here would be read.
         let place = self.values.place(key).or_else(|| self.values.place("security.protocol"));
         if let Some(place) = place {
@@ -366,7 +360,10 @@ fn unsecured(jaas: &Jaas) -> Option<TokenSource> {
 /// RFC 7628, 3.1.
 fn is_extension(name: &str, value: &str) -> bool {
     let printable = |byte: u8| (0x20..=0x7e).contains(&byte) || b"\t\r\n".contains(&byte);
-    !name.is_empty() && name != "auth" && name.bytes().all(|byte| byte.is_ascii_alphabetic()) && value.bytes().all(printable)
+    !name.is_empty()
+        && name != "auth"
+        && name.bytes().all(|byte| byte.is_ascii_alphabetic())
+        && value.bytes().all(printable)
 }
 
 fn url(text: &str) -> Result<Url, String> {

@@ -113,9 +113,14 @@ fn the_same_from_toml_properties_and_code() {
     plugin.settings = vec![("regions.bj".into(), "0".into())];
     let code =
         Config::builder().set("bootstrap.servers", "a:1,b:2").set("partitioner.class", "wasm:p").plugin(plugin).build();
-    assert_eq!(toml, properties);
-    assert_eq!(properties, code);
-    assert!(code.is_ok());
+    // Only where a setting stands is not the same.
+    let meaning = |config: Result<Config, Error>| {
+        let Config { producer, plugins, settings, notices } = config.unwrap();
+        (producer, plugins, settings.into_iter().map(|(key, set)| (key, set.value)).collect::<Vec<_>>(), notices)
+    };
+    let toml = meaning(toml);
+    assert_eq!(toml, meaning(properties));
+    assert_eq!(toml, meaning(code));
 }
 
 #[test]
@@ -370,11 +375,7 @@ fn defaults_are_accepted_and_what_is_not_there_yet_is_refused() {
     assert_eq!(config.notices, [""; 0]);
     assert_eq!(config.producer, properties("").producer);
 
-    for set in [
-        "sasl.oauthbearer.assertion.file=/x",
-        "transactional.id=t",
-        "client.rack=r1",
-    ] {
+    for set in ["sasl.oauthbearer.assertion.file=/x", "transactional.id=t", "client.rack=r1"] {
         let key = set.split('=').next().unwrap();
         refused(set, ProblemKind::NotSupportedYet, &[key, "not supported yet", "leave it out"]);
     }

@@ -90,7 +90,12 @@ impl Core {
     /// The record is too large, its partition does not exist, or the producer cannot go on.
     pub fn append(&mut self, now: Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
         if let Some(ended) = &self.ended {
-            return Err(ended.error(Fate::NotWritten));
+            let topic = &self.topics[record.topic.index()].name;
+            let partition = match record.placement {
+                Placement::Partition(partition) => Some(partition),
+                Placement::Default | Placement::Group(_) => None,
+            };
+            return Err(ended.error(Fate::NotWritten).at(topic, partition));
         }
         let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
         let max_len = body.max_len();
@@ -237,7 +242,7 @@ impl Core {
             partition.index,
             limit,
             estimate,
-            capacity,
+            self.config.memory.buffer(capacity),
             self.config.memory.take(0),
             now,
         );
@@ -303,7 +308,9 @@ impl Core {
         self.live.extend(batches.iter().map(|batch| batch.info.order));
         for (nth, mut batch) in batches.into_iter().enumerate() {
             if let Some(ended) = &self.ended {
-                let outcome = Outcome::Failed(ended.error(batch.fate()));
+                let partition = &self.partitions[id as usize];
+                let error = ended.error(batch.fate()).at(&self.topics[partition.topic].name, Some(partition.index));
+                let outcome = Outcome::Failed(error);
                 self.finish(now, batch.info.order, batch.done(outcome));
                 continue;
             }
@@ -415,6 +422,7 @@ impl Core {
             }
             Outcome::Failed(ProduceError::Timeout {
                 topic: Arc::clone(&topic),
+                partition: Some(index),
                 key: "delivery.timeout.ms",
                 limit: timeout,
                 stage,

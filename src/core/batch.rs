@@ -150,11 +150,10 @@ impl OpenBatch {
         index: i32,
         limit: usize,
         estimate: Estimate,
-        capacity: usize,
+        body: Vec<u8>,
         mut permit: Permit,
         now: Instant,
     ) -> OpenBatch {
-        let body = Vec::with_capacity(capacity);
         permit.grow(body.capacity());
         let info = BatchInfo {
             order,
@@ -237,7 +236,13 @@ impl OpenBatch {
 /// The records of a sealed batch. Whoever holds the bytes holds their memory.
 struct Body {
     bytes: Vec<u8>,
-    _permit: Permit,
+    permit: Permit,
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        self.permit.keep(std::mem::take(&mut self.bytes));
+    }
 }
 
 impl AsRef<[u8]> for Body {
@@ -263,7 +268,7 @@ impl SealedBatch {
         if sabotage::is_on(Sabotage::GiveMemoryBackEarly) {
             permit.fit(0);
         }
-        let body = Bytes::from_owner(Body { bytes, _permit: permit });
+        let body = Bytes::from_owner(Body { bytes, permit });
         SealedBatch { info, attributes, body, body_crc }
     }
 

@@ -34,6 +34,8 @@ pub enum Action {
         connection: ConnectionId,
         /// For the log.
         reason: String,
+        /// Nothing is wrong: it was idle for long.
+        idle: bool,
     },
     /// Records' fates are known.
     Done(Done),

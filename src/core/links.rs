@@ -82,7 +82,7 @@ impl Core {
             Link::Idle | Link::Backoff(_) => return,
         };
         self.connections.remove(&connection);
-        self.actions.push_back(Action::Disconnect { connection, reason: reason.to_owned() });
+        self.actions.push_back(Action::Disconnect { connection, reason: reason.to_owned(), idle: false });
         self.lose_connection(now, id, reason.to_owned());
         self.want_metadata(now);
     }
@@ -160,7 +160,7 @@ impl Core {
                         node.link = Link::Idle;
                         self.connections.remove(&connection);
                         let reason = "idle for connections.max.idle.ms".to_owned();
-                        self.actions.push_back(Action::Disconnect { connection, reason });
+                        self.actions.push_back(Action::Disconnect { connection, reason, idle: true });
                         return;
                     }
                     _ => {}

@@ -2,9 +2,12 @@
 //!
 //! A permit lives inside the buffer that it pays for, so memory comes back when the last holder lets go, the socket
 //! too, and never earlier (KAFKA-19012 reused a buffer that was still being written).
+//!
+//! Some buffers that nobody holds any more are kept for the next batches: a page that goes back to the system costs as
+//! much as writing it when it comes again. They are free memory: at most 4 MiB, or an eighth of the budget, besides it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 /// A budget of bytes, shared by everything that holds records.
 #[derive(Clone, Debug)]
@@ -17,6 +20,7 @@ struct Inner {
     total: i64,
     /// Below zero is debt: what was booked without waiting. Nobody is admitted while it lasts.
     available: AtomicI64,
+    kept: Mutex<Kept>,
 }
 
 /// Bytes taken from a [`MemoryPool`]; dropping it gives them back.
@@ -30,7 +34,7 @@ impl MemoryPool {
     /// A budget of `total` bytes.
     pub fn new(total: usize) -> MemoryPool {
         let total = i64::try_from(total).unwrap_or(i64::MAX);
-        MemoryPool { inner: Arc::new(Inner { total, available: AtomicI64::new(total) }) }
+        MemoryPool { inner: Arc::new(Inner { total, available: AtomicI64::new(total), kept: Mutex::default() }) }
     }
 
     /// Takes `bytes` if they are there.
@@ -59,6 +63,18 @@ impl MemoryPool {
     /// Gives back `bytes` that were taken and never became a permit.
     pub fn give_back(&self, bytes: usize) {
         self.inner.available.fetch_add(signed(bytes), Ordering::AcqRel);
+    }
+
+    /// An empty buffer with room for at least `capacity` bytes. It costs nothing until a permit pays for it.
+    pub(super) fn buffer(&self, capacity: usize) -> Vec<u8> {
+        if capacity >= KEPT_FROM {
+            // Batches of a producer are of a size; one that is of another is let go.
+            let fits = |buffer: &Vec<u8>| (capacity..=2 * capacity).contains(&buffer.capacity());
+            if let Some(buffer) = self.inner.kept().take().filter(fits) {
+                return buffer;
+            }
+        }
+        Vec::with_capacity(capacity)
     }
 
     /// The whole budget in bytes.
@@ -93,6 +109,20 @@ impl Permit {
         }
     }
 
+    /// Keeps a buffer that it paid for, and that nobody uses any more, for another batch.
+    pub(super) fn keep(&self, mut buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        let most = KEPT_MAX.min(self.inner.total as usize / 8);
+        if capacity >= KEPT_FROM && capacity <= most {
+            let mut kept = self.inner.kept();
+            if kept.bytes + capacity <= most {
+                buffer.clear();
+                kept.bytes += capacity;
+                kept.buffers.push(buffer);
+            }
+        }
+    }
+
     /// Gives back all but `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let bytes = signed(bytes);
@@ -102,6 +132,32 @@ impl Permit {
         }
     }
 }
+
+impl Inner {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Buffers for the next batches.
+#[derive(Debug, Default)]
+struct Kept {
+    buffers: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn take(&mut self) -> Option<Vec<u8>> {
+        let buffer = self.buffers.pop()?;
+        self.bytes -= buffer.capacity();
+        Some(buffer)
+    }
+}
+
+/// Smaller buffers are the allocator's business.
+const KEPT_FROM: usize = 4 * 1024;
+/// What is kept at most, in bytes; of a small budget an eighth.
+const KEPT_MAX: usize = 4 * 1024 * 1024;
 
 impl Drop for Permit {
     fn drop(&mut self) {
@@ -118,6 +174,24 @@ fn signed(bytes: usize) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_buffer_is_used_again_and_few_are_kept() {
+        let pool = MemoryPool::new(1 << 20);
+        let permit = pool.adopt(0);
+        let buffer = pool.buffer(16_000);
+        let at = buffer.as_ptr();
+        permit.keep(buffer);
+        let again = pool.buffer(16_000);
+        assert_eq!((again.as_ptr(), again.len()), (at, 0));
+        for _ in 0..100 {
+            permit.keep(Vec::with_capacity(16_000));
+        }
+        assert_eq!(pool.inner.kept().buffers.len(), (1 << 20) / 8 / 16_000);
+        assert_eq!(pool.buffer(100).capacity(), 100, "a small one is not a large one's waste");
+        assert_eq!(pool.buffer(7_000).capacity(), 7_000);
+        assert_eq!(pool.available(), 1 << 20);
+    }
 
     #[test]
     fn what_is_taken_comes_back_and_debt_admits_nobody() {

@@ -279,12 +279,9 @@ impl Core {
                 if std::mem::take(&mut topic.wanted) {
                     let name = Arc::clone(&topic.name);
                     let outcome = Err(match error {
-                        code::TOPIC_AUTHORIZATION_FAILED => self.config.not_authorized(
-                            "DESCRIBE",
-                            format!("topic {name}"),
-                            error,
-                            Fate::NotWritten,
-                        ),
+                        code::TOPIC_AUTHORIZATION_FAILED => {
+                            self.config.not_authorized("DESCRIBE", format!("topic {name}"), error, Fate::NotWritten)
+                        }
                         _ => ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) },
                     });
                     self.actions.push_back(Action::Topic { name, outcome });

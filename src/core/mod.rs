@@ -74,8 +74,10 @@ enum Ended {
 impl Ended {
     fn error(&self, fate: Fate) -> ProduceError {
         match self {
-            Ended::Closed => ProduceError::Closed { fate },
-            Ended::Fatal(reason) => ProduceError::Fatal { reason: Arc::clone(reason), fate },
+            Ended::Closed => ProduceError::Closed { topic: None, partition: None, fate },
+            Ended::Fatal(reason) => {
+                ProduceError::Fatal { topic: None, partition: None, reason: Arc::clone(reason), fate }
+            }
         }
     }
 }
@@ -199,16 +201,16 @@ impl Core {
     /// is handed back.
     pub fn abandon(&mut self) -> usize {
         let left = self.live.len();
-        self.fail_all(&|fate| ProduceError::Closed { fate });
+        self.fail_all(&Ended::Closed);
         self.ended.get_or_insert(Ended::Closed);
         left
     }
 
     /// Fails everything that is not done, and all that is to come.
     pub fn fail_for_good(&mut self, reason: String) {
-        let reason: Arc<str> = reason.into();
-        self.fail_all(&|fate| ProduceError::Fatal { reason: Arc::clone(&reason), fate });
-        self.ended.get_or_insert(Ended::Fatal(reason));
+        let ended = Ended::Fatal(reason.into());
+        self.fail_all(&ended);
+        self.ended.get_or_insert(ended);
     }
 
     /// Whether everything that was appended is done.
@@ -273,10 +275,12 @@ impl Core {
         }
     }
 
-    /// Fails every batch, in queues and in flight, with an error that knows its fate.
-    fn fail_all(&mut self, error: &dyn Fn(Fate) -> ProduceError) {
+    /// Fails every batch, in queues and in flight, with an error that knows its place and fate.
+    fn fail_all(&mut self, ended: &Ended) {
         for at in 0..self.partitions.len() {
             let partition = &mut self.partitions[at];
+            let (topic, index) = (&self.topics[partition.topic].name, partition.index);
+            let error = |fate| ended.error(fate).at(topic, Some(index));
             let mut failed = Vec::new();
             for sent in &mut partition.in_flight {
                 if let Some(batch) = sent.batch.take() {

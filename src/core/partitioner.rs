@@ -61,8 +61,8 @@ impl Sticky {
         queued: impl Fn(usize) -> u64,
     ) -> usize {
         // A topic that was made anew may have fewer partitions.
+        self.current = self.current.filter(|&current| (current as usize) < candidates);
         if let Some(current) = self.current
-            && (current as usize) < candidates
             && standing(current as usize) == Standing::Good
         {
             return current as usize;
@@ -101,6 +101,14 @@ impl Sticky {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_beyond_the_last_partition_is_made_anew() {
+        let mut sticky = Sticky { current: Some(4), bytes: 0 };
+        for standing in [Standing::Good, Standing::Late, Standing::Leaderless] {
+            assert!(sticky.choose(2, &mut Rng::new(7), true, |_| standing, |_| 0) < 2);
+        }
+    }
 
     /// From Kafka's own `UtilsTest.testMurmur2`.
     #[test]

@@ -33,8 +33,12 @@ impl Core {
 
     /// A batch that is being sealed is spared until the next refusal.
     fn fail_queue(&mut self, now: Instant, id: u32, reason: &Arc<str>) {
-        let error = |fate| Outcome::Failed(ProduceError::Authentication { reason: Arc::clone(reason), fate });
         let partition = &mut self.partitions[id as usize];
+        let (topic, index) = (Arc::clone(&self.topics[partition.topic].name), partition.index);
+        let error = |fate| {
+            let (topic, partition) = (Some(Arc::clone(&topic)), Some(index));
+            Outcome::Failed(ProduceError::Authentication { topic, partition, reason: Arc::clone(reason), fate })
+        };
         let mut failed = Vec::new();
         for slot in std::mem::take(&mut partition.queue) {
             match slot {
@@ -77,8 +81,14 @@ impl Core {
         let Some(reason) = self.nodes.values().rev().find_map(|node| node.refusal.clone()) else { return };
         for topic in &mut self.topics {
             if topic.partitions.is_empty() && topic.take_wanted() {
-                let outcome = Err(ProduceError::Authentication { reason: Arc::clone(&reason), fate: Fate::NotWritten });
-                self.actions.push_back(Action::Topic { name: Arc::clone(&topic.name), outcome });
+                let name = Arc::clone(&topic.name);
+                let outcome = Err(ProduceError::Authentication {
+                    topic: Some(Arc::clone(&name)),
+                    partition: None,
+                    reason: Arc::clone(&reason),
+                    fate: Fate::NotWritten,
+                });
+                self.actions.push_back(Action::Topic { name, outcome });
             }
         }
     }

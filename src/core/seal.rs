@@ -75,7 +75,7 @@ impl Unsealed {
 fn seal(info: BatchInfo, body: Vec<u8>, permit: Permit, compression: Compression) -> SealedBatch {
     match compression.compress(&body) {
         Some(compressed) => {
-            drop(body);
+            permit.keep(body);
             SealedBatch::new(info, compression.attributes(), compressed, permit)
         }
         None => SealedBatch::new(info, 0, body, permit),
@@ -176,7 +176,7 @@ mod tests {
         let topic: Arc<str> = "t".into();
         let order = Order::begun(7);
         let permit = memory.take(0);
-        let mut open = OpenBatch::new(order, 0, topic, 0, 1 << 20, Estimate::EXACT, 64, permit, now);
+        let mut open = OpenBatch::new(order, 0, topic, 0, 1 << 20, Estimate::EXACT, Vec::new(), permit, now);
         for (at, value) in values.iter().enumerate() {
             let record = RecordBody { key: None, value: Some(value), headers: NO_HEADERS };
             open.append(&record, 1000 - at as i64, now, Some(at as u64));

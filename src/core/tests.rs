@@ -379,8 +379,9 @@ fn failures(rig: &mut Rig) -> Vec<ProduceError> {
     failures
 }
 
-fn refused_by(host: &str) -> ProduceError {
-    ProduceError::Authentication { reason: format!("{host}: who are you?").into(), fate: Fate::NotWritten }
+fn refused_by(host: &str, partition: Option<i32>) -> ProduceError {
+    let reason = format!("{host}: who are you?").into();
+    ProduceError::Authentication { topic: Some("orders".into()), partition, reason, fate: Fate::NotWritten }
 }
 
 #[test]
@@ -390,7 +391,7 @@ fn who_waits_for_a_broker_that_refuses_fails_at_once_and_others_go_on() {
     rig.refusing.insert("two");
     rig.append(topic, Placement::Partition(1)).unwrap();
     rig.append(topic, Placement::Partition(0)).unwrap();
-    assert_eq!(failures(&mut rig), [refused_by("two")]);
+    assert_eq!(failures(&mut rig), [refused_by("two", Some(1))]);
     assert_eq!(rig.produced, [0]);
     assert!(rig.core.is_idle());
 
@@ -398,7 +399,7 @@ fn who_waits_for_a_broker_that_refuses_fails_at_once_and_others_go_on() {
     for _ in 0..5 {
         rig.append(topic, Placement::Partition(1)).unwrap();
         rig.pass(Duration::from_secs(2));
-        assert_eq!(failures(&mut rig), [refused_by("two")]);
+        assert_eq!(failures(&mut rig), [refused_by("two", Some(1))]);
     }
     rig.refusing.clear();
     rig.append(topic, Placement::Partition(1)).unwrap();
@@ -416,7 +417,7 @@ fn who_waits_for_a_topic_hears_the_refusal_once_nobody_is_left_to_ask() {
     rig.turn();
     assert_eq!(rig.core.topic(rig.now, "orders"), TopicStatus::Pending);
     rig.pass(Duration::from_secs(3));
-    assert_eq!(failures(&mut rig).first(), Some(&refused_by(BOOTSTRAP)));
+    assert_eq!(failures(&mut rig).first(), Some(&refused_by(BOOTSTRAP, None)));
     rig.refusing.clear();
     rig.pass(Duration::from_secs(3));
     rig.topic("orders");

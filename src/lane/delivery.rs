@@ -150,7 +150,7 @@ impl Drop for Unplaced {
         if self.count > 0 {
             let lost = Slot { completion: ENDED, index: 0, facts: Facts::default() };
             let reason = "the thread that runs its plugins has ended".into();
-            let errors = vec![ProduceError::Fatal { reason, fate: Fate::Unknown }];
+            let errors = vec![ProduceError::Fatal { topic: None, partition: None, reason, fate: Fate::Unknown }];
             let slots = vec![lost; self.count as usize];
             self.tickets.place(Placed { completions: Vec::new(), errors, slots });
         }
@@ -188,17 +188,32 @@ impl Delivery {
         }
     }
 
-    /// As [`Delivery::wait`], but gives the delivery back when `patience` ends first.
+    /// As [`Delivery::wait`], but gives the delivery back when `patience` ends first. With a patience of zero it
+    /// never blocks.
     ///
     /// # Errors
     /// The delivery itself, still open.
     pub fn wait_timeout(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Delivery> {
+        if let Some(result) = self.try_result() {
+            return Ok(result);
+        }
+        if patience.is_zero() {
+            return Err(self);
+        }
+        if !(self.tickets.may_block)() {
+            return Ok(Err(ProduceError::WaitInTask));
+        }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
-        let deadline = Instant::now() + patience;
+        // Beyond what a clock can say, it is for ever.
+        let deadline = Instant::now().checked_add(patience);
         loop {
             if let Poll::Ready(result) = self.tickets.poll(self.slot, &waker) {
                 return Ok(result);
             }
+            let Some(deadline) = deadline else {
+                std::thread::park();
+                continue;
+            };
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(self);
@@ -233,5 +248,5 @@ impl Wake for Unpark {
 
 /// What becomes of a record whose producer ended before it reached a batch.
 pub(super) fn closed() -> ProduceError {
-    ProduceError::Closed { fate: Fate::NotWritten }
+    ProduceError::Closed { topic: None, partition: None, fate: Fate::NotWritten }
 }

@@ -61,7 +61,7 @@ impl Shared {
         valid_topic(topic).map_err(|reason| ProduceError::Topic { topic: topic.into(), reason })?;
         let mut waiting = self.lock_waiting();
         if self.is_closed() {
-            return Err(closed());
+            return Err(closed().at(&topic.into(), None));
         }
         let now = self.clock.now();
         let status = self.lock_core().topic(now, topic);

@@ -1,6 +1,6 @@
 //! Where senders leave records for the lane's thread.
 
-use super::chunk::{Chunk, staged_size};
+use super::chunk::{self, Chunk, staged_size};
 use super::counters::{ChunkCounters, ChunkFacts};
 use super::delivery::{Delivery, Unplaced, closed};
 use super::waiting::{Waiter, Waiting};
@@ -219,7 +219,7 @@ impl Shared {
             return Err(Obstacle::TooLarge);
         }
         if state.closed {
-            return Ok(Submitted::Refused(closed()));
+            return Ok(Submitted::Refused(closed().at(&record.topic.into(), record.partition)));
         }
         let topic = state.topic(record.topic).ok_or(Obstacle::Topic)?;
         if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
@@ -272,7 +272,7 @@ impl Shared {
         let mut waiting = self.lock_waiting();
         // Closing empties the line once.
         if self.is_closed() {
-            return Submitted::Refused(closed());
+            return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
         }
         waiting.push_for_topic(Arc::clone(&waiter));
         self.lock_core().refresh_topic(self.clock.now(), record.topic);
@@ -296,7 +296,7 @@ impl Shared {
         // Held throughout, so that a record that waits for this topic is not overtaken.
         let mut waiting = self.lock_waiting();
         if self.lock().closed {
-            return Submitted::Refused(closed());
+            return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
         }
         let status = if waiting.has_topic(record.topic) {
             TopicStatus::Pending
@@ -319,10 +319,7 @@ impl Shared {
                 self.watch();
                 Submitted::Waiting(waiter)
             }
-            TopicStatus::Pending => Submitted::Refused(ProduceError::Topic {
-                topic: record.topic.into(),
-                reason: "its metadata is not known yet".to_owned(),
-            }),
+            TopicStatus::Pending => Submitted::Refused(ProduceError::TopicNotKnownYet { topic: record.topic.into() }),
         }
     }
 
@@ -367,9 +364,13 @@ impl Shared {
 
     /// A topic has so many partitions now, or other leaders.
     pub(crate) fn topology_changed(&self, name: Arc<str>, partitions: usize) {
+        let waiting = self.lock_waiting();
         let mut state = self.lock();
         let Some(&topic) = state.topics_by_name.get(&name) else { return };
-        state.partitions[topic] = partitions;
+        // Who waits for a partition is told that it is there by `topic_settled`, later: until then a newcomer for it
+        // must find it as unknown as they did, or it would overtake them.
+        let awaited = waiting.has_topic(&name);
+        state.partitions[topic] = if awaited { partitions.min(state.partitions[topic]) } else { partitions };
         if !state.closed {
             state.queue.push_back(Item::Topology(name));
             self.rouse(&mut state);
@@ -397,10 +398,11 @@ impl Shared {
         drop(waiting);
         self.waiting_for_memory.store(0, Ordering::Release);
         for waiter in refused {
-            waiter.refuse(closed());
+            waiter.refuse(closed().at(&waiter.topic(), waiter.partition()));
         }
-        for lookup in lookups.into_values().flatten() {
-            lookup.settle(Err(closed()));
+        for (topic, lookups) in lookups {
+            let error = closed().at(&topic.into(), None);
+            lookups.iter().for_each(|lookup| lookup.settle(Err(error.clone())));
         }
     }
 
@@ -472,7 +474,8 @@ impl Shared {
         records.clear();
         let mut state = self.lock();
         state.counters.add(now, facts);
-        if state.spare.len() < 4 {
+        // As many as can be under way at a time.
+        if state.spare.len() <= self.config.staged_max / chunk::BYTES_MAX {
             state.spare.push(records);
         }
     }
@@ -580,5 +583,5 @@ pub(super) fn valid_topic(name: &str) -> Result<(), String> {
 
 /// What becomes of records when the driver is no more.
 pub(super) fn died(reason: &Arc<str>) -> ProduceError {
-    ProduceError::Fatal { reason: Arc::clone(reason), fate: Fate::NotWritten }
+    ProduceError::Fatal { topic: None, partition: None, reason: Arc::clone(reason), fate: Fate::NotWritten }
 }

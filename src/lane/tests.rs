@@ -1,5 +1,6 @@
 //! The lane without a network: a core that was told of a topic, and a clock that stands.
 
+mod errors;
 mod growth;
 
 use super::{DeliveryThread, LaneConfig, Shared, Submitted, start};
@@ -55,12 +56,16 @@ fn core(memory: &MemoryPool) -> Core {
 }
 
 fn lane(memory: usize) -> Arc<Shared> {
+    lane_where(memory, || true)
+}
+
+fn lane_where(memory: usize, may_block: fn() -> bool) -> Arc<Shared> {
     let memory = MemoryPool::new(memory);
     let config = LaneConfig {
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
         acknowledgements: false,
-        may_block: || true,
+        may_block,
         windows: Windows::default(),
     };
     let core = Arc::new(Mutex::new(core(&memory)));

@@ -92,6 +92,14 @@ impl Waiting {
 }
 
 impl Waiter {
+    pub(super) fn topic(&self) -> Arc<str> {
+        self.record.topic.as_str().into()
+    }
+
+    pub(super) fn partition(&self) -> Option<i32> {
+        self.record.partition
+    }
+
     /// Whether the record's turn has come, and how it went; else `waker` is woken when it does.
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Delivery, ProduceError>> {
         let mut state = self.lock();
@@ -105,13 +113,15 @@ impl Waiter {
         }
     }
 
-    /// Takes the record back if its turn has not come.
-    pub(crate) fn cancel(&self) {
+    /// Takes the record back if its turn has not come. Whether it is not sent, be it for that or as it was refused.
+    pub(crate) fn cancel(&self) -> bool {
         let mut state = self.lock();
+        let sent = matches!(state.turn, Turn::Settled(Ok(_)));
         if matches!(state.turn, Turn::InLine) {
             state.turn = Turn::Over;
             state.callback = None;
         }
+        !sent
     }
 
     /// Tells the sender that the record was not accepted.
@@ -169,7 +179,7 @@ impl Shared {
         let mut waiting = self.lock_waiting();
         // Closing empties the line once.
         if self.lock().is_closed() {
-            return Submitted::Refused(closed());
+            return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
         }
         waiting.memory.push_back(Arc::clone(&waiter));
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
@@ -312,10 +322,10 @@ impl Shared {
         // There may be room for whoever was behind them.
         self.admit();
         for (waiter, stage) in refused {
-            waiter.refuse(self.waited_too_long(&waiter.record.topic, stage));
+            waiter.refuse(self.waited_too_long(&waiter.record.topic, waiter.record.partition, stage));
         }
         for (topic, lookup) in late {
-            lookup.settle(Err(self.waited_too_long(&topic, Stage::Metadata)));
+            lookup.settle(Err(self.waited_too_long(&topic, None, Stage::Metadata)));
         }
         let mut core = self.lock_core();
         for topic in forgotten {
@@ -332,13 +342,14 @@ impl Shared {
         }
     }
 
-    fn waited_too_long(&self, topic: &str, stage: Stage) -> ProduceError {
+    fn waited_too_long(&self, topic: &str, partition: Option<i32>, stage: Stage) -> ProduceError {
         let last_cause = match stage {
             Stage::Metadata => self.lock_core().topic_trouble(topic),
             _ => None,
         };
         ProduceError::Timeout {
             topic: topic.into(),
+            partition,
             key: "max.block.ms",
             limit: self.config.max_block,
             stage,

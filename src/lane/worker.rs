@@ -89,15 +89,26 @@ impl Drop for Guard {
     }
 }
 
+/// Fails a chunk's records for the same reason, each with its own topic and partition.
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     let now = shared.clock.now();
     let (records, queued) = (chunk.records.len(), now - chunk.accepted);
     shared.count_chunk(now, ChunkFacts { records, bytes: chunk.bytes, queued, errors: records, dropped: 0 });
-    let slots =
-        (0..chunk.records.len()).map(|_| Slot { completion: ENDED, index: 0, facts: Facts::default() }).collect();
-    chunk.deliveries.place(Placed { completions: Vec::new(), errors: vec![error.clone()], slots });
-    for (_, callback) in chunk.callbacks {
-        let error = error.clone();
+    let mut errors = Vec::new();
+    let mut known = BTreeMap::new();
+    let mut slots = Vec::with_capacity(records);
+    for (&topic, &partition) in chunk.records.topic_of.iter().zip(&chunk.records.partitions) {
+        let index = *known.entry((topic, partition)).or_insert_with(|| {
+            let partition = (partition >= 0).then_some(partition);
+            errors.push(error.clone().at(&chunk.records.topics[topic as usize], partition));
+            errors.len() as u32 - 1
+        });
+        slots.push(Slot { completion: ENDED, index, facts: Facts::default() });
+    }
+    let of_callbacks: Vec<ProduceError> =
+        chunk.callbacks.iter().map(|&(slot, _)| errors[slots[slot as usize].index as usize].clone()).collect();
+    chunk.deliveries.place(Placed { completions: Vec::new(), errors, slots });
+    for ((_, callback), error) in chunk.callbacks.into_iter().zip(of_callbacks) {
         shared.delivery_thread.run(Box::new(move || callback(Err(error))));
     }
 }
@@ -183,7 +194,8 @@ impl Worker {
         let now = shared.clock.now();
         if chunk.accepted + self.delivery_timeout <= now {
             let error = ProduceError::Timeout {
-                topic: chunk.records.topics.first().cloned().unwrap_or_else(|| "".into()),
+                topic: "".into(),
+                partition: None,
                 key: "delivery.timeout.ms",
                 limit: self.delivery_timeout,
                 stage: Stage::Lane,
@@ -245,8 +257,7 @@ impl Worker {
             }
             let mut core = self.lane.0.lock_core();
             let TopicStatus::Ready(handle) = core.topic(now, topic) else {
-                let reason = "an interceptor sent a record to it, and its metadata is not known yet".to_owned();
-                failed.push((at as u32, ProduceError::Topic { topic: Arc::clone(topic), reason }));
+                failed.push((at as u32, ProduceError::TopicNotKnownYet { topic: Arc::clone(topic) }));
                 continue;
             };
             let leaders = core.topic_info(handle).leaders;

@@ -93,6 +93,15 @@ pub struct LogEnds {
     pub end: i64,
 }
 
+/// Where the partitions of a topic begin and end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offsets {
+    /// By the partition's place in the description; `None` where its leader does not say, or there is none.
+    pub ends: Vec<Option<LogEnds>>,
+    /// The leaders that could not be asked, and why.
+    pub silent: Vec<(i32, AdminError)>,
+}
+
 /// A client for topics. See [`BlockingAdmin`] for programs without async.
 #[derive(Debug)]
 pub struct Admin {
@@ -174,31 +183,41 @@ impl Admin {
         Ok(described)
     }
 
-    /// Where each partition's log begins and ends, by the partition's place in the description; `None` where its
-    /// leader does not say, or there is none.
+    /// Where each partition's log begins and ends. A leader that does not answer leaves its own partitions open.
     ///
     /// # Errors
-    /// A leader cannot be asked.
-    pub async fn offsets(&mut self, topic: &TopicDescription) -> Result<Vec<Option<LogEnds>>, AdminError> {
+    /// The cluster cannot be asked for its brokers.
+    pub async fn offsets(&mut self, topic: &TopicDescription) -> Result<Offsets, AdminError> {
         let brokers = self.session.metadata(&[]).await?.0.brokers;
         let mut by_leader: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
         for partition in &topic.partitions {
             by_leader.entry(partition.leader).or_default().push(partition.index);
         }
         let mut ends: BTreeMap<i32, LogEnds> = BTreeMap::new();
+        let mut silent = Vec::new();
         for (leader, partitions) in by_leader {
             let Some(broker) = brokers.iter().find(|broker| broker.id == leader) else { continue };
             let peer = Peer::new(NodeId(leader), &broker.host, broker.port);
-            let mut session = Session::open(peer, &self.config, self.request_timeout).await?;
-            let earliest = session.list_offsets(&topic.name, &partitions, End::Earliest).await?;
-            let latest = session.list_offsets(&topic.name, &partitions, End::Latest).await?;
-            for (partition, begin) in earliest {
-                if let Some(&end) = latest.get(&partition) {
-                    ends.insert(partition, LogEnds { begin, end });
-                }
+            match self.ask_leader(peer, &topic.name, &partitions).await {
+                Ok(told) => ends.extend(told),
+                Err(error) => silent.push((leader, error)),
             }
         }
-        Ok(topic.partitions.iter().map(|partition| ends.get(&partition.index).copied()).collect())
+        let ends = topic.partitions.iter().map(|partition| ends.get(&partition.index).copied()).collect();
+        Ok(Offsets { ends, silent })
+    }
+
+    async fn ask_leader(
+        &self,
+        leader: Peer,
+        topic: &str,
+        partitions: &[i32],
+    ) -> Result<BTreeMap<i32, LogEnds>, AdminError> {
+        let mut session = Session::open(leader, &self.config, self.request_timeout).await?;
+        let earliest = session.list_offsets(topic, partitions, End::Earliest).await?;
+        let latest = session.list_offsets(topic, partitions, End::Latest).await?;
+        let both = |(partition, begin)| Some((partition, LogEnds { begin, end: *latest.get(&partition)? }));
+        Ok(earliest.into_iter().filter_map(both).collect())
     }
 
     /// The settings that were made for a topic, by name; a secret has no value.
@@ -305,7 +324,7 @@ impl BlockingAdmin {
     ///
     /// # Errors
     /// As there.
-    pub fn offsets(&mut self, topic: &TopicDescription) -> Result<Vec<Option<LogEnds>>, AdminError> {
+    pub fn offsets(&mut self, topic: &TopicDescription) -> Result<Offsets, AdminError> {
         self.runtime.block_on(self.admin.offsets(topic))
     }
 

@@ -65,7 +65,10 @@ async fn connect_to(address: SocketAddr, peer: &Peer, config: &NetConfig) -> Res
     let versions = handshake(&mut stream, &config.client_id).await.map_err(|trouble| match trouble {
         Trouble::Failed(cause) if cause == NO_ANSWER => {
             let hint = if security.tls().is_some() { "a client certificate (ssl.keystore.*)" } else { "TLS" };
-            Trouble::Failed(format!("{cause}: does the port want {hint}, while security.protocol is {}?", security.protocol()))
+            Trouble::Failed(format!(
+                "{cause}: does the port want {hint}, while security.protocol is {}?",
+                security.protocol()
+            ))
         }
         trouble => trouble,
     })?;

@@ -153,7 +153,7 @@ fn run<M: Machine, E: Events>(runtime: &LocalRuntime, mut driver: Driver<M, E>) 
     }
 }
 
-const LOG: &str = "pointsman::net";
+pub(super) const LOG: &str = "pointsman::net";
 
 struct Driver<M: Machine, E> {
     core: Arc<Mutex<M>>,
@@ -311,12 +311,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 } else {
                     *self.failures.entry(node).or_default() += 1;
                 }
-                match self.log.pass(now, node, &cause.to_string()) {
-                    Some(0) if cause.is_refusal() => tracing::error!(target: LOG, "{cause}"),
-                    Some(0) => tracing::warn!(target: LOG, "{cause}"),
-                    Some(more) => tracing::warn!(target: LOG, "{cause} ({more} times more since the last time)"),
-                    None => tracing::debug!(target: LOG, "{cause}"),
-                }
+                self.log.warn(now, node, &cause.to_string());
                 true
             }),
             Inbound::Response(_, _, bytes) => links.get(from).is_some_and(|link| {
@@ -386,9 +381,14 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 Action::Connect { connection, node, host, port } => {
                     self.connect(connection, Peer::new(node, &host, port))
                 }
-                Action::Disconnect { connection, reason } => {
+                Action::Disconnect { connection, reason, idle } => {
                     if let Some(link) = self.links.remove(&connection) {
-                        tracing::info!(target: LOG, "{}: disconnected: {reason}", link.peer);
+                        let cause = format!("{}: disconnected: {reason}", link.peer);
+                        if idle {
+                            tracing::debug!(target: LOG, "{cause}");
+                        } else {
+                            self.log.warn(now, link.peer.node, &cause);
+                        }
                         if link.is_up {
                             self.counters.disconnected(now);
                         }

@@ -170,7 +170,10 @@ mod tests {
 
     #[test]
     fn other_protocols_are_named() {
-        assert_eq!(says(&[0x15, 0x03, 0x03, 0, 2, 2, 40]), "the port speaks TLS, and security.protocol does not: it would be SSL or SASL_SSL");
+        assert_eq!(
+            says(&[0x15, 0x03, 0x03, 0, 2, 2, 40]),
+            "the port speaks TLS, and security.protocol does not: it would be SSL or SASL_SSL"
+        );
         assert_eq!(says(b"HTTP/1.1 400 Bad Request\r\n"), "the port speaks HTTP, not Kafka");
         assert_eq!(says(&[0xff; 4]), "the port does not speak Kafka, or badly: it announces an answer of -1 bytes");
         assert!(says(&[0, 0, 0, 3, 1]).ends_with("an answer of 3 bytes"));

@@ -1,3 +1,4 @@
+use super::driver::LOG;
 use crate::core::NodeId;
 use crate::core::time::Instant;
 use std::collections::BTreeMap;
@@ -21,8 +22,17 @@ const INTERVAL: Duration = Duration::from_secs(30);
 const LINES_MAX: usize = 512;
 
 impl LogLimit {
+    /// Warns of a cause, unless that was said of the broker not long ago.
+    pub(super) fn warn(&mut self, now: Instant, node: NodeId, cause: &str) {
+        match self.pass(now, node, cause) {
+            Some(0) => tracing::warn!(target: LOG, "{cause}"),
+            Some(more) => tracing::warn!(target: LOG, "{cause} ({more} times more since the last time)"),
+            None => tracing::debug!(target: LOG, "{cause}"),
+        }
+    }
+
     /// `None` if the line is to be left out, else how often it was since the last time.
-    pub(super) fn pass(&mut self, now: Instant, node: NodeId, cause: &str) -> Option<u64> {
+    fn pass(&mut self, now: Instant, node: NodeId, cause: &str) -> Option<u64> {
         let key = (node, cause.to_owned());
         if let Some(line) = self.lines.get_mut(&key) {
             if now - line.at < INTERVAL {

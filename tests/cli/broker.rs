@@ -1,9 +1,10 @@
 //! Against an embedded broker.
 
 use super::{Ran, file, pointsman};
-use krafka::testing::FakeBroker;
+use krafka::testing::{ApiKey, Control, FakeBroker};
 use std::io::{BufRead, BufReader, Write};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 use tokio::runtime::Runtime;
 
 /// A broker with a topic `orders` of three partitions.
@@ -15,11 +16,22 @@ struct Broker {
 
 impl Broker {
     fn start() -> Broker {
+        Broker::start_cluster(1)
+    }
+
+    fn start_cluster(brokers: usize) -> Broker {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let broker = runtime.block_on(FakeBroker::start()).unwrap();
+        let broker = runtime.block_on(FakeBroker::start_cluster(brokers)).unwrap();
         broker.create_topic("orders", 3);
         let address = broker.bootstrap_servers();
         Broker { runtime, broker, address }
+    }
+
+    /// Which broker leads each partition of `orders`.
+    fn lead(&self, leaders: &[i32]) {
+        for (partition, leader) in (0..).zip(leaders) {
+            assert!(self.broker.set_leader("orders", partition, *leader));
+        }
     }
 
     fn produce(&self, arguments: &[&str], input: &str) -> Ran {
@@ -151,6 +163,149 @@ fn a_report_without_a_reader_ends_the_run() {
     assert!(stderr.contains("stdout was closed"), "{stderr}");
     assert_eq!(broker.records("orders").len(), 1);
     drop(input);
+}
+
+fn spawn(broker: &Broker, arguments: &[&str]) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["produce", "-b", &broker.address, "-t", "orders"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+fn terminate(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+}
+
+/// Partition 0 is not answered, the others are.
+fn silent_partition(broker: &Broker) {
+    broker.broker.on(ApiKey::Produce, |request| if request.node_id == 0 { Control::Silence } else { Control::Pass });
+}
+
+#[test]
+fn a_second_signal_aborts_and_says_what_is_known() {
+    let broker = Broker::start_cluster(2);
+    broker.lead(&[0, 1, 1]);
+    silent_partition(&broker);
+    let mut child = spawn(&broker, &["--format", "jsonl", "-X", "linger.ms=0"]);
+    let mut input = child.stdin.take().unwrap();
+    // The first one stays without an answer.
+    input.write_all(b"{\"partition\":0}\n{\"partition\":1}\n{\"partition\":2}\n").unwrap();
+    while broker.records("orders").len() < 2
+        || broker.broker.request_nodes(ApiKey::Produce).iter().all(|node| *node != 0)
+    {
+        std::thread::yield_now();
+    }
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    terminate(&child);
+    let first = stderr.next().unwrap().unwrap();
+    assert!(first.starts_with("terminated: delivering"), "{first}");
+    // Signals so close together as 250 ms are one.
+    std::thread::sleep(Duration::from_millis(400));
+    terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let rest: Vec<String> = stderr.map(Result::unwrap).collect();
+    let said =
+        "terminated again: aborted; 2 delivered, 0 failed, and of 1 more it is not known whether they are written";
+    assert!(rest.iter().any(|line| line == said), "{rest:?}");
+    drop(input);
+}
+
+/// Signals do nothing to a process 1 that has no handler for them, as in a container.
+#[test]
+fn process_1_stops_when_it_is_told_to() {
+    let broker = Broker::start();
+    let as_root = if rustix::process::geteuid().is_root() { &[][..] } else { &["--user", "--map-root-user"] };
+    let mut child = Command::new("unshare")
+        .args(as_root)
+        .args(["--pid", "--fork", "--kill-child"])
+        .arg(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["produce", "-b", &broker.address, "-t", "orders", "--report", "jsonl"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a\n").unwrap();
+    let mut report = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(report.next().unwrap().unwrap().contains("\"line\":1"));
+    // unshare passes no signals on: the process 1 of the new namespace is its child.
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let inside: i32 = std::fs::read_to_string(children).unwrap().trim().parse().unwrap();
+    let status = std::fs::read_to_string(format!("/proc/{inside}/status")).unwrap();
+    assert!(status.lines().any(|line| line.starts_with("NSpid:") && line.ends_with("\t1")), "{status}");
+    let inside = rustix::process::Pid::from_raw(inside).unwrap();
+    rustix::process::kill_process(inside, rustix::process::Signal::TERM).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("stopped after stdin:1; what follows was not sent"), "{stderr}");
+    drop(input);
+}
+
+#[test]
+fn progress_is_shown_on_a_terminal_and_nowhere_else() {
+    let broker = Broker::start();
+    let folder = tempfile::tempdir().unwrap();
+    let lines = file(folder.path(), "lines.txt", "a\n".repeat(50));
+    broker.broker.on(ApiKey::Produce, |_| Control::Delay(Duration::from_millis(700)));
+    let command = format!("{} produce -b {} -t orders {lines}", env!("CARGO_BIN_EXE_pointsman"), broker.address);
+    // script(1) runs it on a terminal of its own and writes what that shows.
+    let shown = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("0 delivered, 0/s, 50 in flight"), "{shown}");
+    assert!(shown.contains("50 records: 50 delivered"), "{shown}");
+    let piped = broker.produce(&["-t", "orders", &lines], "");
+    assert!(!piped.stderr.contains("in flight"), "{}", piped.stderr);
+}
+
+#[test]
+fn a_broker_that_does_not_answer_is_told_once() {
+    let broker = Broker::start();
+    broker.broker.on(ApiKey::Produce, |_| Control::Silence);
+    let settings = ["request.timeout.ms=100", "linger.ms=0", "delivery.timeout.ms=1500", "retry.backoff.ms=10"];
+    let settings = settings.iter().flat_map(|setting| ["-X", setting]);
+    let arguments: Vec<&str> = ["-t", "orders"].into_iter().chain(settings).collect();
+    let ran = broker.produce(&arguments, "a\n");
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    assert!(broker.broker.request_count(ApiKey::Produce) > 2);
+    let told =
+        ran.stderr.lines().filter(|line| line.contains("WARN") && line.contains("did not answer a Produce request"));
+    assert_eq!(told.count(), 1, "{}", ran.stderr);
+}
+
+#[test]
+fn a_leader_that_is_gone_leaves_only_its_own_offsets_open() {
+    let broker = Broker::start_cluster(2);
+    broker.lead(&[0, 1, 1]);
+    assert_eq!(broker.produce(&["-t", "orders", "--format", "jsonl"], "{\"partition\":1}\n").code, Some(0));
+    broker.broker.on(
+        ApiKey::ListOffsets,
+        |request| {
+            if request.node_id == 0 { Control::Silence } else { Control::Pass }
+        },
+    );
+    let ran = pointsman(&["topic", "describe", "orders", "-b", &broker.address, "-X", "request.timeout.ms=200"], "");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("leader 0 does not tell its offsets: ") && ran.stderr.contains("200 ms"),
+        "{}",
+        ran.stderr
+    );
+    let rows: Vec<Vec<&str>> = ran.stdout.lines().map(|line| line.split_whitespace().take(4).collect()).collect();
+    for row in [["0", "0", "?", "?"], ["1", "1", "0", "1"], ["2", "1", "0", "0"]] {
+        assert!(rows.contains(&row.to_vec()), "{row:?} is not in:\n{}", ran.stdout);
+    }
+    assert!(ran.stdout.contains("at most 1 record, and those whose offsets are not told"), "{}", ran.stdout);
 }
 
 #[test]

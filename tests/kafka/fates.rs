@@ -102,7 +102,7 @@ impl Sent {
         for _ in 0..600 {
             let number = self.next();
             self.waiting.push(send(producer, number));
-            if number % 10 == 0 {
+            if number.is_multiple_of(10) {
                 // Many small batches, in many requests.
                 std::thread::sleep(Duration::from_millis(2));
             }

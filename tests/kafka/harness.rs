@@ -58,7 +58,7 @@ impl Cluster {
             arguments.extend(["--version".to_owned(), version.to_owned()]);
         }
         for property in setup.properties {
-            let fill = |text: String, at| text.replace(&format!("{{+{at}}}"), &(base + at).to_string());
+            let fill = |text: String, at: u32| text.replace(&format!("{{+{at}}}"), &(base + at).to_string());
             arguments.extend(["--set".to_owned(), (0..=10).fold((*property).to_owned(), fill)]);
         }
         let mut cluster = Cluster { home, bootstrap: String::new(), judge: Mutex::new(None) };

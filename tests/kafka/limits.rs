@@ -15,7 +15,7 @@ fn a_value_just_below_the_limits_passes() {
     let cluster = Cluster::shared();
     cluster.tool(&["create", "large", "1"]);
     let producer = plain(cluster, "");
-    let value: Vec<u8> = (0..1_048_000usize).map(|at| (at * 31 >> 3) as u8).collect();
+    let value: Vec<u8> = (0..1_048_000usize).map(|at| ((at * 31) >> 3) as u8).collect();
     let metadata = producer.send_blocking(&Record::to("large").key("k").value(&value)).unwrap().wait().unwrap();
     assert_eq!((metadata.offset, metadata.serialized_value_size), (Some(0), Some(value.len())));
     producer.close_blocking(PATIENCE).unwrap();

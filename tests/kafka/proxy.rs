@@ -86,9 +86,9 @@ fn join(shared: &Arc<Shared>, client: TcpStream, broker: TcpStream) {
 fn pass_on(mut from: TcpStream, mut to: TcpStream, mut look: impl FnMut(&mut [u8]) + Send + 'static) {
     std::thread::spawn(move || {
         let mut pass = || -> Result<()> {
-            let mut frame = Vec::new();
+            let mut frame = vec![0; 4];
             loop {
-                frame.resize(4, 0);
+                frame.truncate(4);
                 from.read_exact(&mut frame)?;
                 let len = int32(&frame, 0);
                 frame.resize(4 + usize::try_from(len).expect("a length"), 0);

@@ -201,9 +201,8 @@ fn a_hundred_thousand_records_over_each_listener_and_mechanism() {
     let mut keytool = Command::new("keytool");
     keytool.args(import).args(["-keystore", &store, "-file", &secure.path("ca.pem")]);
     assert!(keytool.output().unwrap().status.success(), "keytool makes a trust store");
-    let trusting = format!(
-        "ssl.truststore.location={store}\nssl.truststore.type=PKCS12\nssl.truststore.password=hush-hush-p12\n"
-    );
+    let trusting =
+        format!("ssl.truststore.location={store}\nssl.truststore.type=PKCS12\nssl.truststore.password=hush-hush-p12\n");
     ways.push(("p12", SSL, trusting));
     for (name, listener) in [("plaintext", SASL_PLAINTEXT), ("tls", SASL_SSL)] {
         for (mechanism, settings) in [
@@ -238,7 +237,8 @@ fn wrong_credentials_fail_at_once_with_mechanism_principal_and_broker() {
             assert!(words.contains("SASL_AUTHENTICATION_FAILED"), "{words}");
         }
         // A token that has expired is not even sent; one that is signed is not taken by this broker.
-        let expired = format!("sasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token={}\n", unsecured("alice", 1_000_000_000));
+        let expired =
+            format!("sasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token={}\n", unsecured("alice", 1_000_000_000));
         assert!(secure.refusal(listener, &expired).contains("the token has expired"));
         let signed = format!("sasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token={}\n", signed("alice", 4_000_000_000));
         let words = secure.refusal(listener, &signed);
@@ -374,7 +374,8 @@ fn under_load(secure: &Secure, topic: &str, producer: &Producer, time: Duration,
 #[ignore = "broker"]
 fn logins_are_renewed_under_load() {
     let secure = Secure::shared();
-    for (name, settings) in [("scram", scram(512, PASSWORD)), ("plain", plain(PASSWORD)), ("token", oauth("alice", 4))] {
+    for (name, settings) in [("scram", scram(512, PASSWORD)), ("plain", plain(PASSWORD)), ("token", oauth("alice", 4))]
+    {
         let producer = secure.producer(SASL_SSL, &settings);
         under_load(secure, &format!("open-renewed-{name}"), &producer, Duration::from_secs(12), |_| {});
         let metrics = producer.metrics();
@@ -442,7 +443,8 @@ fn the_command_logs_in_and_shows_no_secret() {
     let secrets = secure.path("secrets.properties");
     fs::write(&secrets, format!("password={PASSWORD}\n")).unwrap();
     let config = secure.path("command.properties");
-    let login = jaas("scram.ScramLoginModule", &format!("username=\"alice\" password=\"${{file:{secrets}:password}}\""));
+    let login =
+        jaas("scram.ScramLoginModule", &format!("username=\"alice\" password=\"${{file:{secrets}:password}}\""));
     let providers = "config.providers=file\nconfig.providers.file.class=file\nsasl.mechanism=SCRAM-SHA-256\n";
     fs::write(&config, secure.properties(SASL_SSL, &format!("{providers}{login}"))).unwrap();
     secure.cluster.tool(&["create", "open-command", "1"]);

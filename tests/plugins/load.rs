@@ -133,7 +133,7 @@ fn configure_is_tried_for_each_use() {
     let uses = [Use::Interceptor, Use::Serializer(Side::Key), Use::Serializer(Side::Value), Use::Partitioner];
     for used in uses {
         let error = start_error(&[("mode", "configure-error")], used);
-        assert_says(&error, &["plugin guest as", "configure returned an error: no region is called \"mars\""]);
+        assert_says(&error, &[": as ", "configure returned an error: no region is called \"mars\""]);
         load(PluginOptions { uses: vec![used], ..options(&[]) }).expect("without that mode it starts");
     }
     load(options(&[("mode", "configure-error")])).expect("nothing is tried that is not used");

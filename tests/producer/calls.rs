@@ -119,3 +119,62 @@ fn a_partition_that_was_added_is_found_by_whoever_names_it() {
     assert!(matches!(error, ProduceError::NoSuchPartition { partition: 9, .. }), "{error}");
     producer.close_blocking(PATIENCE).unwrap();
 }
+
+#[test]
+fn an_accept_that_is_dropped_takes_back_only_what_still_waits() {
+    let broker = Broker::start();
+    let producer = broker.producer(&[]);
+    let delivery = producer.send_blocking(&Record::to("orders").partition(0).value("known")).unwrap();
+    delivery.wait().unwrap();
+    // Accepted at once: it is sent, whatever becomes of the accept.
+    let accept = producer.send(&Record::to("orders").partition(0).value("dropped"));
+    assert!(!accept.is_waiting());
+    drop(accept);
+    assert!(!producer.send(&Record::to("orders").partition(0).value("too late")).cancel());
+    // These wait for a topic that nobody tells of.
+    broker.broker.on(ApiKey::Metadata, |_| Control::Silence);
+    let first = producer.send(&Record::to("payments").value("dropped"));
+    assert!(first.is_waiting());
+    drop(first);
+    let second = producer.send(&Record::to("payments").value("taken back"));
+    assert!(second.cancel());
+    assert!(producer.send(&Record::to("not a topic").value("refused")).cancel());
+    producer.flush_blocking().unwrap();
+    assert_eq!(broker.broker.next_offset("orders", 0), Some(3));
+    assert_eq!(broker.broker.next_offset("payments", 0), None);
+    producer.close_blocking(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_runtime_that_is_shut_down_before_the_producer_leaves_no_delivery_open() {
+    let broker = Broker::start();
+    let producer = broker.producer(&[("linger.ms", "0")]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).build().unwrap();
+    let of_task = producer.clone();
+    let (first, rest) = runtime.block_on(async move {
+        let task = tokio::spawn(async move {
+            let mut deliveries = Vec::new();
+            for _ in 0..200 {
+                deliveries.push(of_task.send(&Record::to("orders").value("x")).await.unwrap());
+            }
+            let rest = deliveries.split_off(1);
+            (deliveries.pop().unwrap(), rest)
+        });
+        task.await.unwrap()
+    });
+    // A task that waits goes with its runtime; what it waited for does not.
+    runtime.spawn(first);
+    runtime.shutdown_background();
+    for delivery in rest {
+        delivery.wait().unwrap();
+    }
+    // Nor does one that waits without an answer keep its delivery open.
+    broker.broker.on(ApiKey::Produce, |_| Control::Silence);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let accept = producer.send(&Record::to("orders").value("x"));
+    let open = runtime.block_on(accept).unwrap();
+    drop(runtime);
+    assert!(open.try_result().is_none());
+    assert!(producer.close_blocking(Duration::from_millis(100)).is_err());
+    assert!(matches!(open.wait(), Err(ProduceError::Closed { .. })));
+}

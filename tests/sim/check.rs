@@ -334,8 +334,12 @@ impl World {
 
     fn check_sequences(&self, place: &str, at: usize, number: usize, wrong: &mut Vec<String>) {
         let mut expected: BTreeMap<(i64, i16), i32> = BTreeMap::new();
+        let mut known = BTreeSet::new();
         for batch in &self.cluster.topics[at].partitions[number].log.batches {
-            let next = expected.entry((batch.producer_id, batch.epoch)).or_insert(0);
+            // A leader that knows nothing of a producer takes any sequence as its first: the batches before were
+            // refused, and this one keeps its sequence because it may be there already.
+            let first = if known.insert(batch.producer_id) { batch.base_sequence } else { 0 };
+            let next = expected.entry((batch.producer_id, batch.epoch)).or_insert(first);
             if batch.base_sequence != *next {
                 let (pid, epoch, sequence) = (batch.producer_id, batch.epoch, batch.base_sequence);
                 wrong.push(format!("{place}: pid {pid} epoch {epoch} goes from sequence {next} on with {sequence}"));

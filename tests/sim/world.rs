@@ -199,10 +199,6 @@ impl World {
         let mut polls = 0u32;
         loop {
             let before = polls;
-            while let Some(action) = self.core.poll_action() {
-                polls += 1;
-                self.act(action);
-            }
             while let Some(unsealed) = self.core.poll_seal(self.now) {
                 polls += 1;
                 self.seal(unsealed);
@@ -210,6 +206,11 @@ impl World {
             while let Some(transmit) = self.core.poll_transmit(self.now) {
                 polls += 1;
                 self.transmit(transmit);
+            }
+            // Last: who looks for requests may find batches that can't be sent.
+            while let Some(action) = self.core.poll_action() {
+                polls += 1;
+                self.act(action);
             }
             polls += self.admit();
             if polls == before {
@@ -236,7 +237,7 @@ impl World {
     fn act(&mut self, action: Action) {
         match action {
             Action::Connect { connection, host, port, .. } => self.connect(connection, &host, port),
-            Action::Disconnect { connection, reason } => self.closed_by_client(connection, &reason),
+            Action::Disconnect { connection, reason, .. } => self.closed_by_client(connection, &reason),
             Action::Done(done) => {
                 self.trace.line(self.now, || format!("done {:?} {:?}", done.completion, done.runs));
                 let wrong = self.ledger.done(self.now, done);

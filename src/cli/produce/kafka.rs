@@ -24,8 +24,10 @@ pub(super) trait Delivery: Send + 'static {
     /// The outcome, if it is there.
     fn try_result(&self) -> Option<Result<RecordMetadata, ProduceError>>;
 
-    /// Waits for it.
-    fn wait(self) -> Result<RecordMetadata, ProduceError>;
+    /// Waits for it, for a while; if it is not there by then, gives itself back.
+    fn wait_for(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Self>
+    where
+        Self: Sized;
 }
 
 impl Producer for pointsman::Producer {
@@ -45,8 +47,8 @@ impl Delivery for pointsman::Delivery {
         pointsman::Delivery::try_result(self)
     }
 
-    fn wait(self) -> Result<RecordMetadata, ProduceError> {
-        pointsman::Delivery::wait(self)
+    fn wait_for(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Self> {
+        self.wait_timeout(patience)
     }
 }
 

@@ -1,4 +1,5 @@
-//! What became of each line, in the order of the input: the report, the failures, the counts.
+//! What became of each line: the report, which is in the order of the input, the failures, the counts. Without a report
+//! each line is settled as soon as its outcome is known: a partition that is stuck holds up no other.
 
 use super::format::BadLine;
 use super::kafka::Delivery;
@@ -11,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 /// A line of the input and what is known of it.
 pub(super) struct Entry<D> {
@@ -30,6 +32,26 @@ pub(super) enum Outcome<D> {
     Refused(ProduceError),
     /// It is no record.
     Bad(BadLine),
+}
+
+/// Why a line did not become a record in the log.
+enum Failure {
+    Record(ProduceError),
+    Line(BadLine),
+}
+
+impl<D: Delivery> Outcome<D> {
+    /// What became of the line; or its delivery, if that is not known yet.
+    fn known(self) -> Result<Result<RecordMetadata, Failure>, D> {
+        match self {
+            Outcome::Sent(delivery) => match delivery.try_result() {
+                Some(result) => Ok(result.map_err(Failure::Record)),
+                None => Err(delivery),
+            },
+            Outcome::Refused(error) => Ok(Err(Failure::Record(error))),
+            Outcome::Bad(bad) => Ok(Err(Failure::Line(bad))),
+        }
+    }
 }
 
 /// Counts, for the progress line and the summary.
@@ -69,33 +91,99 @@ impl<W: Write> Results<W> {
     ) {
         let mut entries = VecDeque::new();
         while window.take(&mut entries) {
-            for entry in entries.drain(..) {
-                if let Err(error) = self.settle(entry, counts) {
-                    self.report = None;
-                    on_report_error(error);
+            let before = entries.len();
+            while let Some(entry) = entries.pop_front() {
+                match entry.outcome.known() {
+                    Ok(known) => {
+                        let settled = self.settle(entry.source, entry.line, known, counts);
+                        self.note(settled, &mut on_report_error);
+                    }
+                    Err(delivery) => {
+                        entries.push_front(Entry { outcome: Outcome::Sent(delivery), ..entry });
+                        break;
+                    }
                 }
-                window.settle(1);
             }
-            if let Some(Err(error)) = self.report.as_mut().map(Report::flush) {
-                self.report = None;
-                on_report_error(error);
+            window.settle(before - entries.len());
+            self.flush(&mut on_report_error);
+            if window.is_aborted() {
+                self.settle_others(&mut entries, window, counts);
+                break;
+            }
+            let Some(first) = entries.pop_front() else { continue };
+            let Entry { source, line, outcome: Outcome::Sent(delivery) } = first else {
+                unreachable!("the others have their outcome")
+            };
+            match delivery.wait_for(PATIENCE) {
+                Ok(result) => {
+                    let settled = self.settle(source, line, result.map_err(Failure::Record), counts);
+                    self.note(settled, &mut on_report_error);
+                    window.settle(1);
+                    if entries.is_empty() {
+                        self.flush(&mut on_report_error);
+                    }
+                }
+                Err(delivery) => {
+                    entries.push_front(Entry { source, line, outcome: Outcome::Sent(delivery) });
+                    if self.report.is_none() {
+                        self.settle_others(&mut entries, window, counts);
+                    }
+                }
             }
         }
         self.failures.summarize();
     }
 
-    fn settle<D: Delivery>(&mut self, entry: Entry<D>, counts: &Counts) -> io::Result<()> {
-        let Entry { source, line, outcome } = entry;
-        let error = match outcome {
-            Outcome::Sent(delivery) => match self.wait(delivery) {
-                Ok(metadata) => {
-                    counts.delivered.fetch_add(1, Relaxed);
-                    return self.report.as_mut().map_or(Ok(()), |report| report.delivered(source, line, &metadata));
+    /// What has been reported must not lie in a buffer while nothing goes on.
+    fn flush(&mut self, on_report_error: &mut impl FnMut(io::Error)) {
+        let flushed = self.report.as_mut().map_or(Ok(()), Report::flush);
+        self.note(flushed, on_report_error);
+    }
+
+    /// A report that cannot be written is none any more.
+    fn note(&mut self, written: io::Result<()>, on_report_error: &mut impl FnMut(io::Error)) {
+        if let Err(error) = written {
+            self.report = None;
+            on_report_error(error);
+        }
+    }
+
+    /// Settles what has its outcome, whatever is before it. Not for a report.
+    fn settle_others<D: Delivery>(
+        &mut self,
+        entries: &mut VecDeque<Entry<D>>,
+        window: &Window<Entry<D>>,
+        counts: &Counts,
+    ) {
+        self.report = None;
+        let before = entries.len();
+        let mut left = VecDeque::with_capacity(before);
+        for Entry { source, line, outcome } in entries.drain(..) {
+            match outcome.known() {
+                Ok(known) => {
+                    let Ok(()) = self.settle(source, line, known, counts) else { unreachable!("nothing is written") };
                 }
-                Err(error) => error,
-            },
-            Outcome::Refused(error) => error,
-            Outcome::Bad(bad) => {
+                Err(delivery) => left.push_back(Entry { source, line, outcome: Outcome::Sent(delivery) }),
+            }
+        }
+        *entries = left;
+        window.settle(before - entries.len());
+    }
+
+    fn settle(
+        &mut self,
+        source: usize,
+        line: u64,
+        outcome: Result<RecordMetadata, Failure>,
+        counts: &Counts,
+    ) -> io::Result<()> {
+        let error = match outcome {
+            Ok(metadata) => {
+                counts.delivered.fetch_add(1, Relaxed);
+                return self.report.as_mut().map_or(Ok(()), |report| report.delivered(source, line, &metadata));
+            }
+            Err(Failure::Record(error)) => error,
+            Err(Failure::Line(bad)) => {
                 counts.bad.fetch_add(1, Relaxed);
                 self.failures.add(&self.place(source, line, bad.column), &bad.what);
                 let report = self.report.as_mut();
@@ -111,17 +199,6 @@ impl<W: Write> Results<W> {
         }
         self.failures.add(&self.place(source, line, None), &text);
         report
-    }
-
-    /// Waits for an outcome. What has been reported must not lie in a buffer meanwhile.
-    fn wait<D: Delivery>(&mut self, delivery: D) -> Result<RecordMetadata, ProduceError> {
-        delivery.try_result().unwrap_or_else(|| {
-            if let Some(report) = &mut self.report {
-                // An error comes again with the next write.
-                let _ = report.flush();
-            }
-            delivery.wait()
-        })
     }
 
     fn place(&self, source: usize, line: u64, column: Option<usize>) -> String {
@@ -232,7 +309,12 @@ impl Failures {
     }
 }
 
+/// How long the oldest outcome is waited for before those behind it are looked at.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Failures told in full.
 const TOLD_MAX: usize = 10;
 /// Kinds of failures counted apart.
 const KINDS_MAX: usize = 20;
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | main | waits for what the others tell and for signals, shows the progress |
 //! | feed | reads lines, hands records to the producer |
-//! | results | waits for the deliveries in order, writes the report |
+//! | results | waits for the deliveries, writes the report |
 //! | close | delivers what was accepted, once the input has ended or a signal came |
 
 use super::feed::{End, Job, Progress, feed};
@@ -71,12 +71,13 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
     (events, inbox): (Sender<Event<S>>, &Receiver<Event<S>>),
 ) -> Outcome {
     let Options { report, is_quiet, shows_progress, close_deadline } = options;
+    let window_max = if report.is_some() { REPORTED_MAX } else { OUTSTANDING_MAX };
     let names: Vec<String> = job.sources.iter().map(Source::name).collect();
     let bytes: Option<u64> = job.sources.iter().map(Source::bytes).sum();
     let watch = Watch {
         names: names.clone(),
         bytes,
-        window: Arc::new(Window::new(OUTSTANDING_MAX)),
+        window: Arc::new(Window::new(window_max)),
         counts: Arc::default(),
         progress: Arc::default(),
         started: Stopwatch::start(),
@@ -134,7 +135,7 @@ impl<D: Send + 'static> Watch<D> {
                 Ok(Event::Signal(_)) if signalled.is_some_and(|first| first.elapsed() < SAME_SIGNAL) => {}
                 Ok(Event::Signal(signal)) if signalled.is_some() => {
                     drop(line);
-                    self.abort(signal);
+                    self.abort(signal, inbox);
                     return Outcome::Aborted(signal);
                 }
                 Ok(Event::Signal(signal)) => {
@@ -206,9 +207,22 @@ impl<D: Send + 'static> Watch<D> {
         text
     }
 
-    fn abort(&self, signal: Signal) {
-        let rest = count(self.window.open() as u64, "record");
-        say(format!("{signal} again: aborted; of {rest} under way it is not known whether they are written"));
+    /// Says what is known by now of what was under way.
+    fn abort<S>(&self, signal: Signal, inbox: &Receiver<Event<S>>) {
+        self.window.abort();
+        loop {
+            match inbox.recv_timeout(LOOK_AROUND_MAX) {
+                Ok(Event::Settled) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        let Counts { delivered, failed, .. } = &*self.counts;
+        let (delivered, failed) = (thousands(delivered.load(Relaxed)), thousands(failed.load(Relaxed)));
+        let rest = thousands(self.window.open() as u64);
+        say(format!(
+            "{signal} again: aborted; {delivered} delivered, {failed} failed, and of {rest} more it is not known whether \
+             they are written"
+        ));
     }
 
     fn summarize(&self, end: Option<End>, is_whole: bool) -> Outcome {
@@ -254,7 +268,11 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) {
 }
 
 /// Lines read and without an outcome: the bound of what `--report` keeps in order.
-const OUTSTANDING_MAX: usize = 100_000;
+const REPORTED_MAX: usize = 100_000;
+/// The same without a report. Mostly `buffer.memory` is the closer bound.
+const OUTSTANDING_MAX: usize = 1_000_000;
+/// How long an abort looks at what is known.
+const LOOK_AROUND_MAX: Duration = Duration::from_secs(1);
 /// Signals so close together are one.
 const SAME_SIGNAL: Duration = Duration::from_millis(250);
 const TICK: Duration = Duration::from_millis(200);

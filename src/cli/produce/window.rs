@@ -1,7 +1,7 @@
 //! What was read and has no outcome yet, in the order of the input, up to a bound.
 //!
-//! One thread pushes, another takes whatever is there at once and settles it in order: under load neither wakes the
-//! other for every record.
+//! One thread pushes, another takes whatever is there at once and settles it: under load neither wakes the other for
+//! every record.
 
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -19,12 +19,13 @@ struct State<T> {
     /// Pushed and not settled: those waiting, and those that were taken.
     open: usize,
     is_closed: bool,
+    is_aborted: bool,
 }
 
 impl<T> Window<T> {
     /// An empty window.
     pub(super) fn new(capacity: usize) -> Window<T> {
-        let state = State { waiting: VecDeque::new(), open: 0, is_closed: false };
+        let state = State { waiting: VecDeque::new(), open: 0, is_closed: false, is_aborted: false };
         Window { state: Mutex::new(state), pushed: Condvar::new(), settled: Condvar::new(), capacity }
     }
 
@@ -40,17 +41,33 @@ impl<T> Window<T> {
         self.pushed.notify_one();
     }
 
-    /// Takes all there is into `items`, which is empty; waits for at least one. False: nothing comes any more.
+    /// Moves all there is to the end of `items`; waits for at least one if that is empty. False: nothing comes any
+    /// more, and `items` is empty.
     pub(super) fn take(&self, items: &mut VecDeque<T>) -> bool {
         let mut state = self.lock();
-        while state.waiting.is_empty() {
-            if state.is_closed {
+        while state.waiting.is_empty() && items.is_empty() {
+            if state.is_closed || state.is_aborted {
                 return false;
             }
             state = self.pushed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        std::mem::swap(&mut state.waiting, items);
+        if items.is_empty() {
+            std::mem::swap(&mut state.waiting, items);
+        } else {
+            items.append(&mut state.waiting);
+        }
         true
+    }
+
+    /// From now on nobody waits for outcomes.
+    pub(super) fn abort(&self) {
+        self.lock().is_aborted = true;
+        self.pushed.notify_all();
+    }
+
+    /// Whether it was told to.
+    pub(super) fn is_aborted(&self) -> bool {
+        self.lock().is_aborted
     }
 
     /// So many of those taken have their outcome.

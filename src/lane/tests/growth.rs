@@ -168,6 +168,24 @@ fn the_partitioner_is_told_of_growth_before_the_next_record() {
     assert!(format!("{:?}", core.lock().unwrap()).contains("Completion(orders-4"));
 }
 
+/// The count is news to two: the senders, and those in line, who hear of it in the driver's next action.
+#[test]
+fn nobody_comes_between_the_news_of_a_partition_and_those_who_wait_for_it() {
+    let mut rig = Rig::start();
+    rig.send(None);
+    rig.drive();
+    assert!(rig.send(Some(2)), "there are two that are known of");
+    rig.partitions = 3;
+    rig.lane.topology_changed("orders".into(), 3);
+    assert!(rig.send(Some(2)), "it is there, but someone waits for it");
+    rig.drive();
+    assert!(!rig.send(Some(2)));
+    // With nobody in line the news count at once.
+    rig.lane.topology_changed("orders".into(), 4);
+    assert!(!rig.send(Some(3)));
+    rig.end();
+}
+
 #[test]
 fn a_record_for_a_partition_beyond_those_known_waits_for_one_refresh() {
     let mut rig = Rig::start();

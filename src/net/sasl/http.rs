@@ -100,7 +100,8 @@ where
             Err(error) => return Err(io(error)),
         }
     }
-    parse(&bytes, true)?.ok_or_else(|| Trouble::Failed("it closed the connection in the middle of its answer".to_owned()))
+    parse(&bytes, true)?
+        .ok_or_else(|| Trouble::Failed("it closed the connection in the middle of its answer".to_owned()))
 }
 
 /// The answer, if it is whole; `at_end` if nothing more will come.

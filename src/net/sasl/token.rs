@@ -47,7 +47,9 @@ impl Tokens {
         let subject = match &settings.source {
             TokenSource::Fixed(token) => claim(&claims(token.expose()), &settings.subject_claim),
             // It may come later; then only its subject is not known yet.
-            TokenSource::File(path) => read(path).ok().and_then(|token| claim(&claims(&token), &settings.subject_claim)),
+            TokenSource::File(path) => {
+                read(path).ok().and_then(|token| claim(&claims(&token), &settings.subject_claim))
+            }
             _ => None,
         };
         Ok(Tokens {
@@ -125,7 +127,8 @@ impl Tokens {
             TokenSource::ClientCredentials(endpoint) => {
                 let Some(tls) = &self.tls else { unreachable!("loaded with the settings") };
                 let fetched = ask(endpoint, tls).await;
-                fetched.map_err(|trouble| trouble.map(|cause| format!("the token endpoint {}: {cause}", endpoint.url)))?
+                fetched
+                    .map_err(|trouble| trouble.map(|cause| format!("the token endpoint {}: {cause}", endpoint.url)))?
             }
         };
         if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -227,14 +230,17 @@ async fn ask(endpoint: &ClientCredentials, tls: &TlsClient) -> Result<(Zeroizing
     let text = |name: &str| json.get(name).and_then(Value::as_str);
     if answer.status == 200 {
         let token = text("access_token").ok_or_else(|| Trouble::Failed("its answer has no access_token".to_owned()))?;
-        let expires_in = json.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
+        let expires_in =
+            json.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
         return Ok((Zeroizing::new(token.to_owned()), expires_in));
     }
     // Only these two fields are made to be read by people.
     let words: Vec<String> = ["error", "error_description"]
         .into_iter()
         .filter_map(text)
-        .map(|words| words.replace(secret, "(hidden)").chars().filter(|letter| !letter.is_control()).take(200).collect())
+        .map(|words| {
+            words.replace(secret, "(hidden)").chars().filter(|letter| !letter.is_control()).take(200).collect()
+        })
         .collect();
     let words = format!("it answered {} {}", answer.status, words.join(": "));
     let words = words.trim_end().to_owned();

@@ -10,7 +10,10 @@ use std::net::Shutdown;
 async fn try_connect(node: i32, host: &str, port: u16) -> Result<ApiVersions, String> {
     let config = NetConfig { client_id: "test".to_owned(), ..NetConfig::default() };
     let peer = Peer::new(NodeId(node), host, port);
-    connect(&peer, &config, Duration::from_secs(30)).await.map(|made| made.versions).map_err(|trouble| trouble.to_string())
+    connect(&peer, &config, Duration::from_secs(30))
+        .await
+        .map(|made| made.versions)
+        .map_err(|trouble| trouble.to_string())
 }
 
 async fn error_of(script: impl Fn(usize, std::net::TcpStream) + Send + Sync + 'static) -> String {

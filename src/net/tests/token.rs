@@ -184,7 +184,10 @@ async fn a_file_is_read_anew_for_each_login() {
 fn an_unsecured_token_says_what_was_claimed() {
     let made = unsecured(&[("sub".into(), "alice".into())], Duration::from_secs(60), 5_000);
     let read = claims(&made);
-    assert_eq!((claim(&read, "sub").as_deref(), seconds(&read, "iat"), seconds(&read, "exp")), (Some("alice"), Some(5), Some(65)));
+    assert_eq!(
+        (claim(&read, "sub").as_deref(), seconds(&read, "iat"), seconds(&read, "exp")),
+        (Some("alice"), Some(5), Some(65))
+    );
     assert!(made.ends_with('.'), "no signature");
 }
 

@@ -153,9 +153,9 @@ fn client_config(settings: &Tls) -> Result<(ClientConfig, Option<String>), Secur
         Some(identity) => {
             let (chain, key) = stores::identity(identity)?;
             let principal = chain.first().and_then(|certificate| subject(certificate));
-            let config = builder
-                .with_client_auth_cert(chain, key)
-                .map_err(|error| SecurityError::new("ssl.keystore.location", format!("the key is of no use: {error}")))?;
+            let config = builder.with_client_auth_cert(chain, key).map_err(|error| {
+                SecurityError::new("ssl.keystore.location", format!("the key is of no use: {error}"))
+            })?;
             (config, principal)
         }
     };

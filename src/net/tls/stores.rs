@@ -166,14 +166,15 @@ fn pkcs12_store(bytes: &[u8], password: Option<&Secret>) -> Result<Store, String
 fn decrypt(der: &[u8], password: &Secret) -> Result<PrivateKeyDer<'static>, String> {
     let info = EncryptedPrivateKeyInfo::try_from(der)
         .map_err(|error| format!("the private key's encryption cannot be read: {error}"))?;
-    let key = info.encryption_algorithm.decrypt(password.expose(), info.encrypted_data).map_err(|error| match error {
-        pkcs5::Error::UnsupportedAlgorithm { oid } => {
-            format!("the private key is encrypted by an algorithm that is not known here ({oid})")
-        }
-        pkcs5::Error::NoPbes1CryptSupport => {
-            "the private key is encrypted in an old way: openssl pkcs8 -topk8 -v2 aes256 makes a new one".to_owned()
-        }
-        _ => "does not open the private key".to_owned(),
-    })?;
+    let key =
+        info.encryption_algorithm.decrypt(password.expose(), info.encrypted_data).map_err(|error| match error {
+            pkcs5::Error::UnsupportedAlgorithm { oid } => {
+                format!("the private key is encrypted by an algorithm that is not known here ({oid})")
+            }
+            pkcs5::Error::NoPbes1CryptSupport => {
+                "the private key is encrypted in an old way: openssl pkcs8 -topk8 -v2 aes256 makes a new one".to_owned()
+            }
+            _ => "does not open the private key".to_owned(),
+        })?;
     Ok(PrivatePkcs8KeyDer::from(key).into())
 }

@@ -32,14 +32,14 @@ impl Producer for Fake {
 
     fn send(&self, record: &Record<'_>) -> Result<Coming, ProduceError> {
         let value = String::from_utf8(record.value.unwrap().to_vec()).unwrap();
-        let fatal = |fate| ProduceError::Fatal { reason: "it is over".into(), fate };
+        let fatal = |fate| ProduceError::Fatal { topic: None, partition: None, reason: "it is over".into(), fate };
         let mut after = None;
         let result = match value.as_str() {
             "refuse" => return Err(ProduceError::BufferFull),
             "fatal" => return Err(fatal(Fate::NotWritten)),
             "block" => {
                 until_closed(&self.closed);
-                return Err(ProduceError::Closed { fate: Fate::NotWritten });
+                return Err(ProduceError::Closed { topic: None, partition: None, fate: Fate::NotWritten });
             }
             "fail" => Err(ProduceError::Dropped { plugin: "p".into() }),
             "unknown" => Err(fatal(Fate::Unknown)),
@@ -72,11 +72,14 @@ impl Delivery for Coming {
         self.after.is_none().then(|| self.result.clone())
     }
 
-    fn wait(self) -> Result<RecordMetadata, ProduceError> {
-        if let Some(closed) = &self.after {
-            until_closed(closed);
+    fn wait_for(self, patience: Duration) -> Result<Result<RecordMetadata, ProduceError>, Self> {
+        if let Some((closed, changed)) = self.after.as_deref() {
+            let open = closed.lock().unwrap();
+            if !*changed.wait_timeout_while(open, patience, |closed| !*closed).unwrap().0 {
+                return Err(self);
+            }
         }
-        self.result
+        Ok(self.result)
     }
 }
 

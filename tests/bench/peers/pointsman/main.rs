@@ -1,108 +1,64 @@
-//! pointsman as a peer among the others: the same records, the same flags, one JSON line. See `tests/bench/run`.
+//! pointsman as a peer among the others; with `--config FILE`, whatever that names is in the chain.
 
+use meter::{CYCLE, Flags, Meter, records};
 use pointsman::{Config, Delivery, Producer, Record};
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Deliveries that are looked at later; every one is.
+/// Deliveries are looked at when there are so many.
 const WINDOW: usize = 100_000;
 
 fn main() {
-    let mut bootstrap = "127.0.0.1:19092".to_owned();
-    let mut topic = "bench".to_owned();
-    let mut records = 1_000_000usize;
-    let mut overrides: Vec<(String, String)> = Vec::new();
     let mut file = None;
-    let mut arguments = std::env::args().skip(1);
-    while let Some(flag) = arguments.next() {
-        let mut value = || arguments.next().unwrap_or_else(|| panic!("{flag} needs a value"));
-        match flag.as_str() {
-            "--bootstrap" => bootstrap = value(),
-            "--topic" => topic = value(),
-            "--records" => records = value().parse().expect("a number of records"),
-            "--compression" => overrides.push(("compression.type".into(), value())),
-            "--batch-size" => overrides.push(("batch.size".into(), value())),
-            "--linger" => overrides.push(("linger.ms".into(), value())),
-            "--config" => file = Some(value()),
-            other => panic!("unknown flag {other}"),
-        }
-    }
-    overrides.push(("bootstrap.servers".into(), bootstrap));
+    let flags = Flags::parse_with(&["--config"], |_, value| file = Some(value));
+    let mut settings = vec![
+        ("bootstrap.servers".to_owned(), flags.bootstrap.clone()),
+        ("compression.type".to_owned(), flags.compression.clone()),
+        ("linger.ms".to_owned(), flags.linger_ms.to_string()),
+    ];
+    settings.extend(flags.batch_size.map(|size| ("batch.size".to_owned(), size.to_string())));
     let config = match file {
-        Some(file) => Config::from_file_with(file, &overrides),
-        None => overrides.iter().fold(Config::builder(), |builder, (key, value)| builder.set(key, value)).build(),
+        Some(file) => Config::from_file_with(file, &settings),
+        None => settings.iter().fold(Config::builder(), |builder, (key, value)| builder.set(key, value)).build(),
     };
     let producer = Producer::start(config.expect("a configuration")).expect("a producer");
-    let orders = orders();
-    // The first record waits for the topic's metadata; it is not measured.
-    producer.send_blocking(&Record::to(&topic).key("warm").value("up")).unwrap().wait().expect("a topic to write to");
+    let records = records();
+    let meter = Arc::new(Meter::new());
+    let mut open = Vec::with_capacity(WINDOW);
 
-    let started = Instant::now();
-    let cpu = cpu_seconds();
-    let mut open: VecDeque<Delivery> = VecDeque::with_capacity(WINDOW + 1);
-    let (mut ok, mut failed) = (0u64, 0u64);
-    let mut observe = |delivery: Delivery| match delivery.wait() {
-        Ok(_) => ok += 1,
-        Err(error) => {
-            if failed == 0 {
-                eprintln!("{error}");
+    let send = |i: u64, open: &mut Vec<Delivery>| {
+        let (key, value) = &records[i as usize & (CYCLE - 1)];
+        let record = Record::to(&flags.topic).key(key).value(value);
+        let sent = match meter.stamp(i) {
+            0 => producer.send_blocking(&record).map(|delivery| open.push(delivery)),
+            // Who is timed is told at once.
+            stamp => {
+                let meter = Arc::clone(&meter);
+                producer.send_with_blocking(&record, move |told| meter.delivered(stamp, told.is_ok())).map(drop)
             }
-            failed += 1;
+        };
+        sent.expect("accepted");
+        if open.len() == WINDOW {
+            observe(open.drain(..WINDOW / 2), &meter);
         }
     };
-    for number in 0..records {
-        let (key, value) = &orders[number & 65_535];
-        open.push_back(producer.send_blocking(&Record::to(&topic).key(key).value(value)).expect("accepted"));
-        if open.len() > WINDOW {
-            open.drain(..WINDOW / 2).for_each(&mut observe);
-        }
+    (0..flags.warmup).for_each(|i| send(i, &mut open));
+    producer.flush_blocking().expect("flushed");
+    observe(open.drain(..), &meter);
+    let section = meter.start(&flags);
+    for i in 0..flags.records {
+        section.pace(i);
+        send(i, &mut open);
     }
-    let _ = producer.flush_blocking();
-    open.drain(..).for_each(&mut observe);
-    let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - cpu);
-    println!(
-        "{{\"client\":\"pointsman\",\"version\":\"{}\",\"records\":{records},\"ok\":{ok},\"failed\":{failed},\
-         \"seconds\":{seconds:.3},\"cpu_ns_per_record\":{:.1},\"max_rss_kb\":{}}}",
-        env!("CARGO_PKG_VERSION"),
-        cpu * 1e9 / records as f64,
-        max_rss_kb(),
-    );
-    if let Err(error) = producer.close_blocking(Duration::from_secs(30)) {
-        eprintln!("{error}");
-        std::process::exit(1);
+    producer.flush_blocking().expect("flushed");
+    observe(open.drain(..), &meter);
+    // Closing waits for the callbacks, too.
+    producer.close_blocking(Duration::from_secs(30)).expect("closed");
+    section.print("pointsman", env!("CARGO_PKG_VERSION"));
+}
+
+fn observe(deliveries: impl Iterator<Item = Delivery>, meter: &Meter) {
+    for delivery in deliveries {
+        meter.delivered(0, delivery.wait().is_ok());
     }
-}
-
-/// 65,536 orders: a key of 16 bytes that begins with a region, a JSON value of 100.
-fn orders() -> Vec<(String, String)> {
-    let regions = ["bj", "sh", "gz", "sz", "hz", "cd"];
-    let mut state = 42u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
-    (0..65_536)
-        .map(|_| {
-            let key = format!("{}-{:013}", regions[(random() % 6) as usize], random() % 1_000_000);
-            let mut value = String::from("{\"order\":\"");
-            while value.len() < 98 {
-                value.push((b'a' + (random() % 26) as u8) as char);
-            }
-            value.push_str("\"}");
-            (key, value)
-        })
-        .collect()
-}
-
-fn cpu_seconds() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-fn max_rss_kb() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap_or("VmHWM: 0 kB");
-    line.split_whitespace().nth(1).and_then(|kb| kb.parse().ok()).unwrap_or(0)
 }

@@ -23,6 +23,11 @@ pub struct Flags {
 impl Flags {
     /// From the command line; a wrong one ends the program.
     pub fn parse() -> Flags {
+        Flags::parse_with(&[], |_, _| {})
+    }
+
+    /// As [`Flags::parse`], for a client with flags of its own.
+    pub fn parse_with(own: &[&str], mut take: impl FnMut(&str, String)) -> Flags {
         let mut flags = Flags {
             bootstrap: "127.0.0.1:19092".to_owned(),
             topic: "bench".to_owned(),
@@ -46,6 +51,7 @@ impl Flags {
                 "--batch-size" => flags.batch_size = Some(number()),
                 "--linger" => flags.linger_ms = number(),
                 "--rate" => flags.rate = number(),
+                name if own.contains(&name) => take(name, value),
                 _ => wrong(&format!("unknown: {name}")),
             }
         }
