@@ -147,7 +147,7 @@ pub enum Sasl {
         is_token: bool,
     },
     /// `OAUTHBEARER`: a token.
-    OAuthBearer(OAuthBearer),
+    OAuthBearer(Box<OAuthBearer>),
 }
 
 impl Sasl {

@@ -183,7 +183,7 @@ impl Reader<'_> {
             "PLAIN" => self.login(jaas.as_ref(), "PlainLoginModule").map(Sasl::Plain),
             "SCRAM-SHA-256" => self.scram(ScramHash::Sha256, jaas.as_ref()),
             "SCRAM-SHA-512" => self.scram(ScramHash::Sha512, jaas.as_ref()),
-            "OAUTHBEARER" => self.oauthbearer(jaas.as_ref()).map(Sasl::OAuthBearer),
+            "OAUTHBEARER" => self.oauthbearer(jaas.as_ref()).map(|oauth| Sasl::OAuthBearer(Box::new(oauth))),
             "GSSAPI" => {
                 let (what, help) = if self.values.place("sasl.mechanism").is_some() {
                     ("GSSAPI is not supported: Kerberos needs a C library of the system, which is not bound here", "")

@@ -417,7 +417,7 @@ fn who_waits_for_a_topic_hears_the_refusal_once_nobody_is_left_to_ask() {
     rig.turn();
     assert_eq!(rig.core.topic(rig.now, "orders"), TopicStatus::Pending);
     rig.pass(Duration::from_secs(3));
-    assert_eq!(failures(&mut rig).first(), Some(&refused_by(BOOTSTRAP, None)));
+    assert_eq!(failures(&mut rig).first(), Some(&refused_by("two", None)));
     rig.refusing.clear();
     rig.pass(Duration::from_secs(3));
     rig.topic("orders");

@@ -128,6 +128,8 @@ pub(super) struct Connection<S> {
 struct Renewal {
     at: Instant,
     versions: ApiVersions,
+    /// Whether the broker takes another login on this connection then, or only on a new one.
+    in_place: bool,
 }
 
 struct Awaited {
@@ -146,13 +148,16 @@ impl Connection<Stream> {
         config: Arc<NetConfig>,
     ) -> Connection<Stream> {
         let Connected { stream, versions, login_lasts } = connected;
-        let renewal = login_lasts.map(|lasts| Renewal { at: renewal_at(lasts), versions });
+        let renewal = login_lasts.map(|lasts| Renewal { at: renewal_at(lasts), versions, in_place: true });
         Connection { renewal, ..Connection::new(id, stream, inbox, outbox, config) }
     }
 }
 
 /// A login that lasts longer than this is as good as one that lasts for ever.
 const LOGIN_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// A broker ignores a second renewal that comes sooner after the first (KIP-368), and takes it for a mistake.
+const RENEWALS_APART: Duration = Duration::from_millis(1100);
 
 fn renewal_at(lasts: Duration) -> Instant {
     Instant::now() + sasl::renewal_after(lasts.min(LOGIN_MAX))
@@ -216,6 +221,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Requests gather meanwhile: brokers take none between the steps of a login (KIP-368).
     async fn log_in_again(&mut self) -> Result<(), Trouble> {
         let (Some(renewal), Some(sasl)) = (&mut self.renewal, self.config.security.sasl()) else { return Ok(()) };
+        if !renewal.in_place {
+            return Err(Trouble::Failed("its login ends too soon to be renewed on this connection".to_owned()));
+        }
+        let began = Instant::now();
         sasl.prepare().await?;
         let limit = self.config.setup_timeout;
         let login = sasl.authenticate(&mut self.stream, &renewal.versions, &self.config.client_id);
@@ -228,7 +237,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         };
         tracing::debug!(target: "pointsman::net", "logged in again");
         match lasts {
-            Some(lasts) => renewal.at = renewal_at(lasts),
+            Some(lasts) => {
+                renewal.in_place = lasts > RENEWALS_APART;
+                renewal.at = renewal_at(lasts);
+                if renewal.in_place {
+                    renewal.at = renewal.at.max(began + RENEWALS_APART);
+                }
+            }
             None => self.renewal = None,
         }
         Ok(())

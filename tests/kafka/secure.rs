@@ -386,7 +386,7 @@ fn logins_are_renewed_under_load() {
     }
 }
 
-/// A token endpoint over HTTPS whose tokens live for four seconds.
+/// A token endpoint over HTTPS whose tokens live for six seconds.
 #[test]
 #[ignore = "broker"]
 fn tokens_of_an_endpoint_are_replaced_before_they_end() {
@@ -503,7 +503,7 @@ fn signed(subject: &str, expires_at: u64) -> String {
 
 const SECRET: &str = "hush-hush-client";
 
-/// Answers each POST with a token of four seconds if the secret is right.
+/// Answers each POST with a token of six seconds if the secret is right.
 fn token_endpoint(authority: &Authority, asked: Arc<AtomicUsize>) -> u16 {
     let issued = authority.issue("idp", &["localhost"]);
     let chain = vec![CertificateDer::from_pem_slice(issued.pem.as_bytes()).unwrap()];
@@ -536,7 +536,7 @@ fn token_endpoint(authority: &Authority, asked: Arc<AtomicUsize>) -> u16 {
             };
             let (status, json) = if text.contains(&basic) {
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
-                ("200 OK", format!(r#"{{"access_token":"{}","expires_in":4}}"#, unsecured("alice", now + 4)))
+                ("200 OK", format!(r#"{{"access_token":"{}","expires_in":6}}"#, unsecured("alice", now + 6)))
             } else {
                 ("401 Unauthorized", r#"{"error":"invalid_client"}"#.to_owned())
             };

@@ -59,7 +59,7 @@ impl Started {
         let nonce = field("r=").ok_or("its challenge has no nonce")?;
         let salt = field("s=").ok_or("its challenge has no salt")?;
         let iterations = field("i=").ok_or("its challenge has no iterations")?;
-        if !nonce.strip_prefix(self.nonce.as_str()).is_some_and(|own| !own.is_empty()) {
+        if nonce.strip_prefix(self.nonce.as_str()).is_none_or(str::is_empty) {
             return Err("its challenge is not an answer to this login");
         }
         let salt = STANDARD.decode(salt).map_err(|_| "the salt of its challenge is not base64")?;

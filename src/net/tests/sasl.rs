@@ -20,7 +20,7 @@ fn scram_settings() -> Sasl {
 }
 
 fn oauth_settings() -> Sasl {
-    Sasl::OAuthBearer(OAuthBearer {
+    Sasl::OAuthBearer(Box::new(OAuthBearer {
         source: TokenSource::Fixed(Secret::new("hush.hush.token")),
         extensions: vec![("logicalCluster".into(), "lkc".into())],
         subject_claim: "sub".into(),
@@ -28,7 +28,7 @@ fn oauth_settings() -> Sasl {
         refresh_jitter: 0.05,
         refresh_period_min: Duration::ZERO,
         refresh_buffer: Duration::ZERO,
-    })
+    }))
 }
 
 /// The broker's end of a login.
