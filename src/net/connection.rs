@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 
 /// What a connection tells the driver.
 #[derive(Debug)]
@@ -126,7 +126,8 @@ pub(super) struct Connection<S> {
 
 /// A login that ends unless it is made again.
 struct Renewal {
-    at: Instant,
+    /// After the last login.
+    after: Duration,
     versions: ApiVersions,
     /// Whether the broker takes another login on this connection then, or only on a new one.
     in_place: bool,
@@ -148,7 +149,7 @@ impl Connection<Stream> {
         config: Arc<NetConfig>,
     ) -> Connection<Stream> {
         let Connected { stream, versions, login_lasts } = connected;
-        let renewal = login_lasts.map(|lasts| Renewal { at: renewal_at(lasts), versions, in_place: true });
+        let renewal = login_lasts.map(|lasts| Renewal { after: renewal_after(lasts), versions, in_place: true });
         Connection { renewal, ..Connection::new(id, stream, inbox, outbox, config) }
     }
 }
@@ -159,8 +160,8 @@ const LOGIN_MAX: Duration = Duration::from_secs(365 * 86_400);
 /// A broker ignores a second renewal that comes sooner after the first (KIP-368), and takes it for a mistake.
 const RENEWALS_APART: Duration = Duration::from_millis(1100);
 
-fn renewal_at(lasts: Duration) -> Instant {
-    Instant::now() + sasl::renewal_after(lasts.min(LOGIN_MAX))
+fn renewal_after(lasts: Duration) -> Duration {
+    sasl::renewal_after(lasts.min(LOGIN_MAX))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
@@ -200,7 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 
     /// Until the login has to be made again and nothing is under way.
     async fn serve(&mut self) -> Result<(), String> {
-        let mut due = self.renewal.as_ref().map(|renewal| Box::pin(sleep_until(renewal.at)));
+        let mut due = self.renewal.as_ref().map(|renewal| Box::pin(sleep(renewal.after)));
         std::future::poll_fn(|cx| {
             if due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
                 due = None;
@@ -224,7 +225,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !renewal.in_place {
             return Err(Trouble::Failed("its login ends too soon to be renewed on this connection".to_owned()));
         }
-        let began = Instant::now();
         sasl.prepare().await?;
         let limit = self.config.setup_timeout;
         let login = sasl.authenticate(&mut self.stream, &renewal.versions, &self.config.client_id);
@@ -239,9 +239,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         match lasts {
             Some(lasts) => {
                 renewal.in_place = lasts > RENEWALS_APART;
-                renewal.at = renewal_at(lasts);
+                renewal.after = renewal_after(lasts);
                 if renewal.in_place {
-                    renewal.at = renewal.at.max(began + RENEWALS_APART);
+                    renewal.after = renewal.after.max(RENEWALS_APART);
                 }
             }
             None => self.renewal = None,
