@@ -94,9 +94,11 @@ impl Core {
         }
         partition.sequences.reset();
         for slot in &mut partition.queue {
-            if let Slot::Sealed(batch) = slot {
-                // With a hole before them, the broker cannot have taken them.
-                batch.forget_sequence();
+            // With a hole before them, the broker cannot have taken them.
+            match slot {
+                Slot::Open(_) => {}
+                Slot::Sealing(info) => info.forget_sequence(),
+                Slot::Sealed(batch) => batch.info.forget_sequence(),
             }
         }
     }

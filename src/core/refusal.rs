@@ -31,39 +31,25 @@ impl Core {
         self.drive_links(now);
     }
 
-    /// A batch that is being sealed is spared until the next refusal.
     fn fail_queue(&mut self, now: Instant, id: u32, reason: &Arc<str>) {
         let partition = &mut self.partitions[id as usize];
         let (topic, index) = (Arc::clone(&self.topics[partition.topic].name), partition.index);
-        let error = |fate| {
-            let (topic, partition) = (Some(Arc::clone(&topic)), Some(index));
-            Outcome::Failed(ProduceError::Authentication { topic, partition, reason: Arc::clone(reason), fate })
-        };
-        let mut failed = Vec::new();
-        for slot in std::mem::take(&mut partition.queue) {
-            match slot {
-                Slot::Open(batch) => failed.push((batch.info.order, batch.fail(error(Fate::NotWritten)))),
-                Slot::Sealed(batch) => {
-                    let order = batch.info.order;
-                    if let Some(sequence) = batch.info.sequence {
-                        partition.sequences.leave_hole(order, sequence, !batch.info.maybe_written);
-                    }
-                    partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
-                    let outcome = error(batch.fate());
-                    failed.push((order, batch.done(outcome)));
-                }
-                Slot::Sealing(order) => partition.queue.push_back(Slot::Sealing(order)),
+        let failed: Vec<_> = std::mem::take(&mut partition.queue).into_iter().map(Slot::into_info).collect();
+        for info in &failed {
+            if let Some(sequence) = info.sequence {
+                partition.sequences.leave_hole(info.order, sequence, !info.maybe_written);
             }
         }
-        if partition.queue.is_empty() {
-            partition.oldest = None;
-            if partition.in_flight.is_empty() {
-                partition.queued_bytes = 0;
-            }
-            self.active.remove(&id);
-        }
-        for (order, done) in failed {
-            self.finish(now, order, done);
+        partition.oldest = None;
+        self.active.remove(&id);
+        for info in failed {
+            let error = ProduceError::Authentication {
+                topic: Some(Arc::clone(&topic)),
+                partition: Some(index),
+                reason: Arc::clone(reason),
+                fate: info.fate(),
+            };
+            self.end(now, info, Outcome::Failed(error));
         }
         self.schedule(now, id);
     }

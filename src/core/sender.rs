@@ -180,7 +180,7 @@ impl Core {
             {
                 batch.info.sequence = Some(partition.sequences.assign(producer, batch.info.count));
             }
-            let again = batch.went_before();
+            let again = batch.info.went_before();
             batch.info.attempts += 1;
             partition.sequences.sent(now);
             let topic = partition.topic;
@@ -432,7 +432,7 @@ impl Core {
             partition.sequences.leave_hole(batch.info.order, sequence, !batch.info.maybe_written);
         }
         let topic = Arc::clone(&self.topics[partition.topic].name);
-        let (code, fate) = (answer.error_code, batch.fate());
+        let (code, fate) = (answer.error_code, batch.info.fate());
         let error = match code {
             code::TOPIC_AUTHORIZATION_FAILED => {
                 self.config.not_authorized("WRITE", format!("topic {topic}"), code, fate)
@@ -510,12 +510,8 @@ impl Core {
 
     fn complete(&mut self, now: Instant, id: u32, batch: SealedBatch, outcome: Outcome) {
         let partition = &mut self.partitions[id as usize];
-        partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
-        if partition.queue.is_empty() && partition.in_flight.is_empty() {
-            partition.queued_bytes = 0;
-        }
         partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
-        self.finish(now, batch.info.order, batch.done(outcome));
+        self.end(now, batch.info, outcome);
     }
 
     fn take_in_flight(&mut self, id: u32, order: Order) -> Option<InFlight> {

@@ -75,7 +75,14 @@ pub(super) fn verdict(error: i16, context: Context) -> Verdict {
         code::REQUEST_TIMED_OUT | code::NOT_ENOUGH_REPLICAS_AFTER_APPEND | code::NETWORK_EXCEPTION => {
             retry(error == code::NETWORK_EXCEPTION, true)
         }
-        code::MESSAGE_TOO_LARGE | code::RECORD_LIST_TOO_LARGE if context.several => Verdict::Split,
+        // Where an earlier attempt may stand in the log, parts would be no duplicates of it to the broker, which knows a
+        // batch by its first and last sequence: they would end as out of order, or stand there a second time. (Java
+        // splits all the same.)
+        code::MESSAGE_TOO_LARGE | code::RECORD_LIST_TOO_LARGE
+            if context.several && !(context.idempotence && context.maybe_written) =>
+        {
+            Verdict::Split
+        }
         code::CLUSTER_AUTHORIZATION_FAILED => Verdict::Fatal,
         other if code::is_retriable(other) => retry(true, true),
         // Had an earlier attempt written it, the others would be there twice.
@@ -110,6 +117,9 @@ mod tests {
     fn what_a_batch_is_refused_for_decides_what_is_made_of_it() {
         assert_eq!(verdict(code::MESSAGE_TOO_LARGE, FIRST), Verdict::Split);
         assert_eq!(verdict(code::MESSAGE_TOO_LARGE, Context { several: false, ..FIRST }), Verdict::Fail);
+        let maybe = Context { maybe_written: true, ..FIRST };
+        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, maybe), Verdict::Fail, "its fate is unknown");
+        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, Context { idempotence: false, ..maybe }), Verdict::Split);
         let named = Context { names_records: true, ..FIRST };
         assert_eq!(verdict(code::INVALID_RECORD, named), Verdict::LeaveOut);
         assert_eq!(verdict(code::INVALID_RECORD, FIRST), Verdict::Fail);

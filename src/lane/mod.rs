@@ -7,9 +7,12 @@
 //! Not obvious:
 //! - The lane never waits. What cannot be staged at once waits in [`waiting`], outside, in the order of the sends.
 //! - Memory is taken at `send` and held by the chunk until its records are in batches, which hold their own.
-//! - Lock order: waiting, then staging or core; the lane's thread holds at most one of them, and none in a hook.
+//! - Lock order: waiting, staging, core; the lane's thread holds at most one of them, and none in a hook.
+//! - What is the user's, callbacks and wakers, is called and dropped without any of them: it may send, close, or own the
+//!   last clone of the producer.
 
 mod acknowledge;
+mod callbacks;
 mod chunk;
 mod counters;
 mod delivery;

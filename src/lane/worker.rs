@@ -1,11 +1,12 @@
 //! The lane's thread: chunk after chunk through the chain and into the core.
 
 use super::acknowledge::{Outcomes, Pending, Token};
+use super::callbacks::Callbacks;
 use super::chunk::Chunk;
 use super::counters::ChunkFacts;
 use super::delivery::{ENDED, Facts, Placed, Slot};
 use super::staging::{AckItem, Item, Shared, Work, died};
-use super::{UserCallback, delivery};
+use super::{UserCallback, callbacks, delivery};
 use crate::core::time::Instant;
 use crate::core::{Append, Core, GroupHandle, Placement, Sealed, TopicHandle, TopicStatus, Unsealed};
 use crate::error::{Fate, ProduceError, Stage};
@@ -40,7 +41,6 @@ pub(crate) fn start(
             group_handles: BTreeMap::new(),
             pending: Pending::default(),
             outcomes: Outcomes::default(),
-            flushes: BTreeMap::new(),
             batches: Vec::new(),
             headers: Vec::new(),
             dead: None,
@@ -58,7 +58,6 @@ struct Worker {
     group_handles: BTreeMap<Arc<str>, Vec<GroupHandle>>,
     pending: Pending,
     outcomes: Outcomes,
-    flushes: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
     /// By the core's partition number: the batch that the chunk's last record for it went to, as its place in the
     /// chunk's completions. Valid where the first is the chunk's number.
     batches: Vec<(u64, u32)>,
@@ -73,17 +72,15 @@ struct Guard(Arc<Shared>);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.close();
-        let (acknowledgements, items) = self.0.take_queue();
-        for item in acknowledgements {
-            if let AckItem::Done(done) = item {
-                self.0.delivery_thread.complete(done);
-            }
-        }
-        for item in items {
-            match item {
-                Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
-                Item::Flush(job) => self.0.delivery_thread.run(job),
-                Item::Topology(_) | Item::Stop => {}
+        while let Some((acknowledgements, items)) = self.0.take_queue() {
+            acknowledgements.into_iter().for_each(|item| self.0.pass_by(item));
+            for item in items {
+                match item {
+                    Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
+                    // What the core has by now is still delivered.
+                    Item::Flush(job) => self.0.flush_core(job),
+                    Item::Topology(_) | Item::Stop => {}
+                }
             }
         }
     }
@@ -105,12 +102,10 @@ fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
         });
         slots.push(Slot { completion: ENDED, index, facts: Facts::default() });
     }
-    let of_callbacks: Vec<ProduceError> =
-        chunk.callbacks.iter().map(|&(slot, _)| errors[slots[slot as usize].index as usize].clone()).collect();
+    let of_callbacks = errors.clone();
+    let index: Vec<u32> = slots.iter().map(|slot| slot.index).collect();
     chunk.deliveries.place(Placed { completions: Vec::new(), errors, slots });
-    for ((_, callback), error) in chunk.callbacks.into_iter().zip(of_callbacks) {
-        shared.delivery_thread.run(Box::new(move || callback(Err(error))));
-    }
+    chunk.callbacks.fail(|slot| of_callbacks[index[slot as usize] as usize].clone());
 }
 
 impl Worker {
@@ -129,7 +124,7 @@ impl Worker {
                     self.lane.0.admit();
                 }
                 Some(Item::Topology(topic)) => drop(self.topics.remove(&topic)),
-                Some(Item::Flush(job)) => self.flush(job),
+                Some(Item::Flush(job)) => self.lane.0.flush_core(job),
                 Some(Item::Stop) => {
                     self.outcomes.tell(&mut self.chain);
                     self.chain.close();
@@ -157,9 +152,9 @@ impl Worker {
                     self.outcomes.add_done(&done, &mut self.pending, &mut self.chain);
                     dones.push(done);
                 }
-                AckItem::Flushed(flush) => flushed.extend(self.flushes.remove(&flush)),
+                AckItem::Flushed(flush) => flushed.extend(self.lane.0.take_flushed(flush)),
                 AckItem::DriverDied(reason) => {
-                    flushed.extend(std::mem::take(&mut self.flushes).into_values());
+                    flushed.extend(self.lane.0.take_flushes());
                     self.dead = Some(reason);
                 }
             }
@@ -172,17 +167,6 @@ impl Worker {
             self.lane.0.delivery_thread.run(job);
         }
         self.lane.0.admit();
-    }
-
-    fn flush(&mut self, job: Box<dyn FnOnce() + Send>) {
-        if self.dead.is_some() {
-            self.lane.0.delivery_thread.run(job);
-            return;
-        }
-        let now = self.lane.0.clock.now();
-        let flush = self.lane.0.lock_core().flush(now);
-        self.flushes.insert(flush, job);
-        (self.lane.0.wake_driver)();
     }
 
     fn process(&mut self, chunk: Chunk, number: u64) {
@@ -205,7 +189,7 @@ impl Worker {
             fail_chunk(&shared, chunk, &error);
             return;
         }
-        let Chunk { mut records, accepted, deliveries, callbacks, permit, bytes, .. } = chunk;
+        let Chunk { mut records, accepted, deliveries, mut callbacks, permit, bytes, .. } = chunk;
         let slots = records.len();
         let mut ended = Vec::new();
         let facts = self.facts_of_failures(&records);
@@ -217,11 +201,13 @@ impl Worker {
         let timestamps = if shared.config.acknowledgements { records.timestamps_by_slot(slots) } else { Vec::new() };
         let pending =
             shared.config.acknowledgements.then(|| self.pending.keep(records.len(), timestamps, tags.clone()));
-        let placed = self.append(now, accepted, &records, &targets, number, pending, slots, callbacks, &mut ended);
+        let placed = self.append(now, accepted, &records, &targets, number, pending, slots, &mut callbacks, &mut ended);
         // The records are in batches, which have taken memory of their own.
         drop(permit);
         self.tell_ended(&facts, &ended, &tags);
         deliveries.place(placed);
+        let error_of = |slot| ended.iter().find(|record| record.slot == slot).map(|record| record.error.clone());
+        callbacks.fail(|slot| error_of(slot).unwrap_or_else(callbacks::lost));
         shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, &ended), records);
     }
 
@@ -304,7 +290,7 @@ impl Worker {
         number: u64,
         pending: Option<u64>,
         slots: usize,
-        callbacks: Vec<(u32, UserCallback)>,
+        callbacks: &mut Callbacks,
         ended: &mut Vec<Ended>,
     ) -> Placed {
         let shared = Arc::clone(&self.lane.0);
@@ -314,8 +300,6 @@ impl Worker {
             records.topics.iter().map(|topic| self.topics.get(topic).copied()).collect();
         let groups: Vec<&[GroupHandle]> =
             records.topics.iter().map(|topic| self.group_handles.get(topic).map_or(&[][..], Vec::as_slice)).collect();
-        let mut callbacks = callbacks.into_iter().peekable();
-        let mut lost = Vec::new();
         let mut full = Vec::new();
         let mut began = false;
         let mut refused = 0;
@@ -339,10 +323,6 @@ impl Worker {
                     headers: block,
                     token: pending.map(|chunk| Token::new(chunk, slot).to_bits()),
                 };
-                while callbacks.peek().is_some_and(|(of, _)| *of < slot) {
-                    lost.extend(callbacks.next());
-                }
-                let callback = callbacks.next_if(|(of, _)| *of == slot);
                 match core.append(now, &record) {
                     Ok(appended) => {
                         let facts = Facts {
@@ -360,7 +340,7 @@ impl Worker {
                             placed.completions.push(Arc::clone(appended.completion));
                         }
                         placed.slots[slot as usize] = Slot { completion: known.1, index: appended.index, facts };
-                        if let Some((_, callback)) = callback {
+                        if let Some(callback) = callbacks.take(slot) {
                             // Under the core's lock: the batch cannot be done yet, so callbacks keep log order.
                             appended.completion.call(appended.index, user_callback(facts, callback));
                         }
@@ -371,13 +351,15 @@ impl Worker {
                     }
                     Err(error) => {
                         refused += 1;
-                        lost.extend(callback);
                         ended.push(Ended { slot, error });
                     }
                 }
             }
+            if began && shared.is_memory_short() {
+                // Whoever waits has ended the lingering of what there was then.
+                core.expedite(now);
+            }
         }
-        lost.extend(callbacks);
         let any_full = !full.is_empty();
         // Sealed here, by the thread that filled them, without the lock.
         let sealed: Vec<Sealed> = full.into_iter().map(Unsealed::seal).collect();
@@ -396,12 +378,6 @@ impl Worker {
         for record in ended.iter() {
             placed.slots[record.slot as usize].index = placed.errors.len() as u32;
             placed.errors.push(record.error.clone());
-        }
-        for (slot, callback) in lost {
-            if let Some(record) = ended.iter().find(|record| record.slot == slot) {
-                let error = record.error.clone();
-                shared.delivery_thread.run(Box::new(move || callback(Err(error))));
-            }
         }
         placed
     }

@@ -2,6 +2,7 @@
 //! broker's side of the protocol, which checks sequences and takes a fault per request.
 
 mod calls;
+mod ends;
 mod metrics;
 mod serializers;
 
