@@ -45,7 +45,6 @@ mod entry;
 mod error;
 mod jaas;
 mod keys;
-mod not_yet;
 mod plugin;
 mod preset;
 mod producer;

@@ -21,7 +21,7 @@ fn text(column: &Column, at: usize) -> Option<String> {
 
 /// Why a plugin does not start with these settings.
 fn refusal(component: &str, used_as: Use, settings: &[(&str, &str)]) -> String {
-    shipped(component, &[used_as], settings).err().expect("the settings are refused").to_string()
+    shipped(component, &[used_as], settings).expect_err("the settings are refused").to_string()
 }
 
 fn send(plugin: &Plugin, values: &[Option<&str>]) -> Edits {

@@ -31,7 +31,8 @@ impl Interceptor for Panics {
 fn run(lane: &Arc<Shared>, chunks: u32) -> std::thread::JoinHandle<()> {
     let wants = InterceptorWants { on_send: Some(Reads::default()), ..InterceptorWants::default() };
     let role = Box::new(Panics { wants, after: chunks }) as Box<dyn Interceptor>;
-    let chain = Chain { interceptors: vec![Used { plugin: "panics".into(), role }], ..Chain::default() };
+    let mut chain = Chain::default();
+    chain.interceptors.push(Used::new("panics", role, Policy::Fail, BreakerOptions::default()));
     start(Arc::clone(lane), chain, Duration::from_secs(120), 0).expect("a thread")
 }
 
