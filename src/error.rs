@@ -118,6 +118,16 @@ pub enum ProduceError {
         /// How many there are.
         count: usize,
     },
+    /// No time that a record can have.
+    #[error(
+        "{topic}: timestamp {timestamp} is before 1970: give milliseconds from 0 on, or none for the time of the call"
+    )]
+    Timestamp {
+        /// Topic.
+        topic: Arc<str>,
+        /// What was given, in milliseconds since the Unix epoch.
+        timestamp: i64,
+    },
     /// A plugin refused the record or failed on it.
     #[error("{topic}: plugin {plugin}, {hook}: {}: {cause}", kind.words())]
     Plugin {

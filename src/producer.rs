@@ -1,5 +1,10 @@
 //! The producer: the only place that joins the parts.
 
+mod close;
+mod signal;
+
+pub use close::CloseError;
+
 use crate::config::{
     Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, OnError, PartitionerClass, PluginConfig,
     PluginUse, ProducerConfig, SerializerClass,
@@ -9,8 +14,8 @@ use crate::error::ProduceError;
 use crate::lane::{
     self, AckItem, Delivery, DeliveryThread, LaneConfig, Looked, Lookup, Shared, Submitted, UserCallback, Waiter,
 };
-use crate::metrics::{Endpoint, Listener, MetricsSnapshot, Sources, Statistics};
-use crate::net::{self, Clock, DriverHandle, NetConfig, Waker as DriverWaker};
+use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
+use crate::net::{self, Clock, NetConfig, Waker as DriverWaker};
 use crate::plugin::{
     BreakerOptions, BuiltinSerializer, Chain, DeadLetter, Interceptor, Partitioner, PluginFactory, PluginFailure,
     Policy, Serializer, Side, Used,
@@ -18,6 +23,8 @@ use crate::plugin::{
 use crate::record::{PartitionInfo, Record, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
 use crate::wasm;
+use close::{Ending, Threads};
+use signal::{SetOnDrop, Signal, Signalled};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -26,7 +33,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::{JoinHandle, Thread};
+use std::thread::Thread;
 use std::time::Duration;
 
 /// A Kafka producer. Clones are the same producer; it may be used from any number of threads and tasks.
@@ -47,16 +54,9 @@ struct Inner {
     clock: Clock,
     waker: DriverWaker,
     delivery_thread: Arc<DeliveryThread>,
-    threads: Mutex<Option<Threads>>,
+    ending: Arc<Ending>,
     metrics: Arc<Sources>,
     prometheus_address: Option<SocketAddr>,
-}
-
-struct Threads {
-    driver: DriverHandle,
-    lane: JoinHandle<()>,
-    endpoint: Option<Endpoint>,
-    statistics: Option<Statistics>,
 }
 
 /// Why a producer did not start.
@@ -101,21 +101,6 @@ pub enum StartError {
     /// The operating system refused something.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
-}
-
-/// Why a close did not deliver everything.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum CloseError {
-    /// The time was over before everything was delivered.
-    #[error("closed with {batches} batches undelivered; their deliveries say whether they may have been written")]
-    Undelivered {
-        /// How many batches were left.
-        batches: usize,
-    },
-    /// The call cannot be made from where it was made. The producer is not closed.
-    #[error("{0}")]
-    Misuse(&'static str),
 }
 
 impl Producer {
@@ -203,9 +188,10 @@ impl Producer {
             plugins: loaded,
             flush_ns: AtomicU64::new(0),
         });
-        let threads = Mutex::new(Some(Threads { driver, lane: lane_thread, endpoint: None, statistics: None }));
+        let threads = Threads { driver, lane: lane_thread, endpoint: None, statistics: None };
+        let ending = Arc::new(Ending::new(threads, Arc::clone(&lane), Arc::clone(&delivery_thread)));
         let prometheus_address = listener.as_ref().map(Listener::address);
-        let inner = Inner { lane, core, clock, waker, delivery_thread, threads, metrics, prometheus_address };
+        let inner = Inner { lane, core, clock, waker, delivery_thread, ending, metrics, prometheus_address };
         // From here on, an error drops it and so ends what runs.
         inner.tell_metrics(listener, config.statistics_interval)?;
         Ok(Producer { inner: Arc::new(inner) })
@@ -360,7 +346,7 @@ impl Producer {
         let signal = Arc::new(Signal::default());
         let done = SetOnDrop(Arc::clone(&signal));
         self.inner.lane.flush(Box::new(move || drop(done)));
-        Waiting(signal).await;
+        Signalled(signal).await;
         self.inner.metrics.flushed(self.inner.clock.now() - began);
         Ok(())
     }
@@ -377,12 +363,15 @@ impl Producer {
     }
 
     /// Accepts nothing more, delivers what was accepted, calls the plugins' close hooks, and ends. What is not
-    /// delivered within `patience` fails. In a callback `patience` counts as zero, as in Java.
+    /// delivered within `patience` fails. In a callback `patience` counts as zero, as in Java, and the end comes after
+    /// the callback's.
+    ///
+    /// A producer ends once: whoever closes it while it ends waits for the same end, and the shortest patience counts.
     ///
     /// # Errors
-    /// Something was not delivered in time.
+    /// Something was not delivered in time. All who close the producer are told the same.
     pub async fn close(&self, patience: Duration) -> Result<(), CloseError> {
-        if self.inner.delivery_thread.is_current() {
+        if self.inner.ending.is_own_thread() {
             return self.inner.close(patience);
         }
         // Threads are joined, which would block the task's thread.
@@ -394,7 +383,7 @@ impl Producer {
             *slot.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = closed;
             done.set();
         });
-        Waiting(signal).await;
+        Signalled(signal).await;
         outcome.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
@@ -441,53 +430,12 @@ impl Inner {
         };
         let endpoint = listener.map(|listener| listener.serve(source())).transpose()?;
         let statistics = interval.map(|interval| Statistics::start(interval, source())).transpose()?;
-        if let Some(threads) = &mut *self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) {
-            threads.endpoint = endpoint;
-            threads.statistics = statistics;
-        }
+        self.ending.add(endpoint, statistics);
         Ok(())
-    }
-
-    fn close(&self, patience: Duration) -> Result<(), CloseError> {
-        let Some(threads) = self.threads.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take() else {
-            return Ok(());
-        };
-        let in_callback = self.delivery_thread.is_current();
-        let patience = if in_callback { Duration::ZERO } else { patience };
-        self.lane.close();
-        self.lock_core().close(self.clock.now());
-        self.waker.wake();
-        let all_done = Arc::new(Signal::default());
-        let done = SetOnDrop(Arc::clone(&all_done));
-        self.lane.flush_closed(Box::new(move || drop(done)));
-        let mut left = 0;
-        if !all_done.wait(self.clock, Some(patience)) {
-            left = self.lock_core().abandon() + self.lane.abandon();
-            self.waker.wake();
-            if !in_callback {
-                all_done.wait(self.clock, None);
-            }
-        }
-        self.lane.stop();
-        if !in_callback {
-            // A lane that panicked has told so by the panic hook.
-            let _ = threads.lane.join();
-            threads.driver.join();
-            self.delivery_thread.finish();
-        }
-        drop((threads.endpoint, threads.statistics));
-        if left > 0 { Err(CloseError::Undelivered { batches: left }) } else { Ok(()) }
     }
 
     fn lock_core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Whatever is left has been said by the deliveries.
-        let _ = self.close(Duration::ZERO);
     }
 }
 
@@ -615,74 +563,6 @@ impl net::Events for PassingOn {
             self.done(batch);
         }
         self.lane.acknowledge(AckItem::DriverDied(reason.into()));
-    }
-}
-
-/// Set once; a thread or a task waits for it.
-#[derive(Default)]
-struct Signal {
-    state: Mutex<(bool, Option<Waker>)>,
-    condition: std::sync::Condvar,
-}
-
-impl Signal {
-    fn set(&self) {
-        let mut state = self.lock();
-        state.0 = true;
-        let waker = state.1.take();
-        drop(state);
-        self.condition.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    /// Whether it was set within `patience`.
-    fn wait(&self, clock: Clock, patience: Option<Duration>) -> bool {
-        let deadline = patience.map(|patience| clock.now() + patience);
-        let mut state = self.lock();
-        while !state.0 {
-            state = match deadline {
-                None => self.condition.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
-                Some(deadline) => {
-                    let left = deadline - clock.now();
-                    if left.is_zero() {
-                        return false;
-                    }
-                    let waited = self.condition.wait_timeout(state, left);
-                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
-                }
-            };
-        }
-        true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
-        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
-    }
-}
-
-/// Sets a signal when it goes, however it goes: a job that is never run must not leave anybody waiting.
-struct SetOnDrop(Arc<Signal>);
-
-impl Drop for SetOnDrop {
-    fn drop(&mut self) {
-        self.0.set();
-    }
-}
-
-struct Waiting(Arc<Signal>);
-
-impl Future for Waiting {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.lock();
-        if state.0 {
-            return Poll::Ready(());
-        }
-        state.1 = Some(context.waker().clone());
-        Poll::Pending
     }
 }
 

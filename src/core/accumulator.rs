@@ -7,7 +7,7 @@ use super::node::Link;
 use super::partition::Slot;
 use super::partitioner::{Standing, Sticky};
 use super::ratio::Estimate;
-use super::seal::{Sealed, Unsealed, Work};
+use super::seal::{Made, Sealed, Unsealed, Work};
 use super::time::Instant;
 use super::timers::Timer;
 use super::{Core, partitioner};
@@ -97,6 +97,10 @@ impl Core {
             };
             return Err(ended.error(Fate::NotWritten).at(topic, partition));
         }
+        if record.timestamp < 0 {
+            let topic = Arc::clone(&self.topics[record.topic.index()].name);
+            return Err(ProduceError::Timestamp { topic, timestamp: record.timestamp });
+        }
         let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
         let max_len = body.max_len();
         if HEADER_LEN + max_len > self.config.max_request_size {
@@ -127,10 +131,10 @@ impl Core {
         let older = record.accepted < batch.info.accepted;
         let index = batch.append(&body, record.timestamp, record.accepted, record.token);
         let len = batch.body_len() - before;
-        // Only a batch that can take no further record is closed here; one that could is closed by its next record.
-        let full = !batch.fits(0);
+        // One that could take another record is closed by the first that does not fit.
+        let full = batch.is_full();
         let sent = batch.sent(len);
-        partition.queued_bytes += len as u64;
+        partition.came(len);
         let sticky = match sticky {
             None => None,
             Some(StickyOf::Topic) => Some(&mut self.topics[record.topic.index()].sticky),
@@ -143,8 +147,11 @@ impl Core {
             self.partitions[id as usize].note_accepted(record.accepted);
             self.schedule(now, id);
         }
-        let Some(Slot::Open(batch)) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
-        Ok(Appended { completion: batch.completion(), index, partition: id, filled, began })
+        if full {
+            self.close_open(id);
+        }
+        let Some(slot) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
+        Ok(Appended { completion: &slot.info().completion, index, partition: id, filled: filled || full, began })
     }
 
     /// A set of partitions that records may be appended to. The same set is the same group, for all who ask: its
@@ -198,7 +205,7 @@ impl Core {
                     return Err(ProduceError::NoSuchPartition { topic: Arc::clone(&topic.name), partition, count });
                 }
                 let standing = |at: usize| standing(ids[members[at] as usize]);
-                let queued = |at: usize| partitions[ids[members[at] as usize] as usize].queued_bytes;
+                let queued = |at: usize| partitions[ids[members[at] as usize] as usize].queued_bytes();
                 let chosen = group.sticky.choose(members.len(), &mut self.rng, config.adaptive, standing, queued);
                 (members[chosen] as usize, Some(StickyOf::Group(handle)))
             }
@@ -212,7 +219,7 @@ impl Core {
             (Placement::Default, None) => {
                 let ids = &topic.partitions;
                 let standing = |at: usize| standing(ids[at]);
-                let queued = |at: usize| partitions[ids[at] as usize].queued_bytes;
+                let queued = |at: usize| partitions[ids[at] as usize].queued_bytes();
                 let chosen = topic.sticky.choose(count, &mut self.rng, config.adaptive, standing, queued);
                 (chosen, Some(StickyOf::Topic))
             }
@@ -253,14 +260,14 @@ impl Core {
         self.schedule(now, id);
     }
 
-    /// Takes the open batch out of its queue, leaving its place marked, and puts it up for sealing.
+    /// Puts the records of the open batch up for sealing. The batch keeps its place.
     fn close_open(&mut self, id: u32) {
         let partition = &mut self.partitions[id as usize];
-        if let Some(slot @ Slot::Open(_)) = partition.queue.back_mut() {
-            let order = slot.order();
-            let Slot::Open(batch) = std::mem::replace(slot, Slot::Sealing(order)) else { unreachable!("matched") };
+        if let Some(Slot::Open(batch)) = partition.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) {
             partition.last_body_len = batch.body_len();
-            self.unsealed.push_back(Work::Seal(batch));
+            let OpenBatch { info, body, permit, .. } = batch;
+            self.unsealed.push_back(Work::Seal { partition: id, place: info.order, body, permit });
+            partition.queue.push_back(Slot::Sealing(info));
         }
     }
 
@@ -291,44 +298,35 @@ impl Core {
         self.poll_full()
     }
 
-    /// Takes back a sealed batch, or what was made of it.
+    /// Takes back a sealed batch, or what was made of it. One that has failed meanwhile is let go.
     pub fn handle_sealed(&mut self, now: Instant, sealed: Sealed) {
-        let Sealed { place, first, more, fresh } = sealed;
-        let id = first.info.partition;
+        let Sealed { partition: id, place, made } = sealed;
         let partition = &mut self.partitions[id as usize];
         // Mostly the last but one.
-        let at = partition.queue.iter().rposition(|slot| slot.order() == place);
-        let at = at.expect("the place of a batch that is being sealed is kept");
-        partition.queue.remove(at);
-        if fresh {
-            self.topics[partition.topic].ratio.observe(first.info.record_bytes, first.body.len());
-        }
-        self.live.remove(&place);
-        let batches: Vec<SealedBatch> = std::iter::once(first).chain(more).collect();
-        self.live.extend(batches.iter().map(|batch| batch.info.order));
-        for (nth, mut batch) in batches.into_iter().enumerate() {
-            if let Some(ended) = &self.ended {
-                let partition = &self.partitions[id as usize];
-                let error = ended.error(batch.fate()).at(&self.topics[partition.topic].name, Some(partition.index));
-                let outcome = Outcome::Failed(error);
-                self.finish(now, batch.info.order, batch.done(outcome));
-                continue;
+        let is_it = |slot: &Slot| matches!(slot, Slot::Sealing(info) if info.order == place);
+        let at = partition.queue.iter().rposition(is_it);
+        let Some((at, Slot::Sealing(info))) = at.and_then(|at| Some((at, partition.queue.remove(at)?))) else { return };
+        match made {
+            Made::Itself(records) => {
+                self.topics[partition.topic].ratio.observe(info.record_bytes, records.body.len());
+                partition.queue.insert(at, Slot::Sealed(SealedBatch { info, records }));
             }
-            let partition = &mut self.partitions[id as usize];
-            if batch.info.sequence.is_some_and(|sequence| !partition.sequences.is_of(sequence.producer)) {
-                // The epoch was bumped meanwhile.
-                batch.forget_sequence();
+            Made::Anew(batches) => {
+                self.live.remove(&place);
+                partition.left(info.record_bytes);
+                for (nth, mut batch) in batches.into_iter().enumerate() {
+                    if batch.info.sequence.is_some_and(|sequence| !partition.sequences.is_of(sequence.producer)) {
+                        // The epoch was bumped meanwhile.
+                        batch.info.forget_sequence(true);
+                    }
+                    self.live.insert(batch.info.order);
+                    partition.came(batch.info.record_bytes);
+                    partition.queue.insert(at + nth, Slot::Sealed(batch));
+                }
             }
-            partition.note_accepted(batch.info.accepted);
-            partition.queue.insert(at + nth, Slot::Sealed(batch));
         }
-        if self.partitions[id as usize].queue.is_empty() {
-            self.active.remove(&id);
-        }
-        if self.ended.is_none() {
-            self.expire(now, id);
-            self.schedule(now, id);
-        }
+        self.expire(now, id);
+        self.schedule(now, id);
     }
 
     /// Puts the partition among its leader's ready ones if its head may go out as far as time is concerned, else out
@@ -338,6 +336,7 @@ impl Core {
         if partition.queue.is_empty() {
             partition.oldest = None;
             if partition.in_flight.is_empty() {
+                debug_assert_eq!(partition.queued_bytes(), 0, "nothing is left");
                 partition.give_back();
             }
         }
@@ -432,9 +431,8 @@ impl Core {
         };
         let mut failed = Vec::new();
         for sent in &mut partition.in_flight {
-            if let Some(mut batch) = sent.batch.take_if(|batch| batch.info.accepted + timeout <= now) {
-                let cause = batch.info.last_cause.take();
-                failed.push((sent.order, batch.done(error(Stage::Sent, Fate::Unknown, cause))));
+            if let Some(batch) = sent.batch.take_if(|batch| batch.info.accepted + timeout <= now) {
+                failed.push((batch.info, Stage::Sent, Fate::Unknown, None));
             }
         }
         let trouble = match partition.leader {
@@ -443,35 +441,24 @@ impl Core {
         };
         let mut at = 0;
         while at < partition.queue.len() {
-            if partition.queue[at].accepted().is_none_or(|accepted| !gone && accepted + timeout > now) {
+            if !gone && partition.queue[at].info().accepted + timeout > now {
                 at += 1;
                 continue;
             }
-            match partition.queue.remove(at) {
-                Some(Slot::Open(batch)) => {
-                    let outcome = error(Stage::Batch, Fate::NotWritten, trouble.clone());
-                    failed.push((batch.info.order, batch.fail(outcome)));
-                }
-                Some(Slot::Sealed(mut batch)) => {
-                    let order = batch.info.order;
-                    if let Some(sequence) = batch.info.sequence {
-                        partition.sequences.leave_hole(order, sequence, !batch.info.maybe_written);
-                    }
-                    let stage = if batch.went_before() { Stage::Sent } else { Stage::Batch };
-                    let fate = batch.fate();
-                    let cause = batch.info.last_cause.take().or_else(|| trouble.clone());
-                    partition.queued_bytes = partition.queued_bytes.saturating_sub(batch.queued_len());
-                    failed.push((order, batch.done(error(stage, fate, cause))));
-                }
-                Some(Slot::Sealing(_)) | None => unreachable!("not expired"),
+            let Some(info) = partition.queue.remove(at).map(Slot::into_info) else { unreachable!("looked at above") };
+            if let Some(sequence) = info.sequence {
+                partition.sequences.leave_hole(info.order, sequence, !info.maybe_written);
             }
+            let (stage, fate) = (if info.went_before() { Stage::Sent } else { Stage::Batch }, info.fate());
+            failed.push((info, stage, fate, trouble.clone()));
         }
-        partition.oldest = partition.queue.iter().filter_map(Slot::accepted).min();
+        partition.oldest = partition.queue.iter().map(|slot| slot.info().accepted).min();
         if partition.queue.is_empty() {
             self.active.remove(&id);
         }
-        for (order, done) in failed {
-            self.finish(now, order, done);
+        for (mut info, stage, fate, trouble) in failed {
+            let cause = info.last_cause.take().or(trouble);
+            self.end(now, info, error(stage, fate, cause));
         }
     }
 }

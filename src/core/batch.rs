@@ -1,6 +1,7 @@
-//! A batch is a type that moves: [`OpenBatch`] takes records, [`super::Unsealed`] is on its way to be compressed and
-//! summed off the lock, [`SealedBatch`] waits in its partition's queue or is in flight. Each step consumes the one
-//! before. A batch that a broker refuses as it is goes back one step: see [`super::seal`].
+//! A batch is a type that moves: [`OpenBatch`] takes records; its bytes go to be compressed and summed off the lock as
+//! [`super::Unsealed`], while what is known of it keeps its place in the queue; [`SealedBatch`] waits there or is in
+//! flight. Each step consumes the one before. A batch that a broker refuses as it is goes back one step: see
+//! [`super::seal`].
 
 use super::completion::{Completion, Done, Outcome, Run};
 use super::memory::Permit;
@@ -40,7 +41,7 @@ impl Order {
 }
 
 /// What is known of a batch whatever its state.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct BatchInfo {
     /// The order within a partition, sequence numbers' wrap-around aside.
     pub(super) order: Order,
@@ -94,7 +95,23 @@ pub(super) struct ProducerIdAndEpoch {
 }
 
 impl BatchInfo {
-    fn done(self, outcome: Outcome) -> Done {
+    /// Whether its records went out before: then it goes out alone.
+    pub(super) fn went_before(&self) -> bool {
+        self.attempts > 0 || self.made_anew
+    }
+
+    /// What is known of it while there is no answer.
+    pub(super) fn fate(&self) -> Fate {
+        if self.maybe_written { Fate::Unknown } else { Fate::NotWritten }
+    }
+
+    /// It is numbered anew when it goes out. `refused`: with its old sequence the broker cannot have taken it.
+    pub(super) fn forget_sequence(&mut self, refused: bool) {
+        self.sequence = None;
+        self.maybe_written &= !refused;
+    }
+
+    pub(super) fn done(self, outcome: Outcome) -> Done {
         let runs = self.runs(&outcome);
         Done { completion: self.completion, runs, tokens: self.tokens }
     }
@@ -184,6 +201,11 @@ impl OpenBatch {
                 && self.body.len() <= self.estimate.most(self.limit)
     }
 
+    /// Whether no further record fits.
+    pub(super) fn is_full(&self) -> bool {
+        !self.fits(1)
+    }
+
     /// About how many bytes so many will be when they are sent.
     pub(super) fn sent(&self, len: usize) -> usize {
         self.estimate.sent(len)
@@ -220,20 +242,12 @@ impl OpenBatch {
         index as u32
     }
 
-    pub(super) fn completion(&self) -> &Arc<Completion> {
-        &self.info.completion
-    }
-
     pub(super) fn body_len(&self) -> usize {
         self.body.len()
     }
-
-    pub(super) fn fail(self, outcome: Outcome) -> Done {
-        self.info.done(outcome)
-    }
 }
 
-/// The records of a sealed batch. Whoever holds the bytes holds their memory.
+/// Bytes that never change again. Whoever holds them holds their memory.
 struct Body {
     bytes: Vec<u8>,
     permit: Permit,
@@ -251,51 +265,38 @@ impl AsRef<[u8]> for Body {
     }
 }
 
+/// The records of a sealed batch as they are sent.
+#[derive(Debug)]
+pub(super) struct SealedRecords {
+    pub(super) attributes: i16,
+    pub(super) body: Bytes,
+    crc: u32,
+}
+
 /// A batch whose records never change again.
 #[derive(Debug)]
 pub(super) struct SealedBatch {
     pub(super) info: BatchInfo,
-    pub(super) attributes: i16,
-    pub(super) body: Bytes,
-    body_crc: u32,
+    pub(super) records: SealedRecords,
 }
 
-impl SealedBatch {
+impl SealedRecords {
     /// Of these bytes, which the permit pays for from now on.
-    pub(super) fn new(info: BatchInfo, attributes: i16, bytes: Vec<u8>, mut permit: Permit) -> SealedBatch {
-        let body_crc = record_batch::body_crc(&bytes);
+    pub(super) fn new(attributes: i16, bytes: Vec<u8>, mut permit: Permit) -> SealedRecords {
+        let crc = record_batch::body_crc(&bytes);
         permit.fit(bytes.capacity());
         if sabotage::is_on(Sabotage::GiveMemoryBackEarly) {
             permit.fit(0);
         }
         let body = Bytes::from_owner(Body { bytes, permit });
-        SealedBatch { info, attributes, body, body_crc }
+        SealedRecords { attributes, body, crc }
     }
+}
 
+impl SealedBatch {
     /// Bytes in a request.
     pub(super) fn wire_len(&self) -> usize {
-        HEADER_LEN + self.body.len()
-    }
-
-    /// Bytes as they were counted when its records were appended.
-    pub(super) fn queued_len(&self) -> u64 {
-        (HEADER_LEN + self.info.record_bytes) as u64
-    }
-
-    /// Whether its records went out before: then it goes out alone.
-    pub(super) fn went_before(&self) -> bool {
-        self.info.attempts > 0 || self.info.made_anew
-    }
-
-    /// What is known of it while there is no answer.
-    pub(super) fn fate(&self) -> Fate {
-        if self.info.maybe_written { Fate::Unknown } else { Fate::NotWritten }
-    }
-
-    /// It is numbered anew when it goes out: with its old sequence the broker cannot have taken it.
-    pub(super) fn forget_sequence(&mut self) {
-        self.info.sequence = None;
-        self.info.maybe_written = false;
+        HEADER_LEN + self.records.body.len()
     }
 
     /// For a request: the header as of now, the records shared.
@@ -305,7 +306,7 @@ impl SealedBatch {
             None => (record_batch::NO_PRODUCER_ID, record_batch::NO_PRODUCER_EPOCH, record_batch::NO_SEQUENCE),
         };
         let header = Header {
-            attributes: self.attributes,
+            attributes: self.records.attributes,
             base_timestamp: self.info.base_timestamp,
             max_timestamp: self.info.max_timestamp,
             producer_id,
@@ -313,10 +314,7 @@ impl SealedBatch {
             base_sequence,
             count: self.info.count,
         };
-        ProducePartition { index, header: header.encode(self.body.len(), self.body_crc), body: self.body.clone() }
-    }
-
-    pub(super) fn done(self, outcome: Outcome) -> Done {
-        self.info.done(outcome)
+        let SealedRecords { body, crc, .. } = &self.records;
+        ProducePartition { index, header: header.encode(body.len(), *crc), body: body.clone() }
     }
 }

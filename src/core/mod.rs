@@ -49,7 +49,7 @@ pub use crate::protocol::compression::Compression;
 use crate::error::{Fate, ProduceError};
 use accumulator::Group;
 use backoff::Backoff;
-use batch::Order;
+use batch::{BatchInfo, Order};
 use counters::Counters;
 use metadata::{Refresh, Topic};
 use node::Node;
@@ -196,8 +196,8 @@ impl Core {
         self.expedite(now);
     }
 
-    /// Fails everything that is not done, and says how many batches that were. One that is being sealed fails when it
-    /// is handed back.
+    /// Fails everything that is not done, and says how many batches that were. What is being sealed fails, too, and need
+    /// not be handed back.
     pub fn abandon(&mut self) -> usize {
         let left = self.live.len();
         self.fail_all(&Ended::Closed);
@@ -252,6 +252,12 @@ impl Core {
         Backoff { base: self.config.reconnect_backoff, max: self.config.reconnect_backoff_max }
     }
 
+    /// A batch is done.
+    fn end(&mut self, now: Instant, info: BatchInfo, outcome: Outcome) {
+        self.partitions[info.partition as usize].left(info.record_bytes);
+        self.finish(now, info.order, info.done(outcome));
+    }
+
     /// Books a batch as done and tells the shell. `order` is the batch's.
     fn finish(&mut self, now: Instant, order: Order, done: Done) {
         self.live.remove(&order);
@@ -276,38 +282,25 @@ impl Core {
 
     /// Fails every batch, in queues and in flight, with an error that knows its place and fate.
     fn fail_all(&mut self, ended: &Ended) {
+        self.unsealed.clear();
         for at in 0..self.partitions.len() {
             let partition = &mut self.partitions[at];
-            let (topic, index) = (&self.topics[partition.topic].name, partition.index);
-            let error = |fate| ended.error(fate).at(topic, Some(index));
+            let (topic, index) = (Arc::clone(&self.topics[partition.topic].name), partition.index);
+            let error = |fate| ended.error(fate).at(&topic, Some(index));
             let mut failed = Vec::new();
-            for sent in &mut partition.in_flight {
-                if let Some(batch) = sent.batch.take() {
-                    failed.push((sent.order, batch.done(Outcome::Failed(error(Fate::Unknown)))));
-                }
-            }
-            let mut sealing = VecDeque::new();
-            for slot in std::mem::take(&mut partition.queue) {
-                match slot {
-                    Slot::Open(batch) => {
-                        failed.push((batch.info.order, batch.fail(Outcome::Failed(error(Fate::NotWritten)))));
-                    }
-                    Slot::Sealed(batch) => {
-                        let outcome = Outcome::Failed(error(batch.fate()));
-                        failed.push((batch.info.order, batch.done(outcome)));
-                    }
-                    Slot::Sealing(order) => sealing.push_back(Slot::Sealing(order)),
-                }
-            }
-            partition.queue = sealing;
-            partition.queued_bytes = 0;
-            if partition.queue.is_empty() {
-                self.active.remove(&(at as u32));
-            }
+            let sent = partition.in_flight.iter_mut().filter_map(|sent| sent.batch.take());
+            failed.extend(sent.map(|batch| (batch.info, Fate::Unknown)));
+            let queued = std::mem::take(&mut partition.queue).into_iter().map(Slot::into_info);
+            failed.extend(queued.map(|info| {
+                let fate = info.fate();
+                (info, fate)
+            }));
+            partition.oldest = None;
+            self.active.remove(&(at as u32));
             self.unready(at as u32);
             self.timers.set(Timer::Partition(at as u32), None);
-            for (order, done) in failed {
-                self.finish(self.counters.latest, order, done);
+            for (info, fate) in failed {
+                self.end(self.counters.latest, info, Outcome::Failed(error(fate)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A partition's queue of batches and what the order of its log demands.
 
-use super::batch::{OpenBatch, Order, ProducerIdAndEpoch, SealedBatch, Sequence};
+use super::batch::{BatchInfo, OpenBatch, Order, ProducerIdAndEpoch, SealedBatch, Sequence};
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::sabotage::{self, Sabotage};
@@ -13,6 +13,8 @@ pub(super) struct Partition {
     pub(super) index: i32,
     pub(super) leader: Option<NodeId>,
     pub(super) leader_epoch: i32,
+    /// Since when the cluster names an older epoch than that.
+    pub(super) older_since: Option<Instant>,
     /// Oldest first; one that goes out again returns to its place. Only the last can be open.
     pub(super) queue: VecDeque<Slot>,
     /// No record in the queue was accepted before then. It may be too early, so that nothing has to be looked through
@@ -23,8 +25,8 @@ pub(super) struct Partition {
     /// After a retriable failure.
     pub(super) blocked_until: Option<Instant>,
     pub(super) sequences: Sequences,
-    /// Bytes in the queue and in flight, for the sticky choice.
-    pub(super) queued_bytes: u64,
+    /// Bytes of the records in the queue and in flight, before compression, for the sticky choice.
+    queued_bytes: u64,
     /// In whose set of ready partitions this one is.
     pub(super) ready_on: Option<NodeId>,
     /// How large the last batch became: the next one's buffer starts there.
@@ -34,27 +36,31 @@ pub(super) struct Partition {
 #[derive(Debug)]
 pub(super) enum Slot {
     Open(OpenBatch),
-    /// Away from the core while it is sealed; its order keeps the place.
-    Sealing(Order),
+    /// Its bytes are away to be sealed. They may never come back: it can fail without them.
+    Sealing(BatchInfo),
     Sealed(SealedBatch),
 }
 
 impl Slot {
-    pub(super) fn order(&self) -> Order {
+    pub(super) fn info(&self) -> &BatchInfo {
         match self {
-            Slot::Open(batch) => batch.info.order,
-            Slot::Sealing(order) => *order,
-            Slot::Sealed(batch) => batch.info.order,
+            Slot::Open(batch) => &batch.info,
+            Slot::Sealing(info) => info,
+            Slot::Sealed(batch) => &batch.info,
         }
     }
 
-    /// When its oldest record was; a batch that is being sealed says so when it is back.
-    pub(super) fn accepted(&self) -> Option<Instant> {
+    /// Lets its bytes go.
+    pub(super) fn into_info(self) -> BatchInfo {
         match self {
-            Slot::Open(batch) => Some(batch.info.accepted),
-            Slot::Sealing(_) => None,
-            Slot::Sealed(batch) => Some(batch.info.accepted),
+            Slot::Open(batch) => batch.info,
+            Slot::Sealing(info) => info,
+            Slot::Sealed(batch) => batch.info,
         }
+    }
+
+    pub(super) fn order(&self) -> Order {
+        self.info().order
     }
 }
 
@@ -113,6 +119,9 @@ impl Sequences {
             if !sabotage::is_on(Sabotage::ForgetEpochReset) {
                 self.next = 0;
             }
+            if sabotage::is_on(Sabotage::StartAtLastSequences) {
+                self.next = i32::MAX - 2;
+            }
             self.proven_on = None;
             self.holes.clear();
         }
@@ -169,6 +178,7 @@ impl Partition {
             index,
             leader: None,
             leader_epoch: -1,
+            older_since: None,
             queue: VecDeque::new(),
             oldest: None,
             in_flight: Vec::new(),
@@ -186,6 +196,22 @@ impl Partition {
             Some(Slot::Open(batch)) => Some(batch),
             _ => None,
         }
+    }
+
+    /// Bytes of the records in the queue and in flight, before compression.
+    pub(super) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
+    /// So many bytes of records are in the queue from now on.
+    pub(super) fn came(&mut self, bytes: usize) {
+        self.queued_bytes += bytes as u64;
+    }
+
+    /// So many bytes of records are neither in the queue nor in flight any more.
+    pub(super) fn left(&mut self, bytes: usize) {
+        debug_assert!(self.queued_bytes >= bytes as u64, "{bytes} of {} bytes leave", self.queued_bytes);
+        self.queued_bytes = self.queued_bytes.saturating_sub(bytes as u64);
     }
 
     /// Takes note of a record in the queue that was accepted then.
@@ -225,7 +251,7 @@ impl Partition {
     ) -> Gate {
         let Some(head) = self.queue.front() else { return Gate::Closed };
         let (retry, sequence, maybe_written) = match head {
-            Slot::Sealed(batch) => (batch.went_before(), batch.info.sequence, batch.info.maybe_written),
+            Slot::Sealed(batch) => (batch.info.went_before(), batch.info.sequence, batch.info.maybe_written),
             Slot::Open(_) | Slot::Sealing(_) => (false, None, false),
         };
         if !self.in_flight.is_empty() {

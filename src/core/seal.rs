@@ -1,7 +1,7 @@
 //! What is done to a batch off the core's lock: it is compressed and summed, or made anew from its own records because
 //! a broker refused it as it was.
 
-use super::batch::{BatchInfo, OpenBatch, Order, SealedBatch};
+use super::batch::{BatchInfo, Order, SealedBatch, SealedRecords};
 use super::memory::{MemoryPool, Permit};
 use crate::protocol::compression::{Compression, decompress};
 use crate::protocol::record_batch::{EncodedRecord, encoded_records};
@@ -18,23 +18,29 @@ pub struct Unsealed {
 
 #[derive(Debug)]
 pub(super) enum Work {
-    /// It takes no more records.
-    Seal(OpenBatch),
+    /// The records of a batch that takes no more.
+    Seal { partition: u32, place: Order, body: Vec<u8>, permit: Permit },
     /// It is larger than the broker allows: parts of at most so many bytes before compression.
     Split(SealedBatch, usize),
     /// The broker refuses these of its records, ascending: one without them.
     Without(SealedBatch, Vec<u32>),
 }
 
-/// What became of it: itself, or parts in the order of their records.
+/// What became of it.
 #[derive(Debug)]
 pub struct Sealed {
+    pub(super) partition: u32,
     /// Whose place it takes.
     pub(super) place: Order,
-    pub(super) first: SealedBatch,
-    pub(super) more: Vec<SealedBatch>,
-    /// It was sealed for the first time: what became of its length is worth learning from.
-    pub(super) fresh: bool,
+    pub(super) made: Made,
+}
+
+#[derive(Debug)]
+pub(super) enum Made {
+    /// The batch's records, sealed for the first time.
+    Itself(SealedRecords),
+    /// Batches instead of it, in the order of their records.
+    Anew(Vec<SealedBatch>),
 }
 
 impl Unsealed {
@@ -43,53 +49,55 @@ impl Unsealed {
     pub fn seal(self) -> Sealed {
         let Unsealed { work, compression, memory } = self;
         match work {
-            Work::Seal(OpenBatch { info, body, permit, .. }) => {
-                let (place, first) = (info.order, seal(info, body, permit, compression));
-                Sealed { place, first, more: Vec::new(), fresh: true }
+            Work::Seal { partition, place, body, permit } => {
+                Sealed { partition, place, made: Made::Itself(seal(body, permit, compression)) }
             }
             Work::Split(batch, target) => {
                 let raw = raw(&batch);
                 let records: Vec<EncodedRecord<'_>> = encoded_records(&raw).collect();
                 // The memory is booked without waiting: it is about what the whole batch gives back.
                 let part = |cut| part(&batch.info, &records, &[cut], memory.take(0), compression);
-                let mut parts = cuts(&records, target).into_iter().map(part);
-                let first = parts.next().expect("a batch has records");
-                Sealed { place: batch.info.order, first, more: parts.collect(), fresh: false }
+                Sealed::anew(&batch.info, cuts(&records, target).into_iter().map(part).collect())
             }
             Work::Without(batch, refused) => {
                 let raw = raw(&batch);
                 let records: Vec<EncodedRecord<'_>> = encoded_records(&raw).collect();
                 let left = gaps(&refused, records.len() as u32);
-                let first = part(&batch.info, &records, &left, memory.take(0), compression);
-                Sealed { place: batch.info.order, first, more: Vec::new(), fresh: false }
+                Sealed::anew(&batch.info, vec![part(&batch.info, &records, &left, memory.take(0), compression)])
             }
         }
     }
 
     /// Whether [`Unsealed::seal`] takes much longer than reading the batch: no work for a thread that others wait for.
     pub fn is_costly(&self) -> bool {
-        self.compression != Compression::None || !matches!(self.work, Work::Seal(_))
+        self.compression != Compression::None || !matches!(self.work, Work::Seal { .. })
     }
 }
 
-fn seal(info: BatchInfo, body: Vec<u8>, permit: Permit, compression: Compression) -> SealedBatch {
+impl Sealed {
+    fn anew(whole: &BatchInfo, parts: Vec<SealedBatch>) -> Sealed {
+        Sealed { partition: whole.partition, place: whole.order, made: Made::Anew(parts) }
+    }
+}
+
+fn seal(body: Vec<u8>, permit: Permit, compression: Compression) -> SealedRecords {
     match compression.compress(&body) {
         Some(compressed) => {
             permit.keep(body);
-            SealedBatch::new(info, compression.attributes(), compressed, permit)
+            SealedRecords::new(compression.attributes(), compressed, permit)
         }
-        None => SealedBatch::new(info, 0, body, permit),
+        None => SealedRecords::new(0, body, permit),
     }
 }
 
 /// A sealed batch's records before they were compressed.
 fn raw(batch: &SealedBatch) -> Vec<u8> {
-    decompress(batch.attributes, &batch.body, batch.info.record_bytes)
+    decompress(batch.records.attributes, &batch.records.body, batch.info.record_bytes)
         .expect("what was compressed here can be decompressed")
 }
 
 /// What is left of `count` records without those.
-fn gaps(refused: &[u32], count: u32) -> Vec<Range<u32>> {
+pub(super) fn gaps(refused: &[u32], count: u32) -> Vec<Range<u32>> {
     let mut from = 0;
     let mut left = Vec::new();
     for &at in refused.iter().chain([&count]) {
@@ -158,12 +166,13 @@ fn part(
         last_cause: whole.last_cause.clone(),
         sequence: whole.sequence.map(|sequence| sequence.after(before)),
     };
-    seal(info, body, permit, compression)
+    SealedBatch { info, records: seal(body, permit, compression) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::batch::OpenBatch;
     use crate::core::completion::{Completion, Outcome, Run};
     use crate::core::ratio::Estimate;
     use crate::core::time::Instant;
@@ -181,7 +190,16 @@ mod tests {
             let record = RecordBody { key: None, value: Some(value), headers: NO_HEADERS };
             open.append(&record, 1000 - at as i64, now, Some(at as u64));
         }
-        Unsealed { work: Work::Seal(open), compression, memory: memory.clone() }.seal().first
+        let OpenBatch { info, body, permit, .. } = open;
+        SealedBatch { info, records: seal(body, permit, compression) }
+    }
+
+    /// What is made of a batch.
+    fn anew(work: Work, compression: Compression, memory: &MemoryPool) -> Vec<SealedBatch> {
+        let sealed = Unsealed { work, compression, memory: memory.clone() }.seal();
+        assert_eq!((sealed.partition, sealed.place.batch), (0, 7));
+        let Made::Anew(made) = sealed.made else { panic!("it is not made anew") };
+        made
     }
 
     fn values(batch: &SealedBatch) -> Vec<(i64, Vec<u8>)> {
@@ -199,10 +217,7 @@ mod tests {
             let all: Vec<&[u8]> = all.iter().map(Vec::as_slice).collect();
             let whole = batch(&memory, compression, &all);
             let expected = values(&whole);
-            let unsealed = |work| Unsealed { work, compression, memory: memory.clone() };
-            let Sealed { place, first, more, .. } = unsealed(Work::Split(whole, 2000)).seal();
-            assert_eq!(place, Order::begun(7));
-            let parts: Vec<SealedBatch> = std::iter::once(first).chain(more).collect();
+            let parts = anew(Work::Split(whole, 2000), compression, &memory);
             assert!(parts.len() > 15, "{}", parts.len());
             let mut next = 0;
             for part in &parts {
@@ -222,17 +237,16 @@ mod tests {
     fn a_batch_without_some_keeps_the_others_indexes() {
         let memory = MemoryPool::new(MEMORY);
         let whole = batch(&memory, Compression::Gzip(-1), &[b"a", b"b", b"c", b"d", b"e", b"f"]);
-        let unsealed = |work| Unsealed { work, compression: Compression::Gzip(-1), memory: memory.clone() }.seal();
-        let left = unsealed(Work::Without(whole, vec![0, 3])).first;
+        let anew = |work| anew(work, Compression::Gzip(-1), &memory);
+        let left = anew(Work::Without(whole, vec![0, 3])).remove(0);
         assert_eq!(left.info.order, Order { batch: 7, first: 1 });
         assert_eq!(left.info.indexes(0..4), [1..3, 4..6]);
         let expected = values(&left);
         // And once more: a record at each end, then the rest in parts.
-        let left = unsealed(Work::Without(left, vec![1])).first;
+        let left = anew(Work::Without(left, vec![1])).remove(0);
         assert_eq!(left.info.indexes(0..3), [1..2, 4..6]);
         assert_eq!(left.info.indexes(1..2), [4..5]);
-        let Sealed { first, more, .. } = unsealed(Work::Split(left, 1));
-        let parts: Vec<SealedBatch> = std::iter::once(first).chain(more).collect();
+        let parts = anew(Work::Split(left, 1));
         let orders: Vec<u32> = parts.iter().map(|part| part.info.order.first).collect();
         assert_eq!(orders, [1, 4, 5]);
         let got: Vec<_> = parts.iter().flat_map(values).collect();
@@ -243,9 +257,9 @@ mod tests {
     fn offsets_go_on_over_what_was_taken_out() {
         let memory = MemoryPool::new(MEMORY);
         let whole = batch(&memory, Compression::None, &[b"a", b"b", b"c", b"d"]);
-        let left = Unsealed { work: Work::Without(whole, vec![1]), compression: Compression::None, memory };
+        let left = anew(Work::Without(whole, vec![1]), Compression::None, &memory).remove(0);
         let written = |base| Outcome::Written { base_offset: Some(base), log_append_time: None };
-        let done = left.seal().first.done(written(10));
+        let done = left.info.done(written(10));
         let expected =
             [Run { first: 0, count: 1, outcome: written(10) }, Run { first: 2, count: 2, outcome: written(11) }];
         assert_eq!(done.runs, expected);
@@ -258,7 +272,7 @@ mod tests {
         let batch = batch(&memory, Compression::Lz4(9), &[&[7; 100_000]]);
         let held = MEMORY as i64 - memory.available();
         assert!(held < 1000, "{held}");
-        assert_eq!(batch.queued_len(), 100_000 + 61 + 11);
+        assert_eq!(batch.info.record_bytes, 100_000 + 11);
         drop(batch);
         assert_eq!(memory.available(), MEMORY as i64);
     }

@@ -7,7 +7,7 @@ use super::batch::{BatchInfo, Order, SealedBatch};
 use super::completion::{Completion, Done, Outcome, Run};
 use super::io::Action;
 use super::partition::Slot;
-use super::seal::Work;
+use super::seal::{Work, gaps};
 use super::time::Instant;
 use crate::error::{Fate, ProduceError};
 use crate::protocol::messages::PartitionResponse;
@@ -33,10 +33,10 @@ impl Core {
         self.share(&mut batch.info);
         self.counters.splits.add(now, 1.0);
         let topic = self.partitions[id as usize].topic;
-        self.topics[topic].ratio.reset(batch.info.record_bytes, batch.body.len());
+        self.topics[topic].ratio.reset(batch.info.record_bytes, batch.records.body.len());
         // The limit is not known. As Java does: what fits a batch uncompressed; but something smaller in any case.
         let target = self.config.batch_size.saturating_sub(HEADER_LEN).min(batch.info.record_bytes / 2);
-        self.make_anew(id, batch.info.order, Work::Split(batch, target));
+        self.make_anew(id, batch.info.clone(), Work::Split(batch, target));
     }
 
     /// The broker refuses some of the batch's records, for which it wrote none of them: fails those, and sends the
@@ -64,20 +64,27 @@ impl Core {
             runs.extend(batch.info.indexes(at..at + 1).into_iter().map(run));
         }
         if refused.len() == batch.info.count as usize {
-            let BatchInfo { completion, tokens, .. } = batch.info;
+            let BatchInfo { completion, tokens, record_bytes, .. } = batch.info;
+            self.partitions[id as usize].left(record_bytes);
             self.finish(now, order, Done { completion, runs, tokens });
         } else {
             self.share(&mut batch.info);
             self.count_errors(now, batch.info.completion.topic(), refused.len() as u64);
             self.settle(order, runs);
-            self.make_anew(id, order, Work::Without(batch, refused.into_keys().collect()));
+            let refused: Vec<u32> = refused.into_keys().collect();
+            let left = gaps(&refused, batch.info.count as u32);
+            let pieces: Vec<_> = left.into_iter().flat_map(|range| batch.info.indexes(range)).collect();
+            let count = batch.info.count - refused.len() as i32;
+            let place = BatchInfo { count, pieces, ..batch.info.clone() };
+            self.make_anew(id, place, Work::Without(batch, refused));
         }
         self.schedule(now, id);
     }
 
-    /// Has something else made of a batch, whose place is kept meanwhile.
-    fn make_anew(&mut self, id: u32, order: Order, work: Work) {
-        self.partitions[id as usize].enqueue(Slot::Sealing(order));
+    /// Has something else made of a batch. `place` keeps its place meanwhile, and knows what may fail there.
+    fn make_anew(&mut self, id: u32, place: BatchInfo, work: Work) {
+        self.partitions[id as usize].note_accepted(place.accepted);
+        self.partitions[id as usize].enqueue(Slot::Sealing(place));
         self.active.insert(id);
         self.unsealed.push_back(work);
     }

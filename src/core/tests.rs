@@ -1,6 +1,8 @@
 //! The core by hand, a step at a time: what needs a broker that is silent or a time that is just so. Faults drawn at
 //! random are for `tests/sim`.
 
+mod batches;
+
 use super::*;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{
@@ -27,10 +29,25 @@ struct Rig {
     asked: Vec<(Vec<String>, String)>,
     /// The partitions of Produce requests, in order.
     produced: Vec<i32>,
+    /// Batches of this partition are refused for the sake of this record, once.
+    refuse_record: Option<(i32, i32)>,
     told: Vec<Action>,
 }
 
 const BOOTSTRAP: &str = "bootstrap";
+
+fn record(topic: TopicHandle, placement: Placement, accepted: Instant) -> Append<'static> {
+    Append {
+        topic,
+        placement,
+        timestamp: 0,
+        accepted,
+        key: None,
+        value: Some(b"value"),
+        headers: crate::protocol::record_batch::NO_HEADERS,
+        token: None,
+    }
+}
 
 impl Rig {
     fn new(config: CoreConfig, topics: &[(&'static str, Vec<i32>)]) -> Rig {
@@ -46,6 +63,7 @@ impl Rig {
             peers: BTreeMap::new(),
             asked: Vec::new(),
             produced: Vec::new(),
+            refuse_record: None,
             told: Vec::new(),
         };
         rig.turn();
@@ -62,16 +80,7 @@ impl Rig {
     }
 
     fn append(&mut self, topic: TopicHandle, placement: Placement) -> Result<i32, ProduceError> {
-        let record = Append {
-            topic,
-            placement,
-            timestamp: 0,
-            accepted: self.now,
-            key: None,
-            value: Some(b"value"),
-            headers: crate::protocol::record_batch::NO_HEADERS,
-            token: None,
-        };
+        let record = record(topic, placement, self.now);
         let partition = self.core.append(self.now, &record).map(|appended| appended.completion.partition());
         self.turn();
         partition
@@ -156,9 +165,12 @@ impl Rig {
                 for topic in &request.topics {
                     for partition in &topic.partitions {
                         self.produced.push(partition.index);
+                        let refused = self.refuse_record.take_if(|(of, _)| *of == partition.index);
                         partitions.push(PartitionResponse {
                             topic: topic.name.to_string(),
                             index: partition.index,
+                            error_code: if refused.is_some() { code::INVALID_RECORD } else { code::NONE },
+                            record_errors: refused.into_iter().map(|(_, record)| (record, None)).collect(),
                             current_leader: (-1, -1),
                             log_append_time: -1,
                             ..PartitionResponse::default()

@@ -1,9 +1,9 @@
 //! From the chain into the core: each record into its partition's open batch, and its delivery to that batch.
 
 use super::acknowledge::Token;
+use super::callbacks::Callbacks;
 use super::delivery::{Facts, Placed, Slot};
 use super::letters::{Origin, Origins};
-use super::passage::Callbacks;
 use super::staging::Shared;
 use crate::core::time::Instant;
 use crate::core::{Append, Callback, Core, GroupHandle, Placement, Sealed, TopicHandle, Unsealed};
@@ -33,7 +33,7 @@ pub(super) struct Appending<'a> {
     /// The number under which its acknowledgements are awaited, if they are.
     pub(super) pending: Option<u64>,
     pub(super) placed: &'a mut Placed,
-    pub(super) callbacks: Callbacks,
+    pub(super) callbacks: &'a mut Callbacks,
     pub(super) ended: &'a mut Vec<Ended>,
 }
 
@@ -119,6 +119,10 @@ impl Appending<'_> {
                     }),
                 }
             }
+            if began && self.shared.is_memory_short() {
+                // Whoever waits has ended the lingering of what there was then.
+                core.expedite(self.now);
+            }
         }
         let any_full = !full.is_empty();
         // Sealed here, by the thread that filled them, without the lock.
@@ -132,11 +136,6 @@ impl Appending<'_> {
         if any_full || began {
             (self.shared.wake_driver)();
         }
-    }
-
-    /// After the last records. Returns the callbacks of those that are in no batch.
-    pub(super) fn end(self) -> Callbacks {
-        self.callbacks
     }
 }
 

@@ -2,6 +2,7 @@
 //! application said, and dead letters. The lane goes on meanwhile; what comes later for the same topic gets in line.
 
 use super::passage::Passage;
+use super::staging::Job;
 use crate::core::time::Instant;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ pub(super) struct Aside {
     /// Those of the numbers that are not settled yet, with how many passages bear each.
     open: BTreeMap<u64, usize>,
     /// Ends of flushes, each with the number from which on passages are none of its business.
-    flushes: VecDeque<(u64, Box<dyn FnOnce() + Send>)>,
+    flushes: VecDeque<(u64, Job)>,
 }
 
 struct Set {
@@ -73,7 +74,7 @@ impl Aside {
     }
 
     /// A passage that had been aside has come to its end, or is in line again. Returns the flushes that waited for it.
-    pub(super) fn settled(&mut self, number: Option<u64>) -> Vec<Box<dyn FnOnce() + Send>> {
+    pub(super) fn settled(&mut self, number: Option<u64>) -> Vec<Job> {
         if let Some(number) = number
             && let Some(count) = self.open.get_mut(&number)
         {
@@ -91,7 +92,7 @@ impl Aside {
     }
 
     /// Keeps a flush until all that is aside now is settled; gives it back if nothing is.
-    pub(super) fn hold(&mut self, job: Box<dyn FnOnce() + Send>) -> Option<Box<dyn FnOnce() + Send>> {
+    pub(super) fn hold(&mut self, job: Job) -> Option<Job> {
         if self.open.is_empty() {
             return Some(job);
         }

@@ -1,6 +1,7 @@
 //! Records that were staged together and go through the chain together.
 
 use super::UserCallback;
+use super::callbacks::Callbacks;
 use super::delivery::{Delivery, Unplaced};
 use crate::core::Permit;
 use crate::core::time::Instant;
@@ -19,7 +20,7 @@ pub(super) struct Chunk {
     /// When the first was accepted; the deadline of all of them counts from there.
     pub(super) accepted: Instant,
     pub(super) deliveries: Unplaced,
-    pub(super) callbacks: Vec<(u32, UserCallback)>,
+    pub(super) callbacks: Callbacks,
     /// What the records cost while they are staged.
     pub(super) permit: Permit,
     pub(super) bytes: usize,
@@ -48,7 +49,7 @@ impl Chunk {
         self.permit.adopt_more(bytes);
         self.bytes += bytes;
         if let Some(callback) = callback {
-            self.callbacks.push((slot, callback));
+            self.callbacks.push(slot, callback);
         }
         self.deliveries.issue()
     }

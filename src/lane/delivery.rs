@@ -1,5 +1,6 @@
 //! The fate of one record, as its sender sees it.
 
+use super::callbacks;
 use super::letters::Origin;
 use crate::core::{Completion, Outcome, Run};
 use crate::error::{Fate, ProduceError};
@@ -133,9 +134,8 @@ impl Tickets {
         if self.placed.set(placed).is_err() {
             unreachable!("a chunk is placed once");
         }
-        for waker in std::mem::take(&mut *self.lock()) {
-            waker.wake();
-        }
+        let wakers = std::mem::take(&mut *self.lock());
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn poll(&self, slot: u32, waker: &Waker) -> Poll<Result<RecordMetadata, ProduceError>> {
@@ -215,10 +215,8 @@ impl Drop for Unplaced {
     fn drop(&mut self) {
         if self.count > 0 {
             let lost = Slot { completion: ENDED, index: 0, facts: Facts::default() };
-            let reason = "the thread that runs its plugins has ended".into();
-            let errors = vec![ProduceError::Fatal { topic: None, partition: None, reason, fate: Fate::Unknown }];
             let slots = vec![lost; self.count as usize];
-            self.tickets.place(Placed { errors, slots, ..Placed::default() });
+            self.tickets.place(Placed { errors: vec![callbacks::lost()], slots, ..Placed::default() });
         }
     }
 }

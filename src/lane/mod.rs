@@ -9,11 +9,14 @@
 //! - A record whose topic is not known after the interceptors, and a dead letter whose topic is not, are set aside until it
 //!   is, and what comes later for that topic behind them; the lane goes on.
 //! - Memory is taken at `send` and held by the chunk until its records are in batches, which hold their own.
-//! - Lock order: waiting, then staging or core; the lane's thread holds at most one of them, and none in a hook.
+//! - Lock order: waiting, staging, core; the lane's thread holds at most one of them, and none in a hook.
+//! - What is the user's, callbacks and wakers, is called and dropped without any of them: it may send, close, or own the
+//!   last clone of the producer.
 
 mod acknowledge;
 mod append;
 mod aside;
+mod callbacks;
 mod chunk;
 mod counters;
 mod delivery;

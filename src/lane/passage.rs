@@ -1,6 +1,6 @@
 //! Records on their way from the interceptors into batches, with all that belongs to them.
 
-use super::UserCallback;
+use super::callbacks::Callbacks;
 use super::delivery::{Moved, Placed, Unplaced};
 use super::letters::Origins;
 use crate::core::time::Instant;
@@ -24,37 +24,6 @@ pub(super) struct Passage {
     pub(super) origins: Origins,
     /// Its number among those that were set aside, kept by what is made of it later.
     pub(super) aside: Option<u64>,
-}
-
-/// Callbacks by slot, ascending, each called once.
-#[derive(Default)]
-pub(super) struct Callbacks {
-    all: Vec<(u32, Option<UserCallback>)>,
-    at: usize,
-}
-
-impl Callbacks {
-    pub(super) fn new(all: Vec<(u32, UserCallback)>) -> Callbacks {
-        Callbacks { all: all.into_iter().map(|(slot, callback)| (slot, Some(callback))).collect(), at: 0 }
-    }
-
-    /// Slots below those that were asked for may be asked for from now on.
-    pub(super) fn rewind(&mut self) {
-        self.at = 0;
-    }
-
-    /// That of a slot. Slots are asked for in ascending order.
-    pub(super) fn take(&mut self, slot: u32) -> Option<UserCallback> {
-        while self.all.get(self.at).is_some_and(|(of, _)| *of < slot) {
-            self.at += 1;
-        }
-        self.all.get_mut(self.at).filter(|(of, _)| *of == slot).and_then(|(_, callback)| callback.take())
-    }
-
-    /// Those that nobody took.
-    pub(super) fn rest(self) -> impl Iterator<Item = (u32, UserCallback)> {
-        self.all.into_iter().filter_map(|(slot, callback)| Some((slot, callback?)))
-    }
 }
 
 impl Passage {
@@ -82,14 +51,14 @@ impl Passage {
         let slots = std::mem::take(&mut records.slots);
         records.slots = (0..slots.len() as u32).collect();
         let mut deliveries = Unplaced::like(&self.deliveries);
-        let mut callbacks = Vec::new();
+        let mut callbacks = self.callbacks.like();
         let mut moved_origins = Origins::new();
         let mut tags: Tags = self.tags.iter().map(|_| Vec::new()).collect();
         self.callbacks.rewind();
         for (new, &old) in (0..).zip(&slots) {
             placed.moved(old, Moved { tickets: deliveries.ticket(), slot: new });
             if let Some(callback) = self.callbacks.take(old) {
-                callbacks.push((new, callback));
+                callbacks.push(new, callback);
             }
             if let Some(origin) = origins.remove(&old) {
                 moved_origins.insert(new, origin);
@@ -104,7 +73,7 @@ impl Passage {
             records,
             accepted: self.accepted,
             deliveries,
-            callbacks: Callbacks::new(callbacks),
+            callbacks,
             tags,
             origins: moved_origins,
             aside: self.aside,

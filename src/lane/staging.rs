@@ -1,5 +1,6 @@
 //! Where senders leave records for the lane's thread.
 
+use super::callbacks::Callbacks;
 use super::chunk::{self, Chunk, staged_size};
 use super::counters::{ChunkCounters, ChunkFacts};
 use super::delivery::{Delivery, Unplaced, closed};
@@ -10,7 +11,7 @@ use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::Records;
 use crate::record::Record;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -67,9 +68,13 @@ pub(super) struct State {
     asleep: bool,
     /// Senders wait; the lane's thread watches their deadlines.
     pub(super) watch: bool,
+    /// Jobs that wait for a flush of the core, by its number.
+    flushes: BTreeMap<u64, Job>,
     closed: bool,
     /// The lane's thread is gone.
     ended: bool,
+    /// The driver is gone: nothing that is flushed will ever be done.
+    driver_died: bool,
 
     pub(super) counters: ChunkCounters,
 }
@@ -81,10 +86,13 @@ pub(super) enum Item {
     /// A topic has more partitions or other leaders: the partitioner is to be told before the next record.
     Topology(Arc<str>),
     /// Everything before it is to be sent now; the job runs when all of it is done.
-    Flush(Box<dyn FnOnce() + Send>),
+    Flush(Job),
     /// The last item: the plugins' close hooks, and the end of the thread.
     Stop,
 }
+
+/// Something to do when all that was before it is done.
+pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// Outcomes on their way through the lane.
 pub(crate) enum AckItem {
@@ -115,8 +123,10 @@ pub(crate) enum Submitted {
 enum Obstacle {
     /// No topic has a partition of that number.
     BadPartition(i32),
-    /// It is larger than all of `buffer.memory`.
-    TooLarge,
+    /// No record has such a time.
+    BadTimestamp(i64),
+    /// It is larger than this, all of `buffer.memory` say.
+    TooLarge { key: &'static str, limit: usize },
     /// Its topic is not known to the lane.
     Topic,
     /// Its topic has no such partition, as far as is known.
@@ -152,8 +162,10 @@ impl Shared {
             spare: Vec::new(),
             asleep: false,
             watch: false,
+            flushes: BTreeMap::new(),
             closed: false,
             ended: false,
+            driver_died: false,
 
             counters: ChunkCounters::new(config.windows),
         };
@@ -224,9 +236,15 @@ impl Shared {
         if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
             return Err(Obstacle::BadPartition(partition));
         }
+        if let Some(timestamp) = record.timestamp.filter(|timestamp| *timestamp < 0) {
+            return Err(Obstacle::BadTimestamp(timestamp));
+        }
         let bytes = staged_size(record);
         if bytes > self.memory.total() {
-            return Err(Obstacle::TooLarge);
+            return Err(Obstacle::TooLarge { key: "buffer.memory", limit: self.memory.total() });
+        }
+        if bytes > WIRE_MAX {
+            return Err(Obstacle::TooLarge { key: "what Kafka's protocol can carry", limit: WIRE_MAX });
         }
         if state.closed {
             return Ok(Submitted::Refused(closed().at(&record.topic.into(), record.partition)));
@@ -266,14 +284,13 @@ impl Shared {
                 let reason = format!("{partition} is no partition: they are numbered from 0");
                 Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason })
             }
-            Obstacle::TooLarge => {
+            Obstacle::BadTimestamp(timestamp) => {
                 self.count_refused();
-                Submitted::Refused(ProduceError::TooLarge {
-                    topic: record.topic.into(),
-                    size: bytes,
-                    key: "buffer.memory",
-                    limit: self.memory.total(),
-                })
+                Submitted::Refused(ProduceError::Timestamp { topic: record.topic.into(), timestamp })
+            }
+            Obstacle::TooLarge { key, limit } => {
+                self.count_refused();
+                Submitted::Refused(ProduceError::TooLarge { topic: record.topic.into(), size: bytes, key, limit })
             }
             Obstacle::Memory if may_wait => self.wait_for_memory(record, bytes, callback),
             Obstacle::Memory => Submitted::Refused(ProduceError::BufferFull),
@@ -354,7 +371,7 @@ impl Shared {
                 records: state.spare.pop().unwrap_or_default(),
                 accepted: self.clock.now(),
                 deliveries: Unplaced::new(self.config.may_block),
-                callbacks: Vec::new(),
+                callbacks: Callbacks::new(Arc::clone(&self.delivery_thread)),
                 permit: self.memory.adopt(0),
                 bytes: 0,
                 tick: 0,
@@ -394,7 +411,7 @@ impl Shared {
     }
 
     /// Puts a flush after everything staged so far; `job` runs when all of that is done. On a closed lane at once.
-    pub(crate) fn flush(&self, job: Box<dyn FnOnce() + Send>) {
+    pub(crate) fn flush(&self, job: Job) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
@@ -426,16 +443,43 @@ impl Shared {
         self.lock().closed
     }
 
-    /// As [`Shared::flush`], on a lane that is closing.
-    pub(crate) fn flush_closed(&self, job: Box<dyn FnOnce() + Send>) {
+    /// As [`Shared::flush`], on a lane that is closing, or whose thread ended before its time.
+    pub(crate) fn flush_closed(&self, job: Job) {
         let mut state = self.lock();
         if state.ended {
             drop(state);
-            job();
+            self.flush_core(job);
             return;
         }
         state.queue.push_back(Item::Flush(job));
         self.rouse(&mut state);
+    }
+
+    /// Has everything in the core sent now; `job` runs when all of it is done.
+    pub(super) fn flush_core(&self, job: Job) {
+        let mut state = self.lock();
+        if state.driver_died {
+            drop(state);
+            self.delivery_thread.run(job);
+            return;
+        }
+        // Under both locks: the end of the flush is not told before its job is there.
+        let flush = self.lock_core().flush(self.clock.now());
+        state.flushes.insert(flush, job);
+        drop(state);
+        (self.wake_driver)();
+    }
+
+    /// The job that waited for a flush.
+    pub(super) fn take_flushed(&self, flush: u64) -> Option<Job> {
+        self.lock().flushes.remove(&flush)
+    }
+
+    /// Nothing will be done any more: the jobs of all flushes.
+    pub(super) fn take_flushes(&self) -> Vec<Job> {
+        let mut state = self.lock();
+        state.driver_died = true;
+        std::mem::take(&mut state.flushes).into_values().collect()
     }
 
     /// Ends the lane's thread after everything that is queued.
@@ -451,13 +495,22 @@ impl Shared {
         let mut state = self.lock();
         if state.ended {
             drop(state);
-            if let AckItem::Done(done) = item {
-                self.delivery_thread.complete(done);
-            }
+            self.pass_by(item);
             return;
         }
         state.acknowledgements.push(item);
         self.rouse(&mut state);
+    }
+
+    /// Passes an outcome on without the lane's thread.
+    pub(super) fn pass_by(&self, item: AckItem) {
+        let over = match item {
+            AckItem::Done(done) => return self.delivery_thread.complete(done),
+            AckItem::Flushed(flush) => self.take_flushed(flush).into_iter().collect(),
+            AckItem::DriverDied(_) => self.take_flushes(),
+            AckItem::Topic(..) | AckItem::Abandoned => return,
+        };
+        over.into_iter().for_each(|job| self.delivery_thread.run(job));
     }
 
     /// Waits for work. Acknowledgements come with it whole: they are finite and free memory. `until` bounds the wait.
@@ -501,10 +554,14 @@ impl Shared {
         self.lock().counters.add(now, facts);
     }
 
-    /// Fails what is set aside, and all that is to come. Returns how many passages were aside.
-    pub(crate) fn abandon(&self) -> usize {
+    /// Fails what is set aside, and all that is to come.
+    pub(crate) fn abandon(&self) {
         self.acknowledge(AckItem::Abandoned);
-        self.aside.load(Ordering::Acquire)
+    }
+
+    /// How many passages are set aside, for the one who gives them up.
+    pub(crate) fn take_aside(&self) -> usize {
+        self.aside.swap(0, Ordering::AcqRel)
     }
 
     pub(super) fn count_aside(&self, passages: usize) {
@@ -522,12 +579,13 @@ impl Shared {
         self.rouse(&mut state);
     }
 
-    /// Everything that is queued, when the lane's thread can do no more.
-    pub(super) fn take_queue(&self) -> (Vec<AckItem>, VecDeque<Item>) {
+    /// Everything that is queued, when the lane's thread can do no more. Once nothing is, nothing comes any more.
+    pub(super) fn take_queue(&self) -> Option<(Vec<AckItem>, VecDeque<Item>)> {
         let mut state = self.lock();
         state.closed = true;
-        state.ended = true;
-        (std::mem::take(&mut state.acknowledgements), std::mem::take(&mut state.queue))
+        state.ended = state.acknowledgements.is_empty() && state.queue.is_empty();
+        let rest = (std::mem::take(&mut state.acknowledgements), std::mem::take(&mut state.queue));
+        (!state.ended).then_some(rest)
     }
 
     fn rouse(&self, state: &mut MutexGuard<'_, State>) {
@@ -605,6 +663,9 @@ impl State {
 
 /// Names of topics that are kept where interceptors may change them.
 const PASSING_TOPICS_MAX: usize = 4096;
+
+/// Lengths are 32 bits in Kafka's protocol.
+const WIRE_MAX: usize = i32::MAX as usize;
 
 /// Kafka's rule for topic names.
 pub(super) fn valid_topic(name: &str) -> Result<(), String> {

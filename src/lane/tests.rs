@@ -1,7 +1,9 @@
 //! The lane without a network: a core that was told of a topic, and a clock that stands.
 
+mod ends;
 mod errors;
 mod growth;
+mod line;
 
 use super::{DeliveryThread, LaneConfig, Shared, Submitted, start};
 use crate::core::time::{Clock, Instant};
@@ -59,10 +61,14 @@ fn core(memory: &MemoryPool) -> Core {
 }
 
 fn lane(memory: usize) -> Arc<Shared> {
-    lane_where(memory, || true)
+    lane_with(memory, Arc::new(Standing), || true)
 }
 
 fn lane_where(memory: usize, may_block: fn() -> bool) -> Arc<Shared> {
+    lane_with(memory, Arc::new(Standing), may_block)
+}
+
+fn lane_with(memory: usize, clock: Arc<dyn Clock>, may_block: fn() -> bool) -> Arc<Shared> {
     let memory = MemoryPool::new(memory);
     let config = LaneConfig {
         max_block: Duration::from_secs(60),
@@ -74,76 +80,11 @@ fn lane_where(memory: usize, may_block: fn() -> bool) -> Arc<Shared> {
     };
     let core = Arc::new(Mutex::new(core(&memory)));
     let threads = Arc::new(DeliveryThread::default());
-    let lane = Arc::new(Shared::new(config, core, memory, Arc::new(Standing), Box::new(|| ()), threads));
+    let lane = Arc::new(Shared::new(config, core, memory, clock, Box::new(|| ()), threads));
     lane.topic_settled("orders", &Ok(()));
     lane
 }
 
 fn order(value: &str) -> Record<'_> {
     Record::to("orders").value(value)
-}
-
-#[test]
-fn a_dropped_accept_lets_the_next_in_line_through() {
-    let lane = lane(1000);
-    let Submitted::Accepted(_) = lane.submit(&order("fits"), None, true) else { panic!("there is room") };
-    let large = "x".repeat(850);
-    let Submitted::Waiting(first) = lane.submit(&order(&large), None, true) else { panic!("there is no room") };
-    let Submitted::Waiting(second) = lane.submit(&order("small"), None, true) else {
-        panic!("nobody is overtaken, however small")
-    };
-    assert!(matches!(lane.submit(&order("s"), None, false), Submitted::Refused(ProduceError::BufferFull)));
-    assert!(matches!(second.poll(Waker::noop()), Poll::Pending));
-    first.cancel();
-    lane.admit();
-    assert!(matches!(second.poll(Waker::noop()), Poll::Ready(Ok(_))));
-}
-
-#[test]
-fn closing_refuses_those_in_line() {
-    let lane = lane(1000);
-    let large = "x".repeat(800);
-    let Submitted::Accepted(_) = lane.submit(&order(&large), None, true) else { panic!("there is room") };
-    let Submitted::Waiting(waiter) = lane.submit(&order(&large), None, true) else { panic!("there is no room") };
-    lane.close();
-    assert!(matches!(waiter.poll(Waker::noop()), Poll::Ready(Err(ProduceError::Closed { .. }))));
-    assert!(matches!(lane.submit(&order("late"), None, true), Submitted::Refused(ProduceError::Closed { .. })));
-}
-
-/// An interceptor that takes the lane's thread with it.
-struct Panics(InterceptorWants);
-
-impl Interceptor for Panics {
-    fn wants(&self) -> &InterceptorWants {
-        &self.0
-    }
-
-    fn on_send(&mut self, _: &Batch<'_>) -> Result<Edits, PluginFailure> {
-        panic!("on purpose")
-    }
-
-    fn on_acknowledgement(&mut self, _: &Acknowledgements<'_>) -> Result<(), PluginFailure> {
-        Ok(())
-    }
-
-    fn close(&mut self) {}
-}
-
-#[test]
-fn a_lane_that_panics_leaves_nobody_waiting() {
-    let lane = lane(1 << 20);
-    let Submitted::Accepted(first) = lane.submit(&order("1"), None, true) else { panic!("there is room") };
-    let wants = InterceptorWants { on_send: Some(Reads::default()), ..InterceptorWants::default() };
-    let panics = Box::new(Panics(wants)) as Box<dyn Interceptor>;
-    let interceptors = vec![Used::new("panics", panics, Policy::Fail, BreakerOptions::default())];
-    let mut chain = Chain::default();
-    chain.interceptors = interceptors;
-    let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).expect("a thread");
-    assert!(matches!(first.wait(), Err(ProduceError::Fatal { .. })));
-    assert!(thread.join().is_err());
-    assert!(matches!(lane.submit(&order("2"), None, true), Submitted::Refused(ProduceError::Closed { .. })));
-    let flushed = Arc::new(Mutex::new(false));
-    let done = Arc::clone(&flushed);
-    lane.flush(Box::new(move || *done.lock().unwrap() = true));
-    assert!(*flushed.lock().unwrap());
 }

@@ -3,12 +3,13 @@
 //! A record that waits is copied, so that its place depends on nobody polling anything. Whoever frees memory moves
 //! the first in line into the lane; the sender only learns of it.
 
-use super::UserCallback;
+use super::callbacks::let_go;
 use super::chunk::staged_size;
 use super::counters::WaitCounters;
 use super::delivery::{Delivery, closed};
 use super::lookup::Lookup;
 use super::staging::{AckItem, Shared, State, Submitted};
+use super::{DeliveryThread, UserCallback};
 use crate::core::time::Instant;
 use crate::core::{TopicStatus, Windows};
 use crate::error::{Fate, ProduceError, Stage};
@@ -25,6 +26,7 @@ pub(crate) struct Waiter {
     bytes: usize,
     deadline: Instant,
     state: Mutex<WaiterState>,
+    delivery_thread: Arc<DeliveryThread>,
 }
 
 struct WaiterState {
@@ -55,6 +57,9 @@ struct OwnedRecord {
 pub(super) struct Waiting {
     topics: BTreeMap<String, VecDeque<Arc<Waiter>>>,
     memory: VecDeque<Arc<Waiter>>,
+    /// Nobody in line for memory has an earlier deadline. Theirs are in no order: who waited for a topic before comes
+    /// with less time left.
+    memory_deadline: Option<Instant>,
     /// By topic; they have no place in any line.
     pub(super) lookups: BTreeMap<String, Vec<Arc<Lookup>>>,
     pub(super) counters: WaitCounters,
@@ -65,6 +70,7 @@ impl Waiting {
         Waiting {
             topics: BTreeMap::new(),
             memory: VecDeque::new(),
+            memory_deadline: None,
             lookups: BTreeMap::new(),
             counters: WaitCounters::new(windows),
         }
@@ -78,6 +84,24 @@ impl Waiting {
         self.topics.entry(waiter.record.topic.clone()).or_default().push_back(waiter);
     }
 
+    fn push_for_memory(&mut self, waiter: Arc<Waiter>) {
+        let deadline = waiter.deadline;
+        self.memory_deadline = Some(self.memory_deadline.map_or(deadline, |earliest| earliest.min(deadline)));
+        self.memory.push_back(waiter);
+    }
+
+    /// Takes those out who waited for too long for memory, or went away.
+    fn take_late(&mut self, now: Instant) -> Vec<Arc<Waiter>> {
+        if self.memory_deadline.is_none_or(|earliest| earliest > now) {
+            return Vec::new();
+        }
+        let is_late = |waiter: &Arc<Waiter>| waiter.is_over() || waiter.deadline <= now;
+        let (late, left) = std::mem::take(&mut self.memory).into_iter().partition(is_late);
+        self.memory = left;
+        self.memory_deadline = self.memory.iter().map(|waiter| waiter.deadline).min();
+        late.into()
+    }
+
     /// Everyone who has a place in a line. Those who only look something up are settled by the caller.
     pub(super) fn take_all(&mut self) -> Vec<Arc<Waiter>> {
         let topics = std::mem::take(&mut self.topics);
@@ -85,9 +109,10 @@ impl Waiting {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
-        let fronts = self.topics.values().filter_map(VecDeque::front).chain(self.memory.front());
+        let topics = self.topics.values().filter_map(VecDeque::front).map(|waiter| waiter.deadline);
+        let memory = self.memory_deadline.filter(|_| !self.memory.is_empty());
         let lookups = self.lookups.values().flatten().map(|lookup| lookup.deadline);
-        fronts.map(|waiter| waiter.deadline).chain(lookups).min()
+        topics.chain(memory).chain(lookups).min()
     }
 }
 
@@ -104,7 +129,9 @@ impl Waiter {
     pub(crate) fn poll(&self, waker: &Waker) -> Poll<Result<Delivery, ProduceError>> {
         let mut state = self.lock();
         if matches!(state.turn, Turn::InLine) {
-            state.waker = Some(waker.clone());
+            let before = state.waker.replace(waker.clone());
+            drop(state);
+            drop(before);
             return Poll::Pending;
         }
         match std::mem::replace(&mut state.turn, Turn::Over) {
@@ -119,7 +146,10 @@ impl Waiter {
         let sent = matches!(state.turn, Turn::Settled(Ok(_)));
         if matches!(state.turn, Turn::InLine) {
             state.turn = Turn::Over;
-            state.callback = None;
+            let (callback, waker) = (state.callback.take(), state.waker.take());
+            drop(state);
+            drop(waker);
+            let_go(&self.delivery_thread, callback);
         }
         !sent
     }
@@ -128,8 +158,11 @@ impl Waiter {
     pub(super) fn refuse(&self, error: ProduceError) {
         let mut state = self.lock();
         if matches!(state.turn, Turn::InLine) {
-            state.callback = None;
-            Self::settle(state, Err(error));
+            let callback = state.callback.take();
+            let waker = Self::settle(&mut state, Err(error));
+            drop(state);
+            let_go(&self.delivery_thread, callback);
+            waker.into_iter().for_each(Waker::wake);
         }
     }
 
@@ -143,17 +176,21 @@ impl Waiter {
         matches!(self.lock().turn, Turn::Over)
     }
 
-    fn settle(mut state: MutexGuard<'_, WaiterState>, result: Result<Delivery, ProduceError>) {
+    /// Whom to wake, once no lock is held.
+    fn settle(state: &mut WaiterState, result: Result<Delivery, ProduceError>) -> Option<Waker> {
         state.turn = Turn::Settled(result);
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        state.waker.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, WaiterState> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        let callback = self.lock().callback.take();
+        let_go(&self.delivery_thread, callback);
     }
 }
 
@@ -166,6 +203,7 @@ impl Shared {
             bytes,
             deadline: now + self.config.max_block,
             state: Mutex::new(WaiterState { turn: Turn::InLine, callback, waker: None, since: now }),
+            delivery_thread: Arc::clone(&self.delivery_thread),
         })
     }
 
@@ -181,7 +219,7 @@ impl Shared {
         if self.lock().is_closed() {
             return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
         }
-        waiting.memory.push_back(Arc::clone(&waiter));
+        waiting.push_for_memory(Arc::clone(&waiter));
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
         drop(waiting);
         // Memory may have come back between the attempt and the line.
@@ -208,7 +246,7 @@ impl Shared {
         match outcome {
             Ok(()) => {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
-                waiting.memory.extend(line);
+                line.into_iter().for_each(|waiter| waiting.push_for_memory(waiter));
                 self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
                 let partitions = self.known_partitions(name);
                 self.lock().learn(name, partitions);
@@ -234,6 +272,7 @@ impl Shared {
         if self.waiting_for_memory.load(Ordering::Acquire) == 0 {
             return;
         }
+        let mut woken = Vec::new();
         let mut waiting = self.lock_waiting();
         // Who went away needs no memory, and must not keep those behind from theirs.
         while waiting.memory.pop_front_if(|first| first.is_over()).is_some() {}
@@ -255,18 +294,21 @@ impl Shared {
                 }
                 if let Some(first) = waiting.memory.pop_front() {
                     waiting.counters.waited_for_memory(now, first.move_on(now));
-                    self.admit_one(&mut state, &first);
+                    woken.extend(self.admit_one(&mut state, &first));
                 }
             }
         }
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        drop(waiting);
+        woken.into_iter().for_each(Waker::wake);
     }
 
-    fn admit_one(&self, lane: &mut MutexGuard<'_, State>, waiter: &Waiter) {
+    /// Stages the record of a waiter whose memory was taken, and says whom to wake.
+    fn admit_one(&self, lane: &mut MutexGuard<'_, State>, waiter: &Waiter) -> Option<Waker> {
         let mut state = waiter.lock();
         if !matches!(state.turn, Turn::InLine) {
             self.memory.give_back(waiter.bytes);
-            return;
+            return None;
         }
         // Whoever waits for memory has a topic that is known.
         let topic = lane.learn(&waiter.record.topic, 0);
@@ -274,7 +316,7 @@ impl Shared {
         let record = &waiter.record;
         let headers = record.headers();
         let delivery = self.stage(lane, topic, &record.borrow(&headers), waiter.bytes, callback);
-        Waiter::settle(state, Ok(delivery));
+        Waiter::settle(&mut state, Ok(delivery))
     }
 
     /// Whether anybody waits for memory: then nothing should linger.
@@ -305,9 +347,7 @@ impl Shared {
             !lookups.is_empty()
         });
         forgotten.retain(|topic| !waiting.topics.contains_key(topic) && !waiting.lookups.contains_key(topic));
-        while let Some(first) = waiting.memory.pop_front_if(|first| first.is_over() || first.deadline <= now) {
-            refused.push((first, Stage::Memory));
-        }
+        refused.extend(waiting.take_late(now).into_iter().map(|waiter| (waiter, Stage::Memory)));
         self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
         for (waiter, stage) in refused.iter().filter(|(waiter, _)| !waiter.is_over()) {
             let waited = waiter.move_on(now);

@@ -1,15 +1,15 @@
 //! The lane's thread: chunk after chunk through the chain and into the core.
 
-use super::UserCallback;
 use super::acknowledge::{Outcomes, Pending};
 use super::append::{Appending, Batches};
 use super::aside::Aside;
 use super::chunk::Chunk;
 use super::counters::ChunkFacts;
-use super::delivery::{self, Placed};
+use super::delivery::Placed;
 use super::letters::{Origins, take_letters};
-use super::passage::{Callbacks, Passage};
-use super::staging::{AckItem, Item, Shared, Work, died, valid_topic};
+use super::passage::Passage;
+use super::staging::{AckItem, Item, Job, Shared, Work, died, valid_topic};
+use super::{callbacks, delivery};
 use crate::core::time::Instant;
 use crate::core::{GroupHandle, TopicHandle, TopicStatus};
 use crate::error::{Fate, ProduceError, Stage};
@@ -46,10 +46,8 @@ pub(crate) fn start(
             aside: Aside::default(),
             pending: Pending::default(),
             outcomes: Outcomes::default(),
-            flushes: BTreeMap::new(),
             batches: Batches::default(),
             over: None,
-            driver_is_gone: false,
         };
         worker.run();
     })
@@ -67,11 +65,9 @@ struct Worker {
     aside: Aside,
     pending: Pending,
     outcomes: Outcomes,
-    flushes: BTreeMap<u64, Box<dyn FnOnce() + Send>>,
     batches: Batches,
     /// Why nothing goes on any more: the driver is gone, or whoever closes has no time left.
     over: Option<ProduceError>,
-    driver_is_gone: bool,
 }
 
 /// Whatever ends the thread, everybody who waits for the lane learns of it.
@@ -80,17 +76,15 @@ struct Guard(Arc<Shared>);
 impl Drop for Guard {
     fn drop(&mut self) {
         self.0.close();
-        let (acknowledgements, items) = self.0.take_queue();
-        for item in acknowledgements {
-            if let AckItem::Done(done) = item {
-                self.0.delivery_thread.complete(done);
-            }
-        }
-        for item in items {
-            match item {
-                Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
-                Item::Flush(job) => self.0.delivery_thread.run(job),
-                Item::Topology(_) | Item::Stop => {}
+        while let Some((acknowledgements, items)) = self.0.take_queue() {
+            acknowledgements.into_iter().for_each(|item| self.0.pass_by(item));
+            for item in items {
+                match item {
+                    Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
+                    // What the core has by now is still delivered.
+                    Item::Flush(job) => self.0.flush_core(job),
+                    Item::Topology(_) | Item::Stop => {}
+                }
             }
         }
     }
@@ -111,16 +105,10 @@ fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
         });
         placed.slots[slot].index = index;
     }
-    let error_of = |slot: u32| placed.errors[placed.slots[slot as usize].index as usize].clone();
-    let of_callbacks: Vec<ProduceError> = chunk.callbacks.iter().map(|&(slot, _)| error_of(slot)).collect();
+    let of_callbacks = placed.errors.clone();
+    let index: Vec<u32> = placed.slots.iter().map(|slot| slot.index).collect();
     chunk.deliveries.place(placed);
-    for ((_, callback), error) in chunk.callbacks.into_iter().zip(of_callbacks) {
-        call_back(shared, callback, error);
-    }
-}
-
-fn call_back(shared: &Shared, callback: UserCallback, error: ProduceError) {
-    shared.delivery_thread.run(Box::new(move || callback(Err(error))));
+    chunk.callbacks.fail(|slot| of_callbacks[index[slot as usize] as usize].clone());
 }
 
 impl Worker {
@@ -170,12 +158,11 @@ impl Worker {
                     self.outcomes.add_done(now, &done, &mut self.pending, &mut self.chain);
                     dones.push(done);
                 }
-                AckItem::Flushed(flush) => flushed.extend(self.flushes.remove(&flush)),
+                AckItem::Flushed(flush) => flushed.extend(self.lane.0.take_flushed(flush)),
                 AckItem::Topic(name, outcome) => settled.push((name, outcome)),
                 AckItem::DriverDied(reason) => {
-                    flushed.extend(std::mem::take(&mut self.flushes).into_values());
+                    flushed.extend(self.lane.0.take_flushes());
                     over = Some(died(&reason));
-                    self.driver_is_gone = true;
                 }
                 AckItem::Abandoned => over = Some(delivery::closed()),
             }
@@ -197,24 +184,18 @@ impl Worker {
         self.lane.0.admit();
     }
 
-    fn flush(&mut self, job: Box<dyn FnOnce() + Send>) {
+    fn flush(&mut self, job: Job) {
         // What is aside is flushed when it has come on.
-        let Some(job) = self.aside.hold(job) else { return };
-        if self.driver_is_gone {
-            self.lane.0.delivery_thread.run(job);
-            return;
+        if let Some(job) = self.aside.hold(job) {
+            self.lane.0.flush_core(job);
         }
-        let now = self.lane.0.clock.now();
-        let flush = self.lane.0.lock_core().flush(now);
-        self.flushes.insert(flush, job);
-        (self.lane.0.wake_driver)();
     }
 
     /// A passage that had been aside has come to its end, or is aside again.
     fn settled(&mut self, number: Option<u64>) {
         self.lane.0.count_aside(self.aside.len());
         for job in self.aside.settled(number) {
-            self.flush(job);
+            self.lane.0.flush_core(job);
         }
     }
 
@@ -311,7 +292,7 @@ impl Worker {
             slots,
             accepted,
             deliveries,
-            callbacks: Callbacks::new(callbacks),
+            callbacks,
             permit,
             tags,
             origins: BTreeMap::new(),
@@ -347,7 +328,7 @@ impl Worker {
             let left = passage.records.len() + letters.as_ref().map_or(0, |letters| letters.records.len());
             self.pending.keep(left, timestamps, passage.tags.clone(), origins)
         });
-        let Passage { records, callbacks, origins, tags, deliveries, permit, accepted, .. } = passage;
+        let Passage { records, mut callbacks, origins, tags, deliveries, permit, accepted, .. } = passage;
         let mut appending = Appending {
             shared: &shared,
             batches: &mut self.batches,
@@ -357,7 +338,7 @@ impl Worker {
             accepted,
             pending,
             placed: &mut placed,
-            callbacks,
+            callbacks: &mut callbacks,
             ended: &mut ended,
         };
         let before = appending.ended.len();
@@ -366,7 +347,6 @@ impl Worker {
         if let Some(letters) = letters {
             appending.append(&letters.records, &vec![-1; letters.records.len()], &letters.origins);
         }
-        let callbacks = appending.end();
         // The records are in batches, which have taken memory of their own.
         drop(permit);
         if let Some(chunk) = pending {
@@ -386,11 +366,7 @@ impl Worker {
             }
         }
         deliveries.place(placed);
-        for (slot, callback) in callbacks.rest() {
-            if let Some(&error) = errors.get(&slot) {
-                call_back(&shared, callback, error.clone());
-            }
-        }
+        callbacks.fail(|slot| errors.get(&slot).map_or_else(callbacks::lost, |error| (*error).clone()));
         (records, ended)
     }
 

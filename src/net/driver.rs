@@ -40,7 +40,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::Poll;
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Sleep, sleep_until};
@@ -86,6 +86,11 @@ impl DriverHandle {
     /// What the driver counts; stays valid after its end.
     pub fn counters(&self) -> Arc<NetCounters> {
         Arc::clone(&self.counters)
+    }
+
+    /// Of the driver's thread.
+    pub fn thread_id(&self) -> Option<ThreadId> {
+        self.thread.as_ref().map(|thread| thread.thread().id())
     }
 
     /// Waits for the end of the driver's thread. Not to be called on it, as by an [`Events`].

@@ -18,11 +18,13 @@ fn journals(broker: &Broker) -> Producer {
 
 /// As above, with one between them that traps on what says bad.
 fn with_a_failing_one(broker: &Broker, policy: &str) -> Producer {
+    let letters = if policy == "dead-letter" { "dead-letter.topic = \"dead\"" } else { "" };
+    let table = format!("timeout.ms = 20000\non-error = {policy:?}\n{letters}");
     let journal = [("mode", "journal")];
     let traps = [("mode", "panic"), ("bad", "bad"), ("stage", "on-send")];
     Guests::used(r#"interceptor.classes = ["wasm:first", "wasm:traps", "wasm:second"]"#)
         .plugin("first", "", &journal)
-        .plugin("traps", &format!("timeout.ms = 20000\non-error = {policy:?}"), &traps)
+        .plugin("traps", &table, &traps)
         .plugin("second", "", &journal)
         .start(broker)
 }
@@ -138,7 +140,7 @@ fn test_on_acknowledgement_with_error_chain() {
 #[test]
 fn on_acknowledgement_hears_of_a_dead_letter_once_as_of_its_record() {
     let broker = Broker::start();
-    let producer = with_a_failing_one(&broker, "dead-letter\"\ndead-letter.topic = \"dead");
+    let producer = with_a_failing_one(&broker, "dead-letter");
     let error = fate(&producer, &Record::to("orders").partition(3).value("bad")).unwrap_err();
     assert!(matches!(error, ProduceError::DeadLettered { .. }), "{error}");
     for plugin in ["first", "second"] {

@@ -3,6 +3,7 @@
 
 mod aside;
 mod calls;
+mod ends;
 mod guests;
 mod hostile;
 mod java;

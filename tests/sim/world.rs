@@ -199,6 +199,8 @@ impl World {
         let mut polls = 0u32;
         loop {
             let before = polls;
+            // First: a connection that was given up must be seen to be closed before another broker is sent to.
+            polls += self.take_actions();
             while let Some(unsealed) = self.core.poll_seal(self.now) {
                 polls += 1;
                 self.seal(unsealed);
@@ -207,11 +209,8 @@ impl World {
                 polls += 1;
                 self.transmit(transmit);
             }
-            // Last: who looks for requests may find batches that can't be sent.
-            while let Some(action) = self.core.poll_action() {
-                polls += 1;
-                self.act(action);
-            }
+            // And last: who looks for requests may find batches that can't be sent.
+            polls += self.take_actions();
             polls += self.admit();
             if polls == before {
                 return polls > 0;
@@ -221,6 +220,15 @@ impl World {
                 return true;
             }
         }
+    }
+
+    fn take_actions(&mut self) -> u32 {
+        let mut taken = 0;
+        while let Some(action) = self.core.poll_action() {
+            taken += 1;
+            self.act(action);
+        }
+        taken
     }
 
     pub fn seal(&mut self, unsealed: Unsealed) {

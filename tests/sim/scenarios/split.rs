@@ -258,3 +258,51 @@ fn batches_fill_up_by_what_they_become() {
     // Half of each value has no pattern.
     assert!(compressed > plain * 3 / 2 && compressed < plain * 3, "{compressed} and {plain} records in a batch");
 }
+
+/// The batch stands in the log, its answer is lost, and when it comes again its topic takes nothing as large any more.
+/// Parts of it would have other borders than what stands there: no broker knows them for duplicates.
+#[test]
+fn too_large_after_an_attempt_of_unknown_fate_is_not_split() {
+    for written in [true, false] {
+        let mut world = limited(Compression::None, 1 << 20);
+        let first = world.send(0, 1);
+        world.settled();
+        let fault = if written { RequestFault::CutAfter } else { RequestFault::CutBefore };
+        request_fault(&mut world, 1, fault);
+        let sent = world.send_sized(&[(Some("k"), 60); 20]);
+        world.run_for(Duration::from_millis(5));
+        assert_eq!(world.logged(0).len(), if written { 2 } else { 1 }, "{}", world.story());
+        world.cluster.topics[0].max_message_bytes = 600;
+        let behind = world.send(0, 2);
+        world.settled();
+        assert_eq!(world.told_all(&first), offsets(0, 1));
+        for number in &sent {
+            let told = world.told(*number);
+            let Some(Told::Failed(error)) = &told else { panic!("{told:?}\n{}", world.story()) };
+            assert!(matches!(error, ProduceError::Broker { code: code::MESSAGE_TOO_LARGE, .. }), "{error}");
+            assert_eq!(error.fate(), Fate::Unknown);
+        }
+        assert_eq!(world.told_all(&behind), offsets(if written { 21 } else { 1 }, 2), "what follows goes on");
+        world.finished();
+    }
+}
+
+/// Java sends what is full at once; so does linger.ms not count for a record as large as a batch.
+#[test]
+fn what_fills_a_batch_does_not_linger() {
+    for len in [16 * 1024, 20_000] {
+        let linger = 10 * SECOND;
+        let mut world = world(1, 1, CoreConfig { linger, ..in_batches(Compression::None) });
+        world.send(0, 1);
+        world.settled();
+        let start = world.now;
+        let sent = world.send_sized(&[(Some("k"), len)]);
+        world.run_for(SECOND);
+        assert_eq!(world.told_all(&sent), offsets(1, 1), "{len} bytes, after {:?}", world.now - start);
+        let small = world.send_sized(&[(Some("k"), 20)]);
+        world.run_for(SECOND);
+        assert_eq!(world.told(small[0]), None, "there is room for others");
+        world.settled();
+        world.finished();
+    }
+}

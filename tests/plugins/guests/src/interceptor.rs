@@ -48,9 +48,14 @@ impl Guest for crate::Guest {
             }
             "journal" => journal(&records, &mut edits),
             "retopic" => {
-                let names = vec![vice::setting("to").expect("a topic")];
-                let topics = TopicColumn { names, indexes: vec![0; count as usize] };
-                edits.topics = Some(TopicEdit { indexes: vec![], topics });
+                let (bad, to) = (vice::setting("bad").unwrap_or_default(), vice::setting("to").expect("a topic"));
+                let (keys, values) = (records.keys.as_ref().expect("asked for"), records.values.as_ref().expect("too"));
+                let is_bad = |data: Option<&[u8]>| bad.is_empty() || data.is_some_and(|data| vice::holds(data, &bad));
+                let each = vice::entries(&keys.lengths, &keys.data).zip(vice::entries(&values.lengths, &values.data));
+                let moved = (0..).zip(each).filter(|(_, (key, value))| is_bad(*key) || is_bad(*value));
+                let indexes: Vec<u32> = moved.map(|(index, _)| index).collect();
+                let topics = TopicColumn { names: vec![to], indexes: vec![0; indexes.len()] };
+                edits.topics = Some(TopicEdit { indexes, topics });
             }
             "repartition" => {
                 let partitions = vec![vice::number("to", 0) as i32; count as usize];

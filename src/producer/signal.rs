@@ -1,0 +1,78 @@
+use crate::net::Clock;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Set once; a thread or a task waits for it.
+#[derive(Default)]
+pub(super) struct Signal {
+    state: Mutex<(bool, Option<Waker>)>,
+    condition: Condvar,
+}
+
+impl Signal {
+    pub(super) fn set(&self) {
+        let mut state = self.lock();
+        state.0 = true;
+        let waker = state.1.take();
+        drop(state);
+        self.condition.notify_all();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Whether it was set within that time, or in the end.
+    pub(super) fn wait(&self, patience: Option<(Clock, Duration)>) -> bool {
+        let deadline = patience.map(|(clock, patience)| (clock, clock.now() + patience));
+        let mut state = self.lock();
+        while !state.0 {
+            state = match deadline {
+                None => self.condition.wait(state).unwrap_or_else(|poisoned| poisoned.into_inner()),
+                Some((clock, deadline)) => {
+                    let left = deadline - clock.now();
+                    if left.is_zero() {
+                        return false;
+                    }
+                    // What is beyond the condition's time is waited for in parts.
+                    let waited = self.condition.wait_timeout(state, left.min(DAY));
+                    waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0
+                }
+            };
+        }
+        true
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
+        self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+/// Sets a signal when it goes, however it goes: a job that is never run must not leave anybody waiting.
+pub(super) struct SetOnDrop(pub(super) Arc<Signal>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.set();
+    }
+}
+
+/// Ready when the signal is set.
+pub(super) struct Signalled(pub(super) Arc<Signal>);
+
+impl Future for Signalled {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock();
+        if state.0 {
+            return Poll::Ready(());
+        }
+        state.1 = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
