@@ -157,6 +157,56 @@ fn memory_too_small_to_begin_with() {
     assert_says(&error, &["instantiation", "memory.max = 64 KiB reached"]);
 }
 
+/// Writes these bytes and loads them with the guest's options, and a limit of 32 MiB.
+fn load_bytes(bytes: &[u8]) -> Result<Plugin, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plugin.wasm");
+    std::fs::write(&path, bytes).unwrap();
+    let limits = Limits { memory_max: 32 << 20, ..Limits::default() };
+    let options = PluginOptions { path, limits, uses: vec![Use::Interceptor], ..options(&[]) };
+    load(options).map_err(|error| error.to_string())
+}
+
+#[test]
+fn all_memories_of_a_component_are_summed() {
+    let component = std::fs::read(guest()).unwrap();
+    // 400 pages are 25 MiB: below the limit, which two of them are not.
+    const PAGES: u8 = (400 & 0x7f) as u8;
+    assert_eq!(u16::from(PAGES) + (3 << 7), 400, "as the encoder writes it");
+    load_bytes(&encode::with_memories(&component, PAGES, 1)).expect("one fits");
+    let error = load_bytes(&encode::with_memories(&component, PAGES, 2)).unwrap_err();
+    assert_says(&error, &["instantiation", "memory.max = 32 MiB reached"]);
+}
+
+#[test]
+fn a_component_may_say_its_version() {
+    let component = std::fs::read(guest()).unwrap();
+    assert_eq!(load_bytes(&component).unwrap().version(), None);
+    let plugin = load_bytes(&encode::with_version(&component, "1.4.0-rc.1")).unwrap();
+    assert_eq!(plugin.version(), Some("1.4.0-rc.1"));
+    assert_eq!(plugin.digest().len(), 64);
+}
+
+#[test]
+fn the_cache_is_found_again_by_another_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = |dir: &Path| count_files(dir);
+    let load = || {
+        let engine = Engine::new(EngineOptions { cache_dir: Some(dir.path().join("cache")) }).unwrap();
+        Plugin::load(&engine, options(&[])).unwrap();
+    };
+    load();
+    let before = files(dir.path());
+    assert!(before > 0);
+    load();
+    assert_eq!(files(dir.path()), before, "nothing was compiled anew");
+}
+
+fn count_files(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { count_files(&path) } else { 1 }).sum()
+}
+
 #[test]
 fn a_slow_start_is_not_a_slow_call() {
     let limits = Limits { timeout: Duration::from_millis(1), ..Limits::default() };
