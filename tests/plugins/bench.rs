@@ -53,7 +53,7 @@ fn cost_of_the_hooks() {
 
     section("trace-context");
     let plugin = shipped("trace_context", &[], &[]).unwrap();
-    let on_send = on_send("on-send", plugin.interceptor(0).unwrap());
+    let sent = on_send("on-send", plugin.interceptor(0).unwrap());
     let acknowledged = on_acknowledgement("on-acknowledgement", plugin.interceptor(0).unwrap());
 
     section("region-router");
@@ -87,7 +87,7 @@ fn cost_of_the_hooks() {
     on_acknowledgement("on-acknowledgement", plugin.interceptor(0).unwrap());
 
     section("one interceptor, two serializers, one partitioner");
-    chain.splice(0..2, [on_send, acknowledged]);
+    chain.splice(0..2, [sent, acknowledged]);
     chain[4] = by_key;
     sum("trace-context, framing, region-router", &chain);
     instantiation(&plain);
@@ -230,26 +230,26 @@ impl Orders {
 
     fn batch(&self) -> Batch<'_> {
         Batch {
-            count: keys.len(),
+            count: self.keys.len(),
             topics: Some(ORDERS),
-            partitions: Some(&minus_ones),
-            keys: Some(keys.as_ref()),
-            values: Some(values.as_ref()),
-            headers: Some(headers.as_ref()),
+            partitions: Some(&self.minus_ones),
+            keys: Some(self.keys.as_ref()),
+            values: Some(self.values.as_ref()),
+            headers: Some(self.headers.as_ref()),
             ..Batch::default()
         }
     }
 
     fn acknowledgements(&self) -> Acknowledgements<'_> {
         Acknowledgements {
-            count: keys.len(),
+            count: self.keys.len(),
             topics: ORDERS,
-            partitions: &minus_ones,
-            offsets: &numbers,
-            timestamps: &numbers,
-            errors: &zeros.0,
-            fates: &zeros.1,
-            tags: &tags,
+            partitions: &self.minus_ones,
+            offsets: &self.numbers,
+            timestamps: &self.numbers,
+            errors: &self.zeros.0,
+            fates: &self.zeros.1,
+            tags: &self.tags,
         }
     }
 }
