@@ -13,6 +13,7 @@ use super::verdict::{Asked, Verdict, verdict};
 use crate::error::ProduceError;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub enum TopicStatus {
 pub struct TopicInfo {
     /// The leader of each partition, −1 while it has none.
     pub leaders: Vec<i32>,
+    /// Those that lead, each once, by ascending id, with their racks.
+    pub brokers: Vec<(i32, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -157,7 +160,10 @@ impl Core {
     /// The partitions of a known topic.
     pub fn topic_info(&self, topic: TopicHandle) -> TopicInfo {
         let leader = |&id: &u32| self.partitions[id as usize].leader.map_or(-1, |node| node.0);
-        TopicInfo { leaders: self.topics[topic.index()].partitions.iter().map(leader).collect() }
+        let leaders: Vec<i32> = self.topics[topic.index()].partitions.iter().map(leader).collect();
+        let leading: BTreeSet<i32> = leaders.iter().copied().filter(|&id| id >= 0).collect();
+        let rack = |id: i32| self.nodes.get(&NodeId(id)).and_then(|node| node.rack.clone());
+        TopicInfo { brokers: leading.into_iter().map(|id| (id, rack(id))).collect(), leaders }
     }
 
     /// How many partitions a known topic has.
@@ -260,6 +266,9 @@ impl Core {
                 None => {
                     self.nodes.insert(id, Node::new(id, broker.host.clone(), broker.port));
                 }
+            }
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.rack.clone_from(&broker.rack);
             }
         }
     }

@@ -13,6 +13,7 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) rack: Option<String>,
     pub(super) link: Link,
     /// Connection attempts and connections that failed since the last answer.
     pub(super) failures: u32,
@@ -79,6 +80,7 @@ impl Node {
             id,
             host,
             port,
+            rack: None,
             link: Link::Idle,
             failures: 0,
             last_cause: None,
