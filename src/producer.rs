@@ -90,6 +90,9 @@ pub enum StartError {
         /// What it asks for.
         what: String,
     },
+    /// A certificate or key that the configuration names cannot be used.
+    #[error(transparent)]
+    Security(#[from] net::SecurityError),
     /// The address to serve metrics at cannot be had.
     #[error("metrics.prometheus.listen: cannot listen on {address}: {source}")]
     MetricsListen {
@@ -122,6 +125,7 @@ impl Producer {
         }
         let Config { producer: config, plugins, .. } = config;
         supported(&config)?;
+        let security = net::Secured::load(&config.security)?;
         let client_id = config.client_id.clone().unwrap_or_else(next_client_id);
         let loaded = load_plugins(&config, &plugins, &client_id)?;
         let chain = chain(&config, &plugins, &loaded)?;
@@ -133,7 +137,8 @@ impl Producer {
         let memory = MemoryPool::new(config.buffer_memory);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let core = Core::new(core_config(&config, &memory, bootstrap(&config)?), u64::from_ne_bytes(seed), clock.now());
+        let core_config = core_config(&config, &memory, bootstrap(&config)?, &security);
+        let core = Core::new(core_config, u64::from_ne_bytes(seed), clock.now());
         let core = Arc::new(Mutex::new(core));
         let waker = DriverWaker::new();
         let delivery_thread = Arc::new(DeliveryThread::default());
@@ -167,7 +172,7 @@ impl Producer {
         let lane_thread = lane::start(Arc::clone(&lane), chain, config.delivery_timeout, 0)?;
         let driver = match net::start(
             Arc::clone(&core),
-            net_config(&config, client_id.clone()),
+            net_config(&config, client_id.clone(), security),
             clock,
             waker.clone(),
             passing_on,
@@ -630,7 +635,12 @@ fn bootstrap(config: &ProducerConfig) -> std::io::Result<Vec<(String, u16)>> {
     }
 }
 
-fn core_config(config: &ProducerConfig, memory: &MemoryPool, bootstrap: Vec<(String, u16)>) -> CoreConfig {
+fn core_config(
+    config: &ProducerConfig,
+    memory: &MemoryPool,
+    bootstrap: Vec<(String, u16)>,
+    security: &net::Secured,
+) -> CoreConfig {
     CoreConfig {
         bootstrap,
         acks: config.acks.code(),
@@ -659,6 +669,7 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool, bootstrap: Vec<(Str
         availability_timeout: config.partitioner_availability_timeout,
         round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
         memory: memory.clone(),
+        principal: security.principal().into(),
         windows: windows(config),
     }
 }
@@ -685,7 +696,7 @@ fn windows(config: &ProducerConfig) -> Windows {
     Windows { length: config.metrics_sample_window, count: config.metrics_num_samples }
 }
 
-fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
+fn net_config(config: &ProducerConfig, client_id: String, security: net::Secured) -> NetConfig {
     let bytes = |size: Option<usize>| size.and_then(|size| u32::try_from(size).ok());
     NetConfig {
         client_id,
@@ -694,6 +705,7 @@ fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
         setup_timeout: config.socket_connection_setup_timeout,
         setup_timeout_max: config.socket_connection_setup_timeout_max,
         names: Arc::new(SystemNames),
+        security,
         windows: windows(config),
     }
 }
@@ -747,6 +759,13 @@ fn load_plugins(
         loaded.insert(name.to_owned(), component);
     }
     Ok(loaded)
+}
+
+/// The chain that a producer of this configuration would run.
+pub(crate) fn chain_of(config: &Config) -> Result<Chain, StartError> {
+    let client_id = config.producer.client_id.clone().unwrap_or_else(next_client_id);
+    let loaded = load_plugins(&config.producer, &config.plugins, &client_id)?;
+    chain(&config.producer, &config.plugins, &loaded)
 }
 
 fn chain(

@@ -4,7 +4,7 @@ use super::nearest::nearest;
 use anyhow::{Result, anyhow};
 use pointsman::config::{DnsLookup, ProducerConfig};
 use pointsman::net::admin::{AdminError, BlockingAdmin, created};
-use pointsman::net::{NetConfig, SystemNames, canonical_servers};
+use pointsman::net::{NetConfig, Secured, SystemNames, canonical_servers};
 use pointsman::protocol::codec::create_topics::NewTopic;
 use std::fmt;
 use std::time::Duration;
@@ -18,7 +18,7 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn new(config: &ProducerConfig) -> Servers {
+    pub(super) fn new(config: &ProducerConfig) -> Result<Servers> {
         let bytes = |bytes: Option<usize>| bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         let default = NetConfig::default();
         let servers: Vec<_> =
@@ -30,7 +30,7 @@ impl Servers {
                 canonical_servers(&servers, &SystemNames).unwrap_or(servers)
             }
         };
-        Servers {
+        Ok(Servers {
             servers,
             config: NetConfig {
                 client_id: config.client_id.clone().unwrap_or(default.client_id),
@@ -39,11 +39,12 @@ impl Servers {
                 setup_timeout: config.socket_connection_setup_timeout,
                 setup_timeout_max: config.socket_connection_setup_timeout_max,
                 names: default.names,
+                security: Secured::load(&config.security)?,
                 windows: default.windows,
             },
             request_timeout: config.request_timeout,
             admin: None,
-        }
+        })
     }
 
     /// A connection: the one there is, or a new one to the first server that answers.

@@ -1,4 +1,5 @@
 use super::names::{Names, SystemNames};
+use super::security::Secured;
 use crate::core::Windows;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub struct NetConfig {
     pub setup_timeout_max: Duration,
     /// Who knows the addresses of names.
     pub names: Arc<dyn Names>,
+    /// `security.protocol` and what belongs to it.
+    pub security: Secured,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub windows: Windows,
 }
@@ -31,6 +34,7 @@ impl Default for NetConfig {
             setup_timeout: Duration::from_secs(10),
             setup_timeout_max: Duration::from_secs(30),
             names: Arc::new(SystemNames),
+            security: Secured::default(),
             windows: Windows::default(),
         }
     }
