@@ -24,8 +24,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 /// Crates that one module alone may name.
 /// (The demo's broker needs a runtime of its own, and only the demo's.)
-const OWNED_CRATES: &[(&str, &str)] =
-    &[("tokio", "net"), ("wasmtime", "wasm"), ("socket2", "net"), ("krafka", "cli"), ("tiny_http", "metrics")];
+const OWNED_CRATES: &[(&str, &str)] = &[
+    ("tokio", "net"),
+    ("wasmtime", "wasm"),
+    ("socket2", "net"),
+    ("krafka", "cli"),
+    ("tiny_http", "metrics"),
+    ("flate2", "protocol"),
+    ("lz4", "protocol"),
+    ("snap", "protocol"),
+    ("zstd", "protocol"),
+];
 
 #[test]
 fn imports_go_one_way() {

@@ -12,6 +12,7 @@ use super::timers::Timer;
 use crate::error::ProduceError;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +40,17 @@ pub enum TopicStatus {
 pub struct TopicInfo {
     /// The leader of each partition, −1 while it has none.
     pub leaders: Vec<i32>,
+    /// Those that lead, each once, by id.
+    pub brokers: Vec<LeadingBroker>,
+}
+
+/// A broker that leads some partition of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeadingBroker {
+    /// Its id.
+    pub id: i32,
+    /// `broker.rack`, where it has one.
+    pub rack: Option<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -149,8 +161,13 @@ impl Core {
 
     /// The partitions of a known topic.
     pub fn topic_info(&self, topic: TopicHandle) -> TopicInfo {
-        let leader = |&id: &u32| self.partitions[id as usize].leader.map_or(-1, |node| node.0);
-        TopicInfo { leaders: self.topics[topic.index()].partitions.iter().map(leader).collect() }
+        let leaders = self.topics[topic.index()].partitions.iter().map(|&id| self.partitions[id as usize].leader);
+        let leading: BTreeSet<NodeId> = leaders.clone().flatten().collect();
+        let rack = |node| self.nodes.get(node).and_then(|node: &Node| node.rack.clone());
+        TopicInfo {
+            leaders: leaders.map(|leader| leader.map_or(-1, |node| node.0)).collect(),
+            brokers: leading.iter().map(|node| LeadingBroker { id: node.0, rack: rack(node) }).collect(),
+        }
     }
 
     /// How many partitions a known topic has.
@@ -219,12 +236,13 @@ impl Core {
         self.refresh.last_answer = Some(now);
         self.metadata_answered();
         // A broker that is starting answers before it knows the others.
+        let moved = self.take_racks(&response.brokers);
         if !response.brokers.is_empty() {
             self.take_brokers(now, &response.brokers);
         }
         let mut again = false;
         for topic in response.topics {
-            again |= self.take_topic(now, topic);
+            again |= self.take_topic(now, topic, &moved);
         }
         if again {
             self.refresh.failures += 1;
@@ -239,6 +257,20 @@ impl Core {
         self.drive_links(now);
     }
 
+    /// Which of the brokers that are known stand in another rack than they did.
+    fn take_racks(&mut self, brokers: &[Broker]) -> BTreeSet<NodeId> {
+        let mut moved = BTreeSet::new();
+        for broker in brokers {
+            if let Some(node) = self.nodes.get_mut(&NodeId(broker.id))
+                && node.rack.as_deref() != broker.rack.as_deref()
+            {
+                node.rack = broker.rack.as_deref().map(Arc::from);
+                moved.insert(node.id);
+            }
+        }
+        moved
+    }
+
     pub(super) fn take_brokers(&mut self, now: Instant, brokers: &[Broker]) {
         for broker in brokers {
             let id = NodeId(broker.id);
@@ -250,14 +282,15 @@ impl Core {
                     self.drop_connection(now, id, "the broker has moved to another address");
                 }
                 None => {
-                    self.nodes.insert(id, Node::new(id, broker.host.clone(), broker.port));
+                    let rack = broker.rack.as_deref().map(Arc::from);
+                    self.nodes.insert(id, Node { rack, ..Node::new(id, broker.host.clone(), broker.port) });
                 }
             }
         }
     }
 
     /// Whether the topic has to be asked for again.
-    fn take_topic(&mut self, now: Instant, mut answer: TopicMetadata) -> bool {
+    fn take_topic(&mut self, now: Instant, mut answer: TopicMetadata, moved: &BTreeSet<NodeId>) -> bool {
         let Some(&index) = self.topics_by_name.get(answer.name.as_str()) else { return false };
         match answer.error_code {
             code::NONE => {}
@@ -299,7 +332,7 @@ impl Core {
             self.schedule(now, id);
         }
         let mut leaderless = false;
-        let mut is_news = self.topics[index].partitions.len() > known;
+        let mut is_news = self.topics[index].partitions.len() != known;
         for partition in &answer.partitions {
             let Ok(at) = usize::try_from(partition.index) else { continue };
             let id = self.topics[index].partitions[at];
@@ -309,15 +342,12 @@ impl Core {
                 self.partitions[id as usize].leader_epoch = -1;
             }
             leaderless |= partition.leader < 0;
-            let before = self.partitions[id as usize].leader;
-            self.set_leader(now, id, partition.leader, partition.leader_epoch);
-            is_news |= before != self.partitions[id as usize].leader;
+            is_news |= self.set_leader(now, id, partition.leader, partition.leader_epoch);
+            is_news |= self.partitions[id as usize].leader.is_some_and(|leader| moved.contains(&leader));
         }
         if is_news && known > 0 {
-            let topic = &self.topics[index];
-            let (name, partitions) = (Arc::clone(&topic.name), topic.partitions.len());
             // Before those who waited for it go on.
-            self.actions.push_back(Action::Topology { name, partitions });
+            self.tell_topology(index);
         }
         let topic = &mut self.topics[index];
         if !topic.partitions.is_empty() && std::mem::take(&mut topic.wanted) {
@@ -327,20 +357,30 @@ impl Core {
         leaderless || self.topics[index].partitions.is_empty()
     }
 
+    /// A topic has more partitions than before, or fewer, or other leaders.
+    pub(super) fn tell_topology(&mut self, topic: usize) {
+        let topic = &self.topics[topic];
+        let (name, partitions) = (Arc::clone(&topic.name), topic.partitions.len());
+        self.actions.push_back(Action::Topology { name, partitions });
+    }
+
     /// Takes a partition's leader from metadata or from a Produce response, unless it is older than what is known.
-    pub(super) fn set_leader(&mut self, now: Instant, id: u32, leader: i32, epoch: i32) {
+    /// Whether it is another one.
+    pub(super) fn set_leader(&mut self, now: Instant, id: u32, leader: i32, epoch: i32) -> bool {
         let partition = &mut self.partitions[id as usize];
         if epoch >= 0 && epoch < partition.leader_epoch {
-            return;
+            return false;
         }
         let leader = (leader >= 0).then_some(NodeId(leader)).filter(|node| self.nodes.contains_key(node));
         if epoch >= 0 {
             partition.leader_epoch = epoch;
         }
-        if partition.leader != leader {
+        let is_another = partition.leader != leader;
+        if is_another {
             partition.leader = leader;
             self.schedule(now, id);
         }
+        is_another
     }
 
     /// The node to ask for metadata or a producer id: the one with the fewest requests among those that are up.

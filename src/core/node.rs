@@ -6,6 +6,7 @@ use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) rack: Option<Arc<str>>,
     pub(super) link: Link,
     /// Connection attempts and connections that failed since the last answer.
     pub(super) failures: u32,
@@ -79,6 +81,7 @@ impl Node {
             id,
             host,
             port,
+            rack: None,
             link: Link::Idle,
             failures: 0,
             last_cause: None,

@@ -8,9 +8,11 @@ use super::delivery::{ENDED, Facts, Placed, Slot};
 use super::staging::{AckItem, Item, Shared, Work, died};
 use super::{UserCallback, callbacks, delivery};
 use crate::core::time::Instant;
-use crate::core::{Append, Core, GroupHandle, Placement, Sealed, TopicHandle, TopicStatus, Unsealed};
+use crate::core::{
+    Append, Core, GroupHandle, LeadingBroker, Placement, Sealed, TopicHandle, TopicInfo, TopicStatus, Unsealed,
+};
 use crate::error::{Fate, ProduceError, Stage};
-use crate::plugin::{Chain, Ended, Groups, HeaderColumns, HeaderIter, Records, Tags, Topology};
+use crate::plugin::{Chain, Ended, Groups, HeaderColumns, HeaderIter, Records, Tags, Topology, TopologyBroker};
 use crate::protocol::record_batch::{self, NO_HEADERS};
 use std::collections::BTreeMap;
 use std::io;
@@ -246,15 +248,10 @@ impl Worker {
                 failed.push((at as u32, ProduceError::TopicNotKnownYet { topic: Arc::clone(topic) }));
                 continue;
             };
-            let leaders = core.topic_info(handle).leaders;
+            let info = core.topic_info(handle);
             drop(core);
             let keyed = self.chain.partitioner_wants().is_none_or(|wants| wants.consistency == Default::default());
-            let topology = Topology {
-                topic: topic.to_string(),
-                partitions: leaders.len() as u32,
-                leaders: if keyed { Vec::new() } else { leaders },
-                brokers: Vec::new(),
-            };
+            let topology = topology(topic, info, keyed);
             match self.chain.on_topology(&topology, &mut self.groups) {
                 Ok(()) => {
                     let mut core = self.lane.0.lock_core();
@@ -381,6 +378,18 @@ impl Worker {
         }
         placed
     }
+}
+
+/// What a partitioner is told of a topic; a keyed one, of its count alone.
+fn topology(topic: &str, info: TopicInfo, keyed: bool) -> Topology {
+    let TopicInfo { leaders, brokers } = info;
+    let partitions = leaders.len() as u32;
+    if keyed {
+        return Topology { topic: topic.to_owned(), partitions, ..Topology::default() };
+    }
+    let broker =
+        |broker: LeadingBroker| TopologyBroker { id: broker.id, rack: broker.rack.as_deref().map(str::to_owned) };
+    Topology { topic: topic.to_owned(), partitions, leaders, brokers: brokers.into_iter().map(broker).collect() }
 }
 
 /// What the partitioner answered, in the core's terms.

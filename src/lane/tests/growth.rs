@@ -3,7 +3,9 @@
 use crate::core::time::Instant;
 use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
 use crate::lane::{LaneConfig, Shared, Submitted, start};
-use crate::plugin::{Batch, Chain, Partitioner, PartitionerWants, Placements, PluginFailure, Topology, Used};
+use crate::plugin::{
+    Batch, Chain, Consistency, Partitioner, PartitionerWants, Placements, PluginFailure, Topology, TopologyBroker, Used,
+};
 use crate::protocol::messages::{
     ApiVersions, Broker, MetadataResponse, PartitionMetadata, Request, Response, TopicMetadata,
 };
@@ -14,7 +16,7 @@ use std::time::Duration;
 /// Keeps what it was told, and puts every record into the group of the last partition.
 struct Last {
     wants: PartitionerWants,
-    told: Arc<Mutex<Vec<(String, u32)>>>,
+    told: Arc<Mutex<Vec<Topology>>>,
 }
 
 impl Partitioner for Last {
@@ -23,7 +25,7 @@ impl Partitioner for Last {
     }
 
     fn on_topology(&mut self, topology: &Topology) -> Result<Vec<Vec<u32>>, PluginFailure> {
-        self.told.lock().unwrap().push((topology.topic.clone(), topology.partitions));
+        self.told.lock().unwrap().push(topology.clone());
         Ok(vec![vec![topology.partitions - 1]])
     }
 
@@ -53,13 +55,21 @@ impl crate::core::time::Clock for Still {
 
 struct Rig {
     lane: Arc<Shared>,
-    told: Arc<Mutex<Vec<(String, u32)>>>,
+    told: Arc<Mutex<Vec<Topology>>>,
     partitions: i32,
+    /// Of the topic.
+    id: [u8; 16],
+    rack: &'static str,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Rig {
     fn start() -> Rig {
+        Rig::with(Consistency::Keyed)
+    }
+
+    /// With a partitioner that asks for this.
+    fn with(consistency: Consistency) -> Rig {
         let memory = MemoryPool::new(1 << 20);
         let bootstrap = vec![("broker".to_owned(), 1)];
         let core_config = CoreConfig { bootstrap, memory: memory.clone(), ..CoreConfig::default() };
@@ -74,11 +84,12 @@ impl Rig {
         let nobody = Box::new(|| {});
         let lane = Arc::new(Shared::new(config, core, memory, Arc::new(Still), nobody, Arc::default()));
         let told = Arc::new(Mutex::new(Vec::new()));
-        let partitioner = Last { wants: PartitionerWants::default(), told: Arc::clone(&told) };
+        let partitioner =
+            Last { wants: PartitionerWants { consistency, ..PartitionerWants::default() }, told: Arc::clone(&told) };
         let partitioner = Some(Used::<dyn Partitioner> { plugin: "last".into(), role: Box::new(partitioner) });
         let chain = Chain { partitioner, ..Chain::default() };
         let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).unwrap();
-        Rig { lane, told, partitions: 2, thread }
+        Rig { lane, told, partitions: 2, id: [1; 16], rack: "east", thread }
     }
 
     /// Plays driver and cluster until nothing is left to do.
@@ -91,7 +102,7 @@ impl Rig {
             } else if let Some(action) = core.poll_action() {
                 match action {
                     Action::Connect { connection, .. } => {
-                        let apis = [(0, 12), (3, 9), (22, 4)].map(|(api, last)| (api, 0..=last)).into();
+                        let apis = [(0, 12), (3, 12), (22, 4)].map(|(api, last)| (api, 0..=last)).into();
                         core.handle_connected(now, connection, ApiVersions { apis });
                     }
                     Action::Topic { name, outcome } => {
@@ -120,11 +131,11 @@ impl Rig {
         let topic = |name: &String| TopicMetadata {
             error_code: 0,
             name: name.clone(),
-            id: [0; 16],
+            id: self.id,
             partitions: (0..self.partitions).map(partition).collect(),
         };
         MetadataResponse {
-            brokers: vec![Broker { id: 1, host: "broker".to_owned(), port: 1, rack: None }],
+            brokers: vec![Broker { id: 1, host: "broker".to_owned(), port: 1, rack: Some(self.rack.to_owned()) }],
             topics: topics.iter().map(topic).collect(),
             ..MetadataResponse::default()
         }
@@ -140,7 +151,20 @@ impl Rig {
         }
     }
 
-    fn end(self) -> Vec<(String, u32)> {
+    /// Waits until the partitioner was told so often.
+    fn until_told(&self, times: usize) {
+        while self.told.lock().unwrap().len() < times {
+            std::thread::yield_now();
+        }
+    }
+
+    /// The cluster's news come.
+    fn refresh(&self) {
+        self.lane.core.lock().unwrap().refresh_topic(Instant::default(), "orders");
+        self.drive();
+    }
+
+    fn end(self) -> Vec<Topology> {
         // Behind everything that is staged.
         self.lane.stop();
         self.thread.join().unwrap();
@@ -149,21 +173,58 @@ impl Rig {
     }
 }
 
+/// What a keyed plugin is told.
+fn keyed(partitions: u32) -> Topology {
+    Topology { topic: "orders".to_owned(), partitions, ..Topology::default() }
+}
+
+#[test]
+fn a_located_partitioner_is_told_leaders_and_racks_whenever_they_change() {
+    let mut rig = Rig::with(Consistency::Located);
+    rig.send(None);
+    rig.drive();
+    rig.send(None);
+    rig.until_told(1);
+    rig.rack = "west";
+    rig.refresh();
+    rig.send(None);
+    let told = |rack: &str| Topology {
+        leaders: vec![1, 1],
+        brokers: vec![TopologyBroker { id: 1, rack: Some(rack.to_owned()) }],
+        ..keyed(2)
+    };
+    assert_eq!(rig.end(), ["east", "west"].map(told));
+}
+
+#[test]
+fn the_partitioner_is_told_of_a_topic_that_was_made_anew_with_fewer() {
+    let mut rig = Rig::start();
+    rig.partitions = 5;
+    rig.send(None);
+    rig.drive();
+    rig.send(None);
+    rig.until_told(1);
+    (rig.partitions, rig.id) = (3, [2; 16]);
+    rig.refresh();
+    assert!(!rig.send(None), "it goes to the last of those that are left");
+    assert!(rig.send(Some(4)), "that one is gone: it waits for one refresh");
+    let core = Arc::clone(&rig.lane.core);
+    assert_eq!(rig.end(), [5, 3].map(keyed));
+    assert!(format!("{:?}", core.lock().unwrap()).contains("Completion(orders-2"));
+}
+
 #[test]
 fn the_partitioner_is_told_of_growth_before_the_next_record() {
     let mut rig = Rig::start();
     assert!(rig.send(None), "the topic is not known");
     rig.drive();
     assert!(!rig.send(None));
-    while rig.told.lock().unwrap().is_empty() {
-        std::thread::yield_now();
-    }
+    rig.until_told(1);
     rig.partitions = 5;
-    rig.lane.core.lock().unwrap().refresh_topic(Instant::default(), "orders");
-    rig.drive();
+    rig.refresh();
     assert!(!rig.send(None));
     let core = Arc::clone(&rig.lane.core);
-    assert_eq!(rig.end(), [("orders".to_owned(), 2), ("orders".to_owned(), 5)]);
+    assert_eq!(rig.end(), [2, 5].map(keyed));
     // Its new group is where the last record went.
     assert!(format!("{:?}", core.lock().unwrap()).contains("Completion(orders-4"));
 }
