@@ -129,8 +129,10 @@ pub enum ProduceError {
         timestamp: i64,
     },
     /// A plugin refused the record or failed on it.
-    #[error("plugin {plugin}, {hook}: {}: {cause}", kind.words())]
+    #[error("{topic}: plugin {plugin}, {hook}: {}: {cause}", kind.words())]
     Plugin {
+        /// Topic, as the interceptors before this plugin left it.
+        topic: Arc<str>,
         /// Name in the config file.
         plugin: Arc<str>,
         /// Which hook.
@@ -140,11 +142,38 @@ pub enum ProduceError {
         /// In the plugin's or the host's words.
         cause: Arc<str>,
     },
-    /// An interceptor left the record out on purpose.
-    #[error("dropped by plugin {plugin}")]
+    /// An interceptor left the record out on purpose, or a plugin failed on it whose policy says so
+    /// (`on-error = "drop"`).
+    #[error("{topic}: dropped by plugin {plugin}{}", dropped_for(failure.as_deref()))]
     Dropped {
+        /// Topic.
+        topic: Arc<str>,
         /// Name in the config file.
         plugin: Arc<str>,
+        /// The failure that the policy was applied to; `None` where it was on purpose.
+        failure: Option<Arc<ProduceError>>,
+    },
+    /// A plugin failed on the record, and a letter about it is in a topic for such (`on-error = "dead-letter"`).
+    #[error("{failure}; its dead letter is in {topic}-{partition}{}", at_offset(*offset))]
+    DeadLettered {
+        /// The failure.
+        failure: Arc<ProduceError>,
+        /// The topic for dead letters.
+        topic: Arc<str>,
+        /// Where the letter stands there.
+        partition: i32,
+        /// Absent where the broker did not say.
+        offset: Option<i64>,
+    },
+    /// A plugin failed on the record, and so did the letter about it.
+    #[error("{failure}; its dead letter to {topic} failed, too: {cause}")]
+    DeadLetterFailed {
+        /// The failure that the letter was about.
+        failure: Arc<ProduceError>,
+        /// The topic for dead letters.
+        topic: Arc<str>,
+        /// What became of the letter.
+        cause: Arc<ProduceError>,
     },
     /// `try_send` found no room, or others waiting for it.
     #[error("buffer.memory is full")]
@@ -213,7 +242,10 @@ impl ProduceError {
         match self {
             ProduceError::Timeout { .. } | ProduceError::BufferFull | ProduceError::TopicNotKnownYet { .. } => true,
             ProduceError::Broker { code, .. } => error_code::is_retriable(*code),
-            ProduceError::Plugin { kind, .. } => matches!(kind, FailureKind::Deadline | FailureKind::Configure),
+            ProduceError::Plugin { kind, .. } => {
+                matches!(kind, FailureKind::Deadline | FailureKind::Configure | FailureKind::BreakerOpen)
+            }
+            ProduceError::DeadLetterFailed { failure, .. } => failure.is_retriable(),
             _ => false,
         }
     }
@@ -224,7 +256,8 @@ impl ProduceError {
             ProduceError::Broker { code, .. } => *code,
             ProduceError::Dropped { .. } => -101,
             ProduceError::Plugin { kind: FailureKind::Refused, .. } => -102,
-            ProduceError::Plugin { .. } => -103,
+            ProduceError::Plugin { .. } | ProduceError::DeadLetterFailed { .. } => -103,
+            ProduceError::DeadLettered { .. } => -108,
             ProduceError::Timeout { stage: Stage::Metadata, .. }
             | ProduceError::Topic { .. }
             | ProduceError::TopicNotKnownYet { .. } => -106,
@@ -234,6 +267,14 @@ impl ProduceError {
             _ => -100,
         }
     }
+}
+
+fn dropped_for(failure: Option<&ProduceError>) -> String {
+    failure.map_or_else(String::new, |failure| format!(", whose policy says so, for {failure}"))
+}
+
+fn at_offset(offset: Option<i64>) -> String {
+    offset.map_or_else(String::new, |offset| format!(" at offset {offset}"))
 }
 
 /// What an error begins with, where it is about a record.

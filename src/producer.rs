@@ -6,7 +6,7 @@ mod signal;
 pub use close::CloseError;
 
 use crate::config::{
-    Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, PartitionerClass, PluginConfig,
+    Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, OnError, PartitionerClass, PluginConfig,
     PluginUse, ProducerConfig, SerializerClass,
 };
 use crate::core::{Action, Compression, Core, CoreConfig, Done, MemoryPool, Windows};
@@ -16,7 +16,10 @@ use crate::lane::{
 };
 use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
 use crate::net::{self, Clock, NetConfig, Waker as DriverWaker};
-use crate::plugin::{BuiltinSerializer, Chain, PluginFactory, PluginFailure, Serializer, Side, Used};
+use crate::plugin::{
+    BreakerOptions, BuiltinSerializer, Chain, DeadLetter, Interceptor, Partitioner, PluginFactory, PluginFailure,
+    Policy, Serializer, Side, Used,
+};
 use crate::record::{PartitionInfo, Record, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
 use crate::wasm;
@@ -120,8 +123,8 @@ impl Producer {
         let Config { producer: config, plugins, .. } = config;
         supported(&config)?;
         let client_id = config.client_id.clone().unwrap_or_else(next_client_id);
-        let plugins = load_plugins(&config, &plugins, &client_id)?;
-        let chain = chain(&config, &plugins)?;
+        let loaded = load_plugins(&config, &plugins, &client_id)?;
+        let chain = chain(&config, &plugins, &loaded)?;
         let meter = chain.meter.clone();
         // Before anything runs that would have to be stopped.
         let listener = listener(&config)?;
@@ -138,6 +141,7 @@ impl Producer {
             max_block: config.max_block,
             staged_max: (4 << 20).min(config.buffer_memory / 8).max(1),
             acknowledgements: chain.wants_acknowledgements(),
+            topics_after_chain: chain.changes_topics(),
             may_block: net::may_block,
             windows: windows(&config),
         };
@@ -181,7 +185,7 @@ impl Producer {
             lane: Arc::clone(&lane),
             net: driver.counters(),
             meter,
-            plugins,
+            plugins: loaded,
             flush_ns: AtomicU64::new(0),
         });
         let threads = Threads { driver, lane: lane_thread, endpoint: None, statistics: None };
@@ -735,36 +739,61 @@ fn load_plugins(
     Ok(loaded)
 }
 
-fn chain(config: &ProducerConfig, plugins: &BTreeMap<String, wasm::Plugin>) -> Result<Chain, StartError> {
+fn chain(
+    config: &ProducerConfig,
+    plugins: &BTreeMap<String, PluginConfig>,
+    loaded: &BTreeMap<String, wasm::Plugin>,
+) -> Result<Chain, StartError> {
     const LANE: u32 = 0;
-    fn used<R: ?Sized>(
-        plugins: &BTreeMap<String, wasm::Plugin>,
-        name: &str,
-        make: impl FnOnce(&wasm::Plugin) -> Result<Box<R>, PluginFailure>,
-    ) -> Result<Used<R>, StartError> {
-        let Some(plugin) = plugins.get(name) else { unreachable!("every plugin in use was loaded") };
-        let role = make(plugin).map_err(|failure| StartError::PluginStart { name: name.to_owned(), failure })?;
-        Ok(Used { plugin: name.into(), role })
-    }
+    let used = |name: &str| {
+        let (Some(config), Some(plugin)) = (plugins.get(name), loaded.get(name)) else {
+            unreachable!("every plugin in use was loaded")
+        };
+        (config, plugin)
+    };
     let mut chain = Chain::default();
     for InterceptorClass::Wasm(name) in &config.interceptor_classes {
-        let interceptor = used(plugins, name, |plugin| plugin.interceptor(LANE))?;
-        if interceptor.role.wants().changes.topic {
-            let what = format!("plugin {name}, which changes the topic of records,");
-            return Err(StartError::NotSupportedYet { key: "interceptor.classes", what });
-        }
-        chain.interceptors.push(interceptor);
+        let (config, plugin) = used(name);
+        chain.interceptors.push(with_policy::<dyn Interceptor>(config, plugin, plugin.interceptor(LANE))?);
     }
     let serializer = |class: &SerializerClass, side| match class {
-        SerializerClass::Wasm(name) => used(plugins, name, |plugin| plugin.serializer(LANE, side)).map(Some),
+        SerializerClass::Wasm(name) => {
+            let (config, plugin) = used(name);
+            with_policy::<dyn Serializer>(config, plugin, plugin.serializer(LANE, side)).map(Some)
+        }
         builtin => Ok(builtin_serializer(builtin)),
     };
     chain.key_serializer = serializer(&config.key_serializer, Side::Key)?;
     chain.value_serializer = serializer(&config.value_serializer, Side::Value)?;
     if let PartitionerClass::Wasm(name) = &config.partitioner_class {
-        chain.partitioner = Some(used(plugins, name, |plugin| plugin.partitioner(LANE))?);
+        let (config, plugin) = used(name);
+        chain.partitioner = Some(with_policy::<dyn Partitioner>(config, plugin, plugin.partitioner(LANE))?);
     }
     Ok(chain)
+}
+
+/// A plugin in one of its roles, with what the config says of its failures.
+fn with_policy<R: ?Sized>(
+    config: &PluginConfig,
+    plugin: &wasm::Plugin,
+    role: Result<Box<R>, PluginFailure>,
+) -> Result<Used<R>, StartError> {
+    let role = role.map_err(|failure| StartError::PluginStart { name: config.name.clone(), failure })?;
+    let policy = match &config.on_error {
+        OnError::Fail => Policy::Fail,
+        OnError::Pass => Policy::Pass,
+        OnError::Drop => Policy::Drop,
+        OnError::Fallback => Policy::Fallback,
+        OnError::DeadLetter(letter) => Policy::DeadLetter(Arc::new(DeadLetter {
+            topic: letter.topic.as_str().into(),
+            include_key: letter.include_key,
+            include_value: letter.include_value,
+            version: plugin.version().map(Into::into),
+            digest: Some(plugin.digest().into()),
+        })),
+    };
+    let breaker = BreakerOptions { incidents: config.breaker_failures, cooldown: config.breaker_cooldown };
+    Ok(Used::new(config.name.as_str(), role, policy, breaker))
 }
 
 /// `None` leaves the bytes as they are.
@@ -781,6 +810,6 @@ fn builtin_serializer(class: &SerializerClass) -> Option<Used<dyn Serializer>> {
         SerializerClass::Void => BuiltinSerializer::Void,
         SerializerClass::Json => BuiltinSerializer::Json,
     };
-    let plugin = format!("{} (built in)", serializer.name()).into();
-    Some(Used { plugin, role: Box::new(serializer) })
+    let plugin = format!("{} (built in)", serializer.name());
+    Some(Used::new(plugin, Box::new(serializer) as Box<dyn Serializer>, Policy::Fail, BreakerOptions::default()))
 }

@@ -431,6 +431,10 @@ const KEYS: &[Key] = &[
 
 #[rustfmt::skip]
 const PLUGIN_KEYS: &[Key] = &[
+    key("breaker.cooldown.ms", Kind::Millis(1, LONG), Some("10000"), Low, Implemented,
+        "How long the plugin is not called once its breaker has opened; on-error counts meanwhile"),
+    key("breaker.failures", Kind::Int(0, INT), Some("10"), Low, Implemented,
+        "Calls in a row with traps, timeouts or broken rules, and no success between, that open the breaker; 0 is never"),
     key("component", Kind::Text, None, High, Implemented,
         "The plugin's .wasm file, relative to the configuration file"),
     key("dead-letter.include.key", Kind::Bool, Some("false"), Low, Implemented,
@@ -438,14 +442,14 @@ const PLUGIN_KEYS: &[Key] = &[
     key("dead-letter.include.value", Kind::Bool, Some("false"), Low, Implemented,
         "Whether a dead letter carries the record's value"),
     key("dead-letter.topic", Kind::Text, None, Medium, Implemented,
-        "Where on-error = \"dead-letter\" sends what the plugin failed on"),
+        "Where on-error = \"dead-letter\" sends letters about records that the plugin failed on"),
     key("memory.max", Kind::Size(64 * 1024, 4 << 30), Some("64 MiB"), Medium, Implemented,
         "Most memory that one instance of the plugin may take"),
     key("on-error", Kind::OneOf(&["fail", "pass", "drop", "fallback", "dead-letter"]), Some("fail"), High, Implemented,
         "What becomes of a record the plugin failed on: its delivery fails, it goes on unchanged, is dropped, is placed by \
-         the built-in partitioner, or goes to a dead-letter topic"),
+         the built-in partitioner (fallback), or a letter about it goes to a topic for such"),
     key("required", Kind::Bool, Some("false"), Medium, Implemented,
-        "No record goes past this plugin: on-error = \"pass\" is refused"),
+        "No record goes past this plugin: on-error may be neither pass nor fallback"),
     key("sha256", Kind::Text, None, Medium, Implemented,
         "SHA-256 of the .wasm file in hex; another file is refused"),
     key("timeout.ms", Kind::Millis(1, INT), Some("50"), Medium, Implemented,

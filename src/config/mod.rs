@@ -44,7 +44,6 @@ mod check;
 mod entry;
 mod error;
 mod keys;
-mod not_yet;
 mod plugin;
 mod preset;
 mod producer;

@@ -3,7 +3,6 @@
 use super::entry::{Entry, Raw};
 use super::error::{Place, Problem, ProblemKind, Source};
 use super::keys::plugin_keys;
-use super::not_yet;
 use super::suggest;
 use super::value::{self, Value, quote};
 use std::collections::BTreeMap;
@@ -24,6 +23,10 @@ pub struct PluginConfig {
     pub on_error: OnError,
     /// `required`, default false: no record goes past this plugin.
     pub required: bool,
+    /// `breaker.failures`, default 10: failures in a row after which the plugin is not called for a while; 0 is never.
+    pub breaker_failures: u32,
+    /// `breaker.cooldown.ms`, default 10,000: how long that is.
+    pub breaker_cooldown: Duration,
     /// `timeout.ms`, default 50: how long one call may take.
     pub timeout: Duration,
     /// `memory.max`, default 64 MiB: bytes that one instance may take.
@@ -32,19 +35,20 @@ pub struct PluginConfig {
     pub settings: Vec<(String, String)>,
 }
 
-/// What becomes of a record that a plugin failed on.
+/// What becomes of a record that a plugin failed on: refused it, returned an error, trapped, ran out of time or memory,
+/// broke a rule, or could not be started again.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// `fail`: its delivery fails.
     #[default]
     Fail,
-    /// `pass`: it goes on without this plugin's change.
+    /// `pass`: it goes on without this plugin's change. Not for partitioners.
     Pass,
-    /// `drop`: it is not sent.
+    /// `drop`: it is not sent; its delivery says so.
     Drop,
-    /// `fallback`: the built-in partitioner places it.
+    /// `fallback`: the built-in partitioner places it. For partitioners only.
     Fallback,
-    /// `dead-letter`: it goes to a topic for such records.
+    /// `dead-letter`: a letter about it goes to a topic for such.
     DeadLetter(DeadLetter),
 }
 
@@ -105,11 +109,13 @@ impl PluginConfig {
             let help = "a name has letters, digits, hyphens and underscores";
             refuse(ProblemKind::InvalidValue, "component", "not a plugin's name".into(), help);
         }
-        if self.required && self.on_error == OnError::Pass {
-            refuse(ProblemKind::Conflict, "on-error", REQUIRED_PASS.into(), REQUIRED_PASS_HELP);
+        if let Some((what, help)) = goes_past(self.required, &self.on_error) {
+            refuse(ProblemKind::Conflict, "on-error", what, help);
         }
-        if let Some((what, help)) = not_yet::on_error(&self.on_error) {
-            refuse(ProblemKind::NotSupportedYet, "on-error", what, help);
+        if let OnError::DeadLetter(DeadLetter { topic, .. }) = &self.on_error
+            && topic.is_empty()
+        {
+            refuse(ProblemKind::Missing, "dead-letter.topic", "missing".into(), NO_LETTER_TOPIC_HELP);
         }
     }
 
@@ -149,15 +155,17 @@ impl PluginConfig {
             _ => OnError::Fail,
         };
         if matches!(on_error, OnError::DeadLetter(_)) && topic.is_empty() {
-            let help = "name the topic that on-error = \"dead-letter\" sends to";
-            refuse(ProblemKind::Missing, "dead-letter.topic", "missing".into(), help);
+            refuse(ProblemKind::Missing, "dead-letter.topic", "missing".into(), NO_LETTER_TOPIC_HELP);
         }
         let required = table.truth("required");
-        if required && on_error == OnError::Pass {
-            refuse(ProblemKind::Conflict, "on-error", REQUIRED_PASS.into(), REQUIRED_PASS_HELP);
+        if let Some((what, help)) = goes_past(required, &on_error) {
+            refuse(ProblemKind::Conflict, "on-error", what, help);
         }
-        if let Some((what, help)) = not_yet::on_error(&on_error) {
-            refuse(ProblemKind::NotSupportedYet, "on-error", what, help);
+        for key in ["dead-letter.topic", "dead-letter.include.key", "dead-letter.include.value"] {
+            if table.set.contains_key(key) && !matches!(on_error, OnError::DeadLetter(_)) {
+                let what = format!("it counts with on-error = \"dead-letter\" only, which is {}", on_error.name());
+                refuse(ProblemKind::Conflict, key, what, "write on-error = \"dead-letter\", or take it away");
+            }
         }
         PluginConfig {
             name: name.to_owned(),
@@ -165,6 +173,8 @@ impl PluginConfig {
             sha256,
             on_error,
             required,
+            breaker_failures: u32::try_from(table.number("breaker.failures")).unwrap_or(u32::MAX),
+            breaker_cooldown: Duration::from_millis(table.number("breaker.cooldown.ms")),
             timeout: Duration::from_millis(table.number("timeout.ms")),
             memory_max: table.number("memory.max"),
             settings: table.settings.clone(),
@@ -195,6 +205,8 @@ impl fmt::Debug for PluginConfig {
             .field("sha256", &self.sha256)
             .field("on_error", &self.on_error)
             .field("required", &self.required)
+            .field("breaker_failures", &self.breaker_failures)
+            .field("breaker_cooldown", &self.breaker_cooldown)
             .field("timeout", &self.timeout)
             .field("memory_max", &self.memory_max)
             .field("settings", &settings)
@@ -306,8 +318,16 @@ fn parse_sha256(text: &str) -> Option<[u8; 32]> {
     Some(digest)
 }
 
-const REQUIRED_PASS: &str = "pass would let records go past a plugin that is required";
-const REQUIRED_PASS_HELP: &str = "write on-error = \"fail\", or take required away";
+/// What is wrong with a policy that lets records go past a plugin that none may go past.
+fn goes_past(required: bool, policy: &OnError) -> Option<(String, &'static str)> {
+    let goes_past = required && matches!(policy, OnError::Pass | OnError::Fallback);
+    goes_past.then(|| {
+        let what = format!("{} would let records go past a plugin that is required", policy.name());
+        (what, "write fail, drop or dead-letter, or take required away")
+    })
+}
+
+const NO_LETTER_TOPIC_HELP: &str = "name the topic that on-error = \"dead-letter\" sends to";
 
 #[cfg(test)]
 mod tests {

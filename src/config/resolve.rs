@@ -197,12 +197,22 @@ fn check_plugins_in_use(
             problems.push(Problem::new(ProblemKind::Missing, place, Some(used_as.key()), what).help(help));
             continue;
         };
-        if plugin.on_error == OnError::Fallback && used_as != PluginUse::Partitioner {
-            let what = format!("fallback is for partitioners, and {name} is used in {}", used_as.key());
+        let is_partitioner = used_as == PluginUse::Partitioner;
+        let conflict = match plugin.on_error {
+            OnError::Fallback if !is_partitioner => Some((
+                format!("fallback is for partitioners, and {name} is used in {}", used_as.key()),
+                "write fail, pass, drop or dead-letter; for both uses, describe the component twice".to_owned(),
+            )),
+            // It would be a fallback that nobody sees: what is not placed is placed by the built-in partitioner.
+            OnError::Pass if is_partitioner => Some((
+                format!("{name} is used in {}, and a record cannot go on without a partition", used_as.key()),
+                "write fallback to have the built-in partitioner place it, at the price of its key's order".to_owned(),
+            )),
+            _ => None,
+        };
+        if let Some((what, help)) = conflict {
             let key = format!("plugins.{name}.on-error");
-            problems.push(
-                Problem::new(ProblemKind::Conflict, place, Some(&key), what).help("write fail, drop or dead-letter"),
-            );
+            problems.push(Problem::new(ProblemKind::Conflict, place, Some(&key), what).help(help));
         }
     }
     for (name, (_, place)) in plugins {

@@ -315,26 +315,50 @@ fn plugin_tables_are_checked() {
 }
 
 #[test]
-fn policies_other_than_fail_wait_for_their_turn() {
-    let with = |lines: &str| format!("interceptor.classes=wasm:p\nplugins.p.component=p.wasm\n{lines}");
-    for policy in ["pass", "drop"] {
-        let words = ["line 4", "plugins.p.on-error", "not supported yet"];
-        refused(&with(&format!("plugins.p.on-error={policy}")), ProblemKind::NotSupportedYet, &words);
+fn policies_fit_their_use() {
+    let lines = |policy: &str, more: &str| format!("plugins.p.component=p.wasm\nplugins.p.on-error={policy}\n{more}");
+    let interceptor = |policy, more| format!("interceptor.classes=wasm:p\n{}", lines(policy, more));
+    let partitioner = |policy, more| format!("partitioner.class=wasm:p\n{}", lines(policy, more));
+    let required = "plugins.p.required=true";
+    let letters = "plugins.p.dead-letter.topic=dead\nplugins.p.dead-letter.include.key=true\nplugins.p.required=true";
+    for (text, policy) in [
+        (interceptor("pass", ""), OnError::Pass),
+        (interceptor("drop", required), OnError::Drop),
+        (partitioner("fallback", ""), OnError::Fallback),
+        (
+            partitioner("dead-letter", letters),
+            OnError::DeadLetter(DeadLetter { topic: "dead".into(), include_key: true, include_value: false }),
+        ),
+    ] {
+        let config = Config::from_properties(&format!("{SERVERS}{text}")).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(config.plugins["p"].on_error, policy);
     }
-    let has = |error: &Error, kind, words: &str| {
-        error.problems().iter().any(|problem| problem.kind == kind && problem.to_string().contains(words))
-    };
-    let error = refusal(&with("plugins.p.on-error=pass\nplugins.p.required=true"));
-    assert!(has(&error, ProblemKind::Conflict, "required"), "{error}");
-    let error = refusal(&with("plugins.p.on-error=fallback"));
-    assert!(has(&error, ProblemKind::Conflict, "fallback is for partitioners"), "{error}");
-    let error = refusal(&with("plugins.p.on-error=dead-letter"));
-    assert!(has(&error, ProblemKind::Missing, "dead-letter.topic"), "{error}");
+
+    let conflict = ProblemKind::Conflict;
+    refused(&interceptor("pass", required), conflict, &["line 4", "plugins.p.on-error", "pass would let", "required"]);
+    refused(&partitioner("fallback", required), conflict, &["fallback would let", "fail, drop or dead-letter"]);
+    refused(&interceptor("fallback", ""), conflict, &["fallback is for partitioners", "interceptor.classes"]);
+    refused(&partitioner("pass", ""), conflict, &["partitioner.class", "cannot go on without", "write fallback"]);
+    refused(&interceptor("dead-letter", ""), ProblemKind::Missing, &["plugins.p.dead-letter.topic", "name the topic"]);
+    let unused = "plugins.p.dead-letter.topic=dead";
+    refused(&interceptor("drop", unused), conflict, &["dead-letter.topic", "only, which is drop"]);
 
     let mut in_code = PluginConfig::new("p", "p.wasm");
     (in_code.required, in_code.on_error) = (true, OnError::Pass);
     let error = Config::builder().set("bootstrap.servers", "a:1").plugin(in_code).build().unwrap_err();
-    assert_eq!(error.problems().len(), 2, "{error}");
+    assert!(error.to_string().contains("pass would let"), "{error}");
+}
+
+#[test]
+fn breakers_have_their_numbers() {
+    let text = "partitioner.class=wasm:p\nplugins.p.component=p.wasm\n";
+    let plugin =
+        |more: &str| Config::from_properties(&format!("{SERVERS}{text}{more}")).unwrap().plugins.remove("p").unwrap();
+    let default = plugin("");
+    assert_eq!((default.breaker_failures, default.breaker_cooldown), (10, Duration::from_secs(10)));
+    let set = plugin("plugins.p.breaker.failures=0\nplugins.p.breaker.cooldown.ms=250");
+    assert_eq!((set.breaker_failures, set.breaker_cooldown), (0, Duration::from_millis(250)));
+    refused(&format!("{text}plugins.p.breaker.cooldown.ms=0"), ProblemKind::InvalidValue, &["breaker.cooldown.ms"]);
 }
 
 #[test]

@@ -1,9 +1,13 @@
 //! Outcomes on their way back: collected into columns for the on-acknowledgement hooks, then made known.
 
 use super::chunk::RECORDS_MAX;
+use super::letters::Origins;
+use super::worker::since;
+use crate::core::time::Instant;
 use crate::core::{Done, Outcome};
 use crate::error::{Fate, ProduceError};
-use crate::plugin::{Acknowledgements, Chain, Ended, TopicColumnRef};
+use crate::plugin::{Acknowledgements, Chain, End, Ended, TopicColumnRef};
+use crate::record::RecordMetadata;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -19,6 +23,8 @@ struct PendingChunk {
     timestamps: Vec<i64>,
     /// By interceptor, then by slot.
     tags: Vec<Vec<u64>>,
+    /// Of those in whose place a letter was appended.
+    origins: Origins,
 }
 
 /// Names a record among those that are pending: the chunk's number and the slot.
@@ -45,11 +51,11 @@ impl Token {
 
 impl Pending {
     /// Keeps what the acknowledgements of a chunk's records will need; `left` of them are still to come.
-    pub(super) fn keep(&mut self, left: usize, timestamps: Vec<i64>, tags: Vec<Vec<u64>>) -> u64 {
+    pub(super) fn keep(&mut self, left: usize, timestamps: Vec<i64>, tags: Vec<Vec<u64>>, origins: Origins) -> u64 {
         let chunk = self.next;
         self.next += 1;
         if left > 0 {
-            self.chunks.insert(chunk, PendingChunk { left, timestamps, tags });
+            self.chunks.insert(chunk, PendingChunk { left, timestamps, tags, origins });
         }
         chunk
     }
@@ -81,7 +87,7 @@ pub(super) struct Outcomes {
 
 impl Outcomes {
     /// Adds the outcomes of a batch's records, telling the chain whenever a call's worth is there.
-    pub(super) fn add_done(&mut self, done: &Done, pending: &mut Pending, chain: &mut Chain) {
+    pub(super) fn add_done(&mut self, now: Instant, done: &Done, pending: &mut Pending, chain: &mut Chain) {
         let mut tokens = done.tokens.iter().map(|&bits| Token(bits));
         for run in &done.runs {
             for nth in 0..run.count {
@@ -90,41 +96,38 @@ impl Outcomes {
                 let slot = token.slot();
                 let created = chunk.timestamps.get(slot).copied().unwrap_or(-1);
                 let tag = |interceptor: usize| chunk.tags.get(interceptor).and_then(|tags| tags.get(slot)).copied();
-                self.begin(done.completion.topic(), chain, tag);
-                self.partitions.push(done.completion.partition());
-                match &run.outcome {
-                    Outcome::Written { base_offset, log_append_time } => {
+                let origin = chunk.origins.get(&(slot as u32));
+                self.begin(origin.map_or(done.completion.topic(), |origin| &origin.topic), chain, tag);
+                self.partitions.push(origin.map_or(done.completion.partition(), |origin| origin.partition));
+                match (&run.outcome, origin) {
+                    (outcome, Some(origin)) => {
+                        self.failed(&origin.error(letter_fate(done, outcome, nth)), origin.timestamp);
+                    }
+                    (Outcome::Written { base_offset, log_append_time }, None) => {
                         self.offsets.push(base_offset.map_or(-1, |base| base + i64::from(nth)));
                         self.timestamps.push(log_append_time.unwrap_or(created));
                         self.errors.push(0);
                         self.fates.push(0);
                     }
-                    Outcome::Failed(error) => self.failed(error, created),
+                    (Outcome::Failed(error), None) => self.failed(error, created),
                 }
                 chunk.left -= 1;
                 if chunk.left == 0 {
                     pending.chunks.remove(&token.chunk());
                 }
-                self.tell_if_full(chain);
+                self.tell_if_full(now, chain);
             }
         }
     }
 
     /// Adds a record that ended on the client's side.
-    pub(super) fn add_ended(
-        &mut self,
-        topic: &Arc<str>,
-        partition: i32,
-        timestamp: i64,
-        ended: &Ended,
-        tags: &[Vec<u64>],
-        chain: &mut Chain,
-    ) {
-        let slot = ended.slot as usize;
+    pub(super) fn add_ended(&mut self, now: Instant, ended: &Ended, tags: &[Vec<u64>], chain: &mut Chain) {
+        let Ended { slot, topic, partition, timestamp, end: End::Failed(error) } = ended else { return };
+        let slot = *slot as usize;
         self.begin(topic, chain, |interceptor| tags.get(interceptor).and_then(|tags| tags.get(slot)).copied());
-        self.partitions.push(partition);
-        self.failed(&ended.error, timestamp);
-        self.tell_if_full(chain);
+        self.partitions.push(*partition);
+        self.failed(error, *timestamp);
+        self.tell_if_full(now, chain);
     }
 
     fn begin(&mut self, topic: &Arc<str>, chain: &Chain, tag: impl Fn(usize) -> Option<u64>) {
@@ -152,14 +155,14 @@ impl Outcomes {
         });
     }
 
-    fn tell_if_full(&mut self, chain: &mut Chain) {
+    fn tell_if_full(&mut self, now: Instant, chain: &mut Chain) {
         if self.errors.len() >= RECORDS_MAX {
-            self.tell(chain);
+            self.tell(now, chain);
         }
     }
 
     /// Calls the hooks with what was collected.
-    pub(super) fn tell(&mut self, chain: &mut Chain) {
+    pub(super) fn tell(&mut self, now: Instant, chain: &mut Chain) {
         if self.errors.is_empty() {
             return;
         }
@@ -174,7 +177,7 @@ impl Outcomes {
             fates: &self.fates,
             tags: &[],
         };
-        for (plugin, failure) in chain.on_acknowledgement(&acknowledgements, &self.tags) {
+        for (plugin, failure) in chain.on_acknowledgement(since(now), &acknowledgements, &self.tags) {
             // The outcome stands whatever the hook did.
             tracing::warn!(target: "pointsman::plugin", %plugin, "on-acknowledgement {failure}");
         }
@@ -193,6 +196,21 @@ impl Outcomes {
             fates: cleared(self.fates),
             tags: Vec::new(),
         }
+    }
+}
+
+/// What became of a letter, as far as it decides what becomes of its record.
+fn letter_fate(done: &Done, outcome: &Outcome, nth: u32) -> Result<RecordMetadata, ProduceError> {
+    match outcome {
+        Outcome::Failed(error) => Err(error.clone()),
+        Outcome::Written { base_offset, .. } => Ok(RecordMetadata {
+            topic: Arc::clone(done.completion.topic()),
+            partition: done.completion.partition(),
+            offset: base_offset.map(|base| base + i64::from(nth)),
+            timestamp: -1,
+            serialized_key_size: None,
+            serialized_value_size: None,
+        }),
     }
 }
 

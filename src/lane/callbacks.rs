@@ -33,6 +33,16 @@ impl Callbacks {
         if *of == slot { callback.take() } else { None }
     }
 
+    /// None yet, of records that are called as these are.
+    pub(super) fn like(&self) -> Callbacks {
+        Callbacks::new(Arc::clone(&self.thread))
+    }
+
+    /// From now on any slot may be asked for, again in order.
+    pub(super) fn rewind(&mut self) {
+        self.next = 0;
+    }
+
     /// Tells those that are left what became of their records.
     pub(super) fn fail(mut self, error: impl Fn(u32) -> ProduceError) {
         self.call(error);

@@ -5,7 +5,7 @@ use super::staging::Shared;
 use crate::core::time::Instant;
 use crate::core::{Measured, Sampled, Windows};
 use crate::error::ProduceError;
-use crate::plugin::Ended;
+use crate::plugin::{End, Ended};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -40,9 +40,16 @@ pub(super) struct ChunkFacts {
 impl ChunkFacts {
     /// Of a chunk from which these records got into no batch.
     pub(super) fn new(records: usize, bytes: usize, queued: Duration, ended: &[Ended]) -> ChunkFacts {
-        let dropped = ended.iter().filter(|ended| matches!(ended.error, ProduceError::Dropped { .. })).count();
-        ChunkFacts { records, bytes, queued, errors: ended.len() - dropped, dropped }
+        let (errors, dropped) = tally(ended);
+        ChunkFacts { records, bytes, queued, errors, dropped }
     }
+}
+
+/// Errors, and records that were dropped.
+fn tally(ended: &[Ended]) -> (usize, usize) {
+    let is_dropped = |ended: &&Ended| matches!(ended.end, End::Failed(ProduceError::Dropped { .. }));
+    let dropped = ended.iter().filter(is_dropped).count();
+    (ended.len() - dropped, dropped)
 }
 
 impl ChunkCounters {
@@ -55,11 +62,15 @@ impl ChunkCounters {
         self.records.add(now, chunk.records as f64);
         self.bytes.add(now, chunk.bytes as f64);
         self.queue_ms.add(now, chunk.queued.as_secs_f64() * 1e3);
-        if chunk.errors > 0 {
-            self.errors.add(now, chunk.errors as f64);
+        self.add_ended(now, chunk.errors, chunk.dropped);
+    }
+
+    fn add_ended(&mut self, now: Instant, errors: usize, dropped: usize) {
+        if errors > 0 {
+            self.errors.add(now, errors as f64);
         }
-        if chunk.dropped > 0 {
-            self.dropped.add(now, chunk.dropped as f64);
+        if dropped > 0 {
+            self.dropped.add(now, dropped as f64);
         }
     }
 }
@@ -121,6 +132,12 @@ pub(crate) struct LaneCounts {
 }
 
 impl Shared {
+    /// Counts records that got into no batch after their chunk was counted.
+    pub(super) fn count_ended(&self, now: Instant, ended: &[Ended]) {
+        let (errors, dropped) = tally(ended);
+        self.lock().counters.add_ended(now, errors, dropped);
+    }
+
     /// The counters at this time.
     pub(crate) fn counts(&self, now: Instant) -> LaneCounts {
         let waiting = self.lock_waiting();

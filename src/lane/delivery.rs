@@ -1,6 +1,7 @@
 //! The fate of one record, as its sender sees it.
 
 use super::callbacks;
+use super::letters::Origin;
 use crate::core::{Completion, Outcome, Run};
 use crate::error::{Fate, ProduceError};
 use crate::record::RecordMetadata;
@@ -32,12 +33,58 @@ pub(super) struct Placed {
     pub(super) completions: Vec<Arc<Completion>>,
     pub(super) errors: Vec<ProduceError>,
     pub(super) slots: Vec<Slot>,
+    /// Slots in whose place a letter was appended, ascending.
+    letters: Vec<(u32, Arc<Origin>)>,
+    moved: Vec<Moved>,
+}
+
+/// A record that went on in other company: its delivery is a slot of that one's.
+#[derive(Clone)]
+pub(super) struct Moved {
+    pub(super) tickets: Ticket,
+    pub(super) slot: u32,
+}
+
+/// Deliveries to look at, whose company is not known to the one who looks.
+#[derive(Clone)]
+pub(super) struct Ticket(Arc<Tickets>);
+
+impl Placed {
+    /// Of so many records that are nowhere yet.
+    pub(super) fn of(slots: usize) -> Placed {
+        let unplaced = Slot { completion: ENDED, index: 0, facts: Facts::default() };
+        Placed { slots: vec![unplaced; slots], ..Placed::default() }
+    }
+
+    /// A record of the slot ended so.
+    pub(super) fn ended(&mut self, slot: u32, error: ProduceError) {
+        let index = self.errors.len() as u32;
+        self.errors.push(error);
+        self.slots[slot as usize] = Slot { completion: ENDED, index, facts: Facts::default() };
+    }
+
+    /// The record of the slot is elsewhere.
+    pub(super) fn moved(&mut self, slot: u32, to: Moved) {
+        let index = self.moved.len() as u32;
+        self.moved.push(to);
+        self.slots[slot as usize] = Slot { completion: MOVED, index, facts: Facts::default() };
+    }
+
+    /// What was appended in the place of the slot's record is a letter about it.
+    pub(super) fn letter(&mut self, slot: u32, origin: Arc<Origin>) {
+        self.letters.push((slot, origin));
+    }
+
+    fn origin(&self, slot: u32) -> Option<&Origin> {
+        let at = self.letters.binary_search_by_key(&slot, |(slot, _)| *slot).ok()?;
+        Some(&self.letters[at].1)
+    }
 }
 
 /// Where one record ended up.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slot {
-    /// Index in `completions`; or [`ENDED`], and `index` is one in `errors`.
+    /// Index in `completions`; or [`ENDED`], and `index` is one in `errors`; or [`MOVED`], and it is one in `moved`.
     pub(super) completion: u32,
     /// Which record of its batch it is.
     pub(super) index: u32,
@@ -46,6 +93,8 @@ pub(super) struct Slot {
 
 /// A record that did not reach a batch.
 pub(super) const ENDED: u32 = u32::MAX;
+/// A record that went on in other company.
+const MOVED: u32 = u32::MAX - 1;
 
 /// What a delivery tells of a record besides where it stands.
 #[derive(Clone, Copy, Debug, Default)]
@@ -105,11 +154,17 @@ impl Tickets {
         if completion == ENDED {
             return Poll::Ready(Err(placed.errors[index as usize].clone()));
         }
-        let completion = &placed.completions[completion as usize];
-        match completion.poll(index, waker) {
-            Some(run) => Poll::Ready(facts.result(completion, index, run)),
-            None => Poll::Pending,
+        if completion == MOVED {
+            let Moved { tickets, slot } = &placed.moved[index as usize];
+            return tickets.0.poll(*slot, waker);
         }
+        let completion = &placed.completions[completion as usize];
+        let Some(run) = completion.poll(index, waker) else { return Poll::Pending };
+        let result = facts.result(completion, index, run);
+        Poll::Ready(match placed.origin(slot) {
+            Some(origin) => Err(origin.error(result)),
+            None => result,
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Waker>> {
@@ -131,6 +186,17 @@ impl Unplaced {
         Unplaced { tickets: Arc::new(tickets), count: 0 }
     }
 
+    /// Of others that are asked for as these are.
+    pub(super) fn like(other: &Unplaced) -> Unplaced {
+        Unplaced::new(other.tickets.may_block)
+    }
+
+    /// The next slot's delivery, to be looked at from elsewhere.
+    pub(super) fn ticket(&mut self) -> Ticket {
+        self.count += 1;
+        Ticket(Arc::clone(&self.tickets))
+    }
+
     /// The next slot's delivery.
     pub(super) fn issue(&mut self) -> Delivery {
         let slot = self.count;
@@ -150,7 +216,7 @@ impl Drop for Unplaced {
         if self.count > 0 {
             let lost = Slot { completion: ENDED, index: 0, facts: Facts::default() };
             let slots = vec![lost; self.count as usize];
-            self.tickets.place(Placed { completions: Vec::new(), errors: vec![callbacks::lost()], slots });
+            self.tickets.place(Placed { errors: vec![callbacks::lost()], slots, ..Placed::default() });
         }
     }
 }

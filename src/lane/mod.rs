@@ -6,18 +6,24 @@
 //!
 //! Not obvious:
 //! - The lane never waits. What cannot be staged at once waits in [`waiting`], outside, in the order of the sends.
+//! - A record whose topic is not known after the interceptors, and a dead letter whose topic is not, are set aside until it
+//!   is, and what comes later for that topic behind them; the lane goes on.
 //! - Memory is taken at `send` and held by the chunk until its records are in batches, which hold their own.
 //! - Lock order: waiting, staging, core; the lane's thread holds at most one of them, and none in a hook.
 //! - What is the user's, callbacks and wakers, is called and dropped without any of them: it may send, close, or own the
 //!   last clone of the producer.
 
 mod acknowledge;
+mod append;
+mod aside;
 mod callbacks;
 mod chunk;
 mod counters;
 mod delivery;
 mod delivery_thread;
+mod letters;
 mod lookup;
+mod passage;
 mod staging;
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,9 @@ pub(crate) struct LaneConfig {
     pub(crate) staged_max: usize,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
+    /// Whether a record's topic is looked up only after the interceptors, one of which may change it: nobody is to ask
+    /// for, and so perhaps make, a topic that is but a name between the application and them.
+    pub(crate) topics_after_chain: bool,
     /// Whether the calling thread may be blocked.
     pub(crate) may_block: fn() -> bool,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
@@ -44,6 +47,8 @@ pub(crate) struct Shared {
     pub(super) waiting: Mutex<Waiting>,
     /// Senders that wait for memory; a newcomer queues behind them.
     pub(super) waiting_for_memory: AtomicUsize,
+    /// Passages that are set aside.
+    aside: AtomicUsize,
 }
 
 pub(super) struct State {
@@ -95,6 +100,10 @@ pub(crate) enum AckItem {
     Done(Done),
     /// Every outcome that a flush waits for has passed.
     Flushed(u64),
+    /// A topic that was asked for became usable, or cannot be used.
+    Topic(Arc<str>, Result<(), ProduceError>),
+    /// Whoever closes has no time left.
+    Abandoned,
     /// The driver is gone; nothing more will come.
     DriverDied(Arc<str>),
 }
@@ -170,6 +179,7 @@ impl Shared {
             work: Condvar::new(),
             waiting: Mutex::new(Waiting::new(config.windows)),
             waiting_for_memory: AtomicUsize::new(0),
+            aside: AtomicUsize::new(0),
             config,
         }
     }
@@ -239,7 +249,12 @@ impl Shared {
         if state.closed {
             return Ok(Submitted::Refused(closed().at(&record.topic.into(), record.partition)));
         }
-        let topic = state.topic(record.topic).ok_or(Obstacle::Topic)?;
+        let topic = match state.topic(record.topic) {
+            Some(topic) => topic,
+            None if self.config.topics_after_chain => state.learn_in_passing(record.topic),
+            None => return Err(Obstacle::Topic),
+        };
+        let may_wait = may_wait && !self.config.topics_after_chain;
         if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
             return Err(Obstacle::Partition);
         }
@@ -383,11 +398,12 @@ impl Shared {
     pub(crate) fn topology_changed(&self, name: Arc<str>, partitions: usize) {
         let waiting = self.lock_waiting();
         let mut state = self.lock();
-        let Some(&topic) = state.topics_by_name.get(&name) else { return };
-        // Who waits for a partition is told that it is there by `topic_settled`, later: until then a newcomer for it
-        // must find it as unknown as they did, or it would overtake them.
-        let awaited = waiting.has_topic(&name);
-        state.partitions[topic] = if awaited { partitions.min(state.partitions[topic]) } else { partitions };
+        if let Some(&topic) = state.topics_by_name.get(&name) {
+            // Who waits for a partition is told that it is there by `topic_settled`, later: until then a newcomer for it
+            // must find it as unknown as they did, or it would overtake them.
+            let awaited = waiting.has_topic(&name);
+            state.partitions[topic] = if awaited { partitions.min(state.partitions[topic]) } else { partitions };
+        }
         if !state.closed {
             state.queue.push_back(Item::Topology(name));
             self.rouse(&mut state);
@@ -492,6 +508,7 @@ impl Shared {
             AckItem::Done(done) => return self.delivery_thread.complete(done),
             AckItem::Flushed(flush) => self.take_flushed(flush).into_iter().collect(),
             AckItem::DriverDied(_) => self.take_flushes(),
+            AckItem::Topic(..) | AckItem::Abandoned => return,
         };
         over.into_iter().for_each(|job| self.delivery_thread.run(job));
     }
@@ -535,6 +552,20 @@ impl Shared {
     /// Counts a chunk whose records all failed.
     pub(super) fn count_chunk(&self, now: Instant, facts: ChunkFacts) {
         self.lock().counters.add(now, facts);
+    }
+
+    /// Fails what is set aside, and all that is to come.
+    pub(crate) fn abandon(&self) {
+        self.acknowledge(AckItem::Abandoned);
+    }
+
+    /// How many passages are set aside, for the one who gives them up.
+    pub(crate) fn take_aside(&self) -> usize {
+        self.aside.swap(0, Ordering::AcqRel)
+    }
+
+    pub(super) fn count_aside(&self, passages: usize) {
+        self.aside.store(passages, Ordering::Release);
     }
 
     fn count_refused(&self) {
@@ -603,6 +634,17 @@ impl State {
         self.topics.len() - 1
     }
 
+    /// For a topic that may be but a name. Of these there may be any number, so they are not kept for ever.
+    fn learn_in_passing(&mut self, name: &str) -> usize {
+        if self.topics.len() >= PASSING_TOPICS_MAX {
+            self.topics.clear();
+            self.topics_by_name.clear();
+            self.partitions.clear();
+        }
+        self.last_topic = self.learn(name, 0);
+        self.last_topic
+    }
+
     /// Bytes that wait for the lane's thread.
     pub(super) fn staged_bytes(&self) -> usize {
         self.staged
@@ -618,6 +660,9 @@ impl State {
         self.staged < config.staged_max - config.staged_max / 4
     }
 }
+
+/// Names of topics that are kept where interceptors may change them.
+const PASSING_TOPICS_MAX: usize = 4096;
 
 /// Lengths are 32 bits in Kafka's protocol.
 const WIRE_MAX: usize = i32::MAX as usize;

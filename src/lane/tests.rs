@@ -10,7 +10,10 @@ use super::{DeliveryThread, LaneConfig, Shared, Submitted, start};
 use crate::core::time::{Clock, Instant};
 use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
 use crate::error::ProduceError;
-use crate::plugin::{Acknowledgements, Batch, Chain, Edits, Interceptor, InterceptorWants, PluginFailure, Reads, Used};
+use crate::plugin::{
+    Acknowledgements, Batch, BreakerOptions, Chain, Edits, Interceptor, InterceptorWants, PluginFailure, Policy, Reads,
+    Used,
+};
 use crate::protocol::messages::{ApiVersions, Broker, MetadataResponse, PartitionMetadata, Response, TopicMetadata};
 use crate::record::Record;
 use std::sync::{Arc, Mutex};
@@ -72,6 +75,7 @@ fn lane_with(memory: usize, clock: Arc<dyn Clock>, set: impl FnOnce(&mut LaneCon
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
         acknowledgements: false,
+        topics_after_chain: false,
         may_block: || true,
         windows: Windows::default(),
     };

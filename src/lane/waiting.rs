@@ -8,7 +8,7 @@ use super::chunk::staged_size;
 use super::counters::WaitCounters;
 use super::delivery::{Delivery, closed};
 use super::lookup::Lookup;
-use super::staging::{Shared, State, Submitted};
+use super::staging::{AckItem, Shared, State, Submitted};
 use super::{DeliveryThread, UserCallback};
 use crate::core::time::Instant;
 use crate::core::{TopicStatus, Windows};
@@ -234,6 +234,8 @@ impl Shared {
 
     /// A topic became usable, or cannot be used: those who wait for it go on, in order.
     pub(crate) fn topic_settled(&self, name: &str, outcome: &Result<(), ProduceError>) {
+        // Before those who wait outside: what is aside in the lane was sent earlier.
+        self.acknowledge(AckItem::Topic(name.into(), outcome.clone()));
         let mut waiting = self.lock_waiting();
         let line = waiting.topics.remove(name).unwrap_or_default();
         let lookups = waiting.lookups.remove(name).unwrap_or_default();
@@ -374,6 +376,14 @@ impl Shared {
         next
     }
 
+    /// Nobody in the lane waits for a topic any more: unless someone outside does, it is no longer asked for.
+    pub(super) fn forget(&self, topic: &str) {
+        let waiting = self.lock_waiting();
+        if !waiting.topics.contains_key(topic) && !waiting.lookups.contains_key(topic) {
+            self.lock_core().forget(topic);
+        }
+    }
+
     fn known_partitions(&self, topic: &str) -> usize {
         let mut core = self.lock_core();
         match core.topic(self.clock.now(), topic) {
@@ -382,7 +392,7 @@ impl Shared {
         }
     }
 
-    fn waited_too_long(&self, topic: &str, partition: Option<i32>, stage: Stage) -> ProduceError {
+    pub(super) fn waited_too_long(&self, topic: &str, partition: Option<i32>, stage: Stage) -> ProduceError {
         let last_cause = match stage {
             Stage::Metadata => self.lock_core().topic_trouble(topic),
             _ => None,

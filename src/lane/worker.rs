@@ -1,27 +1,29 @@
 //! The lane's thread: chunk after chunk through the chain and into the core.
 
-use super::acknowledge::{Outcomes, Pending, Token};
-use super::callbacks::Callbacks;
+use super::acknowledge::{Outcomes, Pending};
+use super::append::{Appending, Batches};
+use super::aside::Aside;
 use super::chunk::Chunk;
 use super::counters::ChunkFacts;
-use super::delivery::{ENDED, Facts, Placed, Slot};
-use super::staging::{AckItem, Item, Shared, Work, died};
-use super::{UserCallback, callbacks, delivery};
+use super::delivery::Placed;
+use super::letters::{Origins, take_letters};
+use super::passage::Passage;
+use super::staging::{AckItem, Item, Job, Shared, Work, died, valid_topic};
+use super::{callbacks, delivery};
 use crate::core::time::Instant;
-use crate::core::{
-    Append, Core, GroupHandle, LeadingBroker, Placement, Sealed, TopicHandle, TopicInfo, TopicStatus, Unsealed,
-};
+use crate::core::{GroupHandle, LeadingBroker, TopicHandle, TopicInfo, TopicStatus};
 use crate::error::{Fate, ProduceError, Stage};
-use crate::plugin::{Chain, Ended, Groups, HeaderColumns, HeaderIter, Records, Tags, Topology, TopologyBroker};
-use crate::protocol::record_batch::{self, NO_HEADERS};
-use std::collections::BTreeMap;
+use crate::plugin::{Chain, Consistency, End, Ended, Records, Targets, TopicFailure, Topology, TopologyBroker};
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Guests run on this thread and may use a megabyte of it.
 const STACK: usize = 4 * 1024 * 1024;
+/// A topic of which the partitioner names partitions that it does not have is asked for anew no more often.
+const DOUBTS_EVERY: Duration = Duration::from_secs(1);
 
 /// Starts a lane's thread.
 ///
@@ -39,13 +41,13 @@ pub(crate) fn start(
             chain,
             delivery_timeout,
             topics: BTreeMap::new(),
-            groups: Groups::new(),
-            group_handles: BTreeMap::new(),
+            told: BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            aside: Aside::default(),
             pending: Pending::default(),
             outcomes: Outcomes::default(),
-            batches: Vec::new(),
-            headers: Vec::new(),
-            dead: None,
+            batches: Batches::default(),
+            over: None,
         };
         worker.run();
     })
@@ -56,16 +58,25 @@ struct Worker {
     chain: Chain,
     delivery_timeout: Duration,
     topics: BTreeMap<Arc<str>, TopicHandle>,
-    groups: Groups,
-    group_handles: BTreeMap<Arc<str>, Vec<GroupHandle>>,
+    /// Topics that the partitioner was told of, with their groups.
+    told: BTreeMap<Arc<str>, Vec<GroupHandle>>,
+    /// When a topic was last asked for anew, as the partitioner named a partition that it does not have.
+    doubts: BTreeMap<Arc<str>, Instant>,
+    aside: Aside,
     pending: Pending,
     outcomes: Outcomes,
-    /// By the core's partition number: the batch that the chunk's last record for it went to, as its place in the
-    /// chunk's completions. Valid where the first is the chunk's number.
-    batches: Vec<(u64, u32)>,
-    headers: Vec<u8>,
-    /// Why the driver is no more.
-    dead: Option<Arc<str>>,
+    batches: Batches,
+    /// Why nothing goes on any more: the driver is gone, or whoever closes has no time left.
+    over: Option<ProduceError>,
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // After a panic: what is aside has failed with its deliveries, and what the core has is still delivered.
+        for job in self.aside.take_flushes() {
+            self.lane.0.flush_core(job);
+        }
+    }
 }
 
 /// Whatever ends the thread, everybody who waits for the lane learns of it.
@@ -93,27 +104,25 @@ fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     let now = shared.clock.now();
     let (records, queued) = (chunk.records.len(), now - chunk.accepted);
     shared.count_chunk(now, ChunkFacts { records, bytes: chunk.bytes, queued, errors: records, dropped: 0 });
-    let mut errors = Vec::new();
+    let mut placed = Placed::of(records);
     let mut known = BTreeMap::new();
-    let mut slots = Vec::with_capacity(records);
-    for (&topic, &partition) in chunk.records.topic_of.iter().zip(&chunk.records.partitions) {
+    for (slot, (&topic, &partition)) in chunk.records.topic_of.iter().zip(&chunk.records.partitions).enumerate() {
         let index = *known.entry((topic, partition)).or_insert_with(|| {
             let partition = (partition >= 0).then_some(partition);
-            errors.push(error.clone().at(&chunk.records.topics[topic as usize], partition));
-            errors.len() as u32 - 1
+            placed.errors.push(error.clone().at(&chunk.records.topics[topic as usize], partition));
+            placed.errors.len() as u32 - 1
         });
-        slots.push(Slot { completion: ENDED, index, facts: Facts::default() });
+        placed.slots[slot].index = index;
     }
-    let of_callbacks = errors.clone();
-    let index: Vec<u32> = slots.iter().map(|slot| slot.index).collect();
-    chunk.deliveries.place(Placed { completions: Vec::new(), errors, slots });
+    let of_callbacks = placed.errors.clone();
+    let index: Vec<u32> = placed.slots.iter().map(|slot| slot.index).collect();
+    chunk.deliveries.place(placed);
     chunk.callbacks.fail(|slot| of_callbacks[index[slot as usize] as usize].clone());
 }
 
 impl Worker {
     fn run(&mut self) {
         let mut patience = None;
-        let mut chunk_number = 0;
         loop {
             let Work { acknowledgements, item, watch } = self.lane.0.next_work(patience);
             if !acknowledgements.is_empty() {
@@ -121,62 +130,154 @@ impl Worker {
             }
             match item {
                 Some(Item::Chunk(chunk)) => {
-                    chunk_number += 1;
-                    self.process(chunk, chunk_number);
+                    self.process(chunk);
                     self.lane.0.admit();
                 }
-                Some(Item::Topology(topic)) => drop(self.topics.remove(&topic)),
-                Some(Item::Flush(job)) => self.lane.0.flush_core(job),
+                Some(Item::Topology(topic)) => drop(self.told.remove(&topic)),
+                Some(Item::Flush(job)) => self.flush(job),
                 Some(Item::Stop) => {
-                    self.outcomes.tell(&mut self.chain);
+                    self.end_aside(delivery::closed());
+                    self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
                     self.chain.close();
                     return;
                 }
                 None => {}
             }
-            if watch || patience.is_some() {
+            if watch || patience.is_some() || !self.aside.is_empty() {
                 let now = self.lane.0.clock.now();
-                let next = self.lane.0.expire_waiting(now);
+                let waiting = self.lane.0.expire_waiting(now);
                 // Memory may also come back where nobody tells: from a socket that was closed, say.
                 self.lane.0.admit();
+                let next = waiting.into_iter().chain(self.expire_aside(now)).min();
                 patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
             }
         }
     }
 
     fn acknowledge(&mut self, items: Vec<AckItem>) {
+        let now = self.lane.0.clock.now();
         // The hooks hear of an outcome before the sender does.
         let mut dones = Vec::with_capacity(items.len());
         let mut flushed = Vec::new();
+        let mut settled = Vec::new();
+        let mut over = None;
         for item in items {
             match item {
                 AckItem::Done(done) => {
-                    self.outcomes.add_done(&done, &mut self.pending, &mut self.chain);
+                    self.outcomes.add_done(now, &done, &mut self.pending, &mut self.chain);
                     dones.push(done);
                 }
                 AckItem::Flushed(flush) => flushed.extend(self.lane.0.take_flushed(flush)),
+                AckItem::Topic(name, outcome) => settled.push((name, outcome)),
                 AckItem::DriverDied(reason) => {
                     flushed.extend(self.lane.0.take_flushes());
-                    self.dead = Some(reason);
+                    over = Some(died(&reason));
                 }
+                AckItem::Abandoned => over = Some(delivery::closed()),
             }
         }
-        self.outcomes.tell(&mut self.chain);
+        self.outcomes.tell(now, &mut self.chain);
         for done in dones {
             self.lane.0.delivery_thread.complete(done);
         }
         for job in flushed {
             self.lane.0.delivery_thread.run(job);
         }
+        for (topic, outcome) in settled {
+            self.topic_settled(now, &topic, outcome);
+        }
+        if let Some(error) = over {
+            self.end_aside(error.clone());
+            self.over.get_or_insert(error);
+        }
         self.lane.0.admit();
     }
 
-    fn process(&mut self, chunk: Chunk, number: u64) {
-        if let Some(reason) = &self.dead {
-            fail_chunk(&self.lane.0, chunk, &died(reason));
+    fn flush(&mut self, job: Job) {
+        // What is aside is flushed when it has come on.
+        if let Some(job) = self.aside.hold(job) {
+            self.lane.0.flush_core(job);
+        }
+    }
+
+    /// A passage that had been aside has come to its end, or is aside again.
+    fn settled(&mut self, number: Option<u64>) {
+        self.lane.0.count_aside(self.aside.len());
+        for job in self.aside.settled(number) {
+            self.lane.0.flush_core(job);
+        }
+    }
+
+    fn topic_settled(&mut self, now: Instant, topic: &Arc<str>, outcome: Result<(), ProduceError>) {
+        for mut passage in self.aside.take_line(topic) {
+            let number = passage.aside;
+            let late = passage.accepted + self.delivery_timeout <= now;
+            let ended = match &outcome {
+                Err(error) => passage.end_all(error),
+                Ok(()) if late => passage.end_all(&self.out_of_time(topic)),
+                Ok(()) => Vec::new(),
+            };
+            let (_, ended) = self.forward(now, passage, ended);
+            self.lane.0.count_ended(now, &ended);
+            self.settled(number);
+        }
+    }
+
+    /// Ends what was aside for too long, and says when the next one will have been.
+    fn expire_aside(&mut self, now: Instant) -> Option<Instant> {
+        while let Some((topic, mut passage)) = self.aside.pop_late(now) {
+            let number = passage.aside;
+            let error = if passage.accepted + self.delivery_timeout <= now {
+                self.out_of_time(&topic)
+            } else {
+                self.lane.0.waited_too_long(&topic, None, Stage::Metadata)
+            };
+            let ended = passage.end_all(&error);
+            let (_, ended) = self.forward(now, passage, ended);
+            self.lane.0.count_ended(now, &ended);
+            self.settled(number);
+            if !self.aside.has_line(&topic) {
+                self.lane.0.forget(&topic);
+            }
+        }
+        // Someone else who stopped waiting may have had a topic forgotten.
+        let mut core = self.lane.0.lock_core();
+        for topic in self.aside.topics() {
+            core.topic(now, topic);
+        }
+        drop(core);
+        self.aside.next_deadline()
+    }
+
+    fn end_aside(&mut self, error: ProduceError) {
+        let now = self.lane.0.clock.now();
+        for mut passage in self.aside.take_all() {
+            let number = passage.aside;
+            let ended = passage.end_all(&error);
+            let (_, ended) = self.forward(now, passage, ended);
+            self.lane.0.count_ended(now, &ended);
+            self.settled(number);
+        }
+    }
+
+    fn out_of_time(&self, topic: &Arc<str>) -> ProduceError {
+        ProduceError::Timeout {
+            topic: Arc::clone(topic),
+            partition: None,
+            key: "delivery.timeout.ms",
+            limit: self.delivery_timeout,
+            stage: Stage::Metadata,
+            last_cause: self.lane.0.lock_core().topic_trouble(topic),
+            fate: Fate::NotWritten,
+        }
+    }
+
+    fn process(&mut self, chunk: Chunk) {
+        let shared = Arc::clone(&self.lane.0);
+        if let Some(error) = &self.over {
+            fail_chunk(&shared, chunk, error);
             return;
         }
-        let shared = Arc::clone(&self.lane.0);
         let now = shared.clock.now();
         if chunk.accepted + self.delivery_timeout <= now {
             let error = ProduceError::Timeout {
@@ -191,200 +292,244 @@ impl Worker {
             fail_chunk(&shared, chunk, &error);
             return;
         }
-        let Chunk { mut records, accepted, deliveries, mut callbacks, permit, bytes, .. } = chunk;
+        let Chunk { mut records, accepted, deliveries, callbacks, permit, bytes, .. } = chunk;
         let slots = records.len();
         let mut ended = Vec::new();
-        let facts = self.facts_of_failures(&records);
-        let tags = self.chain.on_send(&mut records, slots, &mut ended);
-        self.know_topics(now, &mut records, &mut ended);
-        self.chain.serialize(&mut records, &mut ended);
-        let targets = self.place(&mut records, &mut ended);
-
-        let timestamps = if shared.config.acknowledgements { records.timestamps_by_slot(slots) } else { Vec::new() };
-        let pending =
-            shared.config.acknowledgements.then(|| self.pending.keep(records.len(), timestamps, tags.clone()));
-        let placed = self.append(now, accepted, &records, &targets, number, pending, slots, &mut callbacks, &mut ended);
-        // The records are in batches, which have taken memory of their own.
-        drop(permit);
-        self.tell_ended(&facts, &ended, &tags);
-        deliveries.place(placed);
-        let error_of = |slot| ended.iter().find(|record| record.slot == slot).map(|record| record.error.clone());
-        callbacks.fail(|slot| error_of(slot).unwrap_or_else(callbacks::lost));
+        let tags = self.chain.on_send(since(now), &mut records, slots, &mut ended);
+        let passage = Passage {
+            records,
+            slots,
+            accepted,
+            deliveries,
+            callbacks,
+            permit,
+            tags,
+            origins: BTreeMap::new(),
+            aside: None,
+        };
+        let (records, ended) = self.forward(now, passage, ended);
         shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, &ended), records);
     }
 
-    /// What on-acknowledgement is told of records that end in the lane: topic, partition and timestamp by slot.
-    fn facts_of_failures(&self, records: &Records) -> Option<Records> {
-        // Rarely needed and not cheap: only the columns that are, and only with someone to tell.
-        self.lane.0.config.acknowledgements.then(|| Records {
-            topics: records.topics.clone(),
-            topic_of: records.topic_of.clone(),
-            partitions: records.partitions.clone(),
-            timestamps: records.timestamps.clone(),
-            ..Records::default()
-        })
-    }
+    /// From the interceptors on. What cannot go on yet is set aside. Returns the columns, and who ended.
+    fn forward(&mut self, now: Instant, mut passage: Passage, mut ended: Vec<Ended>) -> (Records, Vec<Ended>) {
+        let shared = Arc::clone(&self.lane.0);
+        let mut placed = Placed::of(passage.slots);
+        self.set_aside(now, &mut passage, &mut placed, &mut ended);
+        let targets = if passage.origins.is_empty() {
+            self.chain.serialize(since(now), &mut passage.records, &mut ended);
+            self.place(now, &mut passage.records, &mut ended)
+        } else {
+            vec![-1; passage.records.len()]
+        };
+        let (letters, origins) = take_letters(&mut ended);
+        let letters = self.set_letters_aside(now, letters, origins, &mut passage, &mut placed, &mut ended);
 
-    fn tell_ended(&mut self, facts: &Option<Records>, ended: &[Ended], tags: &Tags) {
-        let Some(facts) = facts else { return };
-        for record in ended {
-            let slot = record.slot as usize;
-            let topic = &facts.topics[facts.topic_of[slot] as usize];
-            let (partition, timestamp) = (facts.partitions[slot], facts.timestamps[slot]);
-            self.outcomes.add_ended(topic, partition, timestamp, record, tags, &mut self.chain);
-        }
-        self.outcomes.tell(&mut self.chain);
-    }
-
-    /// Sees to it that every topic of the chunk is known to the core, and to the partitioner.
-    fn know_topics(&mut self, now: Instant, records: &mut Records, ended: &mut Vec<Ended>) {
-        let mut failed: Vec<(u32, ProduceError)> = Vec::new();
-        for (at, topic) in records.topics.iter().enumerate() {
-            if self.topics.contains_key(topic) {
-                continue;
-            }
-            let mut core = self.lane.0.lock_core();
-            let TopicStatus::Ready(handle) = core.topic(now, topic) else {
-                failed.push((at as u32, ProduceError::TopicNotKnownYet { topic: Arc::clone(topic) }));
-                continue;
-            };
-            let info = core.topic_info(handle);
-            drop(core);
-            let keyed = self.chain.partitioner_wants().is_none_or(|wants| wants.consistency == Default::default());
-            let topology = topology(topic, info, keyed);
-            match self.chain.on_topology(&topology, &mut self.groups) {
-                Ok(()) => {
-                    let mut core = self.lane.0.lock_core();
-                    let groups = self.groups.get(topic).into_iter().flatten();
-                    let groups = groups.map(|members| core.group(handle, members)).collect();
-                    drop(core);
-                    self.group_handles.insert(Arc::clone(topic), groups);
-                    self.topics.insert(Arc::clone(topic), handle);
+        let pending = shared.config.acknowledgements.then(|| {
+            let mut timestamps = passage.records.timestamps_by_slot(passage.slots);
+            let mut origins = passage.origins.clone();
+            if let Some(letters) = &letters {
+                for (&slot, &timestamp) in letters.records.slots.iter().zip(&letters.records.timestamps) {
+                    timestamps[slot as usize] = timestamp;
                 }
-                Err(error) => failed.push((at as u32, error)),
+                origins.extend(letters.origins.iter().map(|(&slot, origin)| (slot, Arc::clone(origin))));
+            }
+            let left = passage.records.len() + letters.as_ref().map_or(0, |letters| letters.records.len());
+            self.pending.keep(left, timestamps, passage.tags.clone(), origins)
+        });
+        let Passage { records, mut callbacks, origins, tags, deliveries, permit, accepted, .. } = passage;
+        let mut appending = Appending {
+            shared: &shared,
+            batches: &mut self.batches,
+            topics: &self.topics,
+            told: &self.told,
+            now,
+            accepted,
+            pending,
+            placed: &mut placed,
+            callbacks: &mut callbacks,
+            ended: &mut ended,
+        };
+        let before = appending.ended.len();
+        appending.begin();
+        appending.append(&records, &targets, &origins);
+        if let Some(letters) = letters {
+            appending.append(&letters.records, &vec![-1; letters.records.len()], &letters.origins);
+        }
+        // The records are in batches, which have taken memory of their own.
+        drop(permit);
+        if let Some(chunk) = pending {
+            self.pending.forget(chunk, ended.len() - before);
+        }
+        if shared.config.acknowledgements {
+            for ended in &ended {
+                self.outcomes.add_ended(now, ended, &tags, &mut self.chain);
+            }
+            self.outcomes.tell(now, &mut self.chain);
+        }
+        let mut errors = BTreeMap::new();
+        for Ended { slot, end, .. } in &ended {
+            if let End::Failed(error) = end {
+                placed.ended(*slot, error.clone());
+                errors.insert(*slot, error);
             }
         }
-        for (topic, error) in failed {
-            let dead: Vec<u32> =
-                (0..records.len() as u32).filter(|&at| records.topic_of[at as usize] == topic).collect();
-            ended.extend(dead.iter().map(|&at| Ended { slot: records.slots[at as usize], error: error.clone() }));
-            records.remove(&dead);
+        deliveries.place(placed);
+        callbacks.fail(|slot| errors.get(&slot).map_or_else(callbacks::lost, |error| (*error).clone()));
+        (records, ended)
+    }
+
+    /// Sets aside the records of topics that are not known, and those that would overtake them.
+    fn set_aside(&mut self, now: Instant, passage: &mut Passage, placed: &mut Placed, ended: &mut Vec<Ended>) {
+        let (mut late, mut wrong) = (Vec::new(), Vec::new());
+        let known = |topic: &Arc<str>| self.topics.contains_key(topic) && !self.aside.has_line(topic);
+        if passage.records.topics.iter().all(known) {
+            return;
         }
+        // Topics stay in the columns when their last record is gone.
+        let used: BTreeSet<u32> = passage.records.topic_of.iter().copied().collect();
+        for at in used {
+            let topic = &passage.records.topics[at as usize];
+            match self.look_up(now, topic) {
+                Ok(true) => {}
+                Ok(false) => late.push((at, Arc::clone(topic))),
+                Err(error) => wrong.push((at, error)),
+            }
+        }
+        for (topic, error) in wrong {
+            let dead = of_topic(&passage.records, topic);
+            ended.extend(dead.iter().map(|&at| passage.ended(at as usize, error.clone())));
+            passage.records.remove(&dead);
+        }
+        for (at, topic) in late {
+            let indexes = of_topic(&passage.records, at);
+            let moved = passage.split_off(&indexes, &self.lane.0.memory, placed);
+            self.push_aside(now, topic, moved);
+        }
+    }
+
+    /// Whether records of a topic can be appended; if not, it is asked for.
+    ///
+    /// # Errors
+    /// There is no such topic, and cannot be.
+    fn look_up(&mut self, now: Instant, topic: &Arc<str>) -> Result<bool, ProduceError> {
+        if self.aside.has_line(topic) {
+            return Ok(false);
+        }
+        if self.topics.contains_key(topic) {
+            return Ok(true);
+        }
+        if let Some(error) = &self.over {
+            return Err(error.clone());
+        }
+        valid_topic(topic).map_err(|reason| ProduceError::Topic { topic: Arc::clone(topic), reason })?;
+        let status = self.lane.0.lock_core().topic(now, topic);
+        match status {
+            TopicStatus::Ready(handle) => {
+                self.topics.insert(Arc::clone(topic), handle);
+                Ok(true)
+            }
+            TopicStatus::Pending => {
+                (self.lane.0.wake_driver)();
+                Ok(false)
+            }
+        }
+    }
+
+    fn push_aside(&mut self, now: Instant, topic: Arc<str>, passage: Passage) {
+        let deadline = (now + self.lane.0.config.max_block).min(passage.accepted + self.delivery_timeout);
+        self.aside.push(topic, passage, deadline);
+        self.lane.0.count_aside(self.aside.len());
+    }
+
+    /// Letters whose topic is known go with the passage; the others are set aside.
+    fn set_letters_aside(
+        &mut self,
+        now: Instant,
+        letters: Records,
+        origins: Origins,
+        passage: &mut Passage,
+        placed: &mut Placed,
+        ended: &mut Vec<Ended>,
+    ) -> Option<Letters> {
+        if letters.is_empty() {
+            return None;
+        }
+        let mut here = Letters { records: letters, origins };
+        for (at, topic) in (0..).zip(here.records.topics.clone()) {
+            let indexes = of_topic(&here.records, at);
+            let slots: Vec<u32> = indexes.iter().map(|&at| here.records.slots[at as usize]).collect();
+            let known = self.look_up(now, &topic);
+            if let Ok(true) = known {
+                continue;
+            }
+            let origins: Origins = slots.iter().filter_map(|slot| here.origins.remove_entry(slot)).collect();
+            let mut late = here.records.clone();
+            late.retain(&indexes);
+            here.records.remove(&indexes);
+            match known {
+                Err(error) => ended.extend(origins.iter().map(|(&slot, origin)| origin.ended(slot, error.clone()))),
+                Ok(_) => {
+                    let moved = passage.move_out(late, &self.lane.0.memory, placed, origins);
+                    self.push_aside(now, topic, moved);
+                }
+            }
+        }
+        Some(here)
     }
 
     /// One target per record that is left, as the partitioner answers.
-    fn place(&mut self, records: &mut Records, ended: &mut Vec<Ended>) -> Vec<i32> {
-        self.chain.partition(records, ended)
+    fn place(&mut self, now: Instant, records: &mut Records, ended: &mut Vec<Ended>) -> Vec<i32> {
+        let failed = self.tell_topics(now, records);
+        let Targets { targets, doubtful } = self.chain.partition(since(now), records, &failed, ended);
+        for topic in doubtful {
+            let asked = self.doubts.get(&topic).is_some_and(|&asked| now - asked < DOUBTS_EVERY);
+            if !asked {
+                self.lane.0.lock_core().refresh_topic(now, &topic);
+                (self.lane.0.wake_driver)();
+                self.doubts.insert(topic, now);
+            }
+        }
+        targets
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the chunk's parts, each with a name")]
-    fn append(
-        &mut self,
-        now: Instant,
-        accepted: Instant,
-        records: &Records,
-        targets: &[i32],
-        number: u64,
-        pending: Option<u64>,
-        slots: usize,
-        callbacks: &mut Callbacks,
-        ended: &mut Vec<Ended>,
-    ) -> Placed {
-        let shared = Arc::clone(&self.lane.0);
-        let unplaced = Slot { completion: ENDED, index: 0, facts: Facts::default() };
-        let mut placed = Placed { slots: vec![unplaced; slots], ..Placed::default() };
-        let handles: Vec<Option<TopicHandle>> =
-            records.topics.iter().map(|topic| self.topics.get(topic).copied()).collect();
-        let groups: Vec<&[GroupHandle]> =
-            records.topics.iter().map(|topic| self.group_handles.get(topic).map_or(&[][..], Vec::as_slice)).collect();
-        let mut full = Vec::new();
-        let mut began = false;
-        let mut refused = 0;
-        {
-            let mut core = shared.lock_core();
-            let mut keys = records.keys.as_ref().iter();
-            let mut values = records.values.as_ref().iter();
-            let mut headers = HeaderBlocks::new(&records.headers);
-            for (at, (&slot, &target)) in records.slots.iter().zip(targets).enumerate() {
-                let topic_at = records.topic_of[at] as usize;
-                let (key, value) = (keys.next().flatten(), values.next().flatten());
-                let block = headers.next(&mut self.headers);
-                let Some(topic) = handles[topic_at] else { unreachable!("records of other topics have ended") };
-                let record = Append {
-                    topic,
-                    placement: placement(target, groups[topic_at]),
-                    timestamp: records.timestamps[at],
-                    accepted,
-                    key,
-                    value,
-                    headers: block,
-                    token: pending.map(|chunk| Token::new(chunk, slot).to_bits()),
-                };
-                match core.append(now, &record) {
-                    Ok(appended) => {
-                        let facts = Facts {
-                            timestamp: record.timestamp,
-                            key_size: key.map_or(-1, |key| key.len() as i32),
-                            value_size: value.map_or(-1, |value| value.len() as i32),
-                        };
-                        let partition = appended.partition as usize;
-                        if partition >= self.batches.len() {
-                            self.batches.resize(partition + 1, (0, 0));
-                        }
-                        let known = &mut self.batches[partition];
-                        if known.0 != number || appended.began {
-                            *known = (number, placed.completions.len() as u32);
-                            placed.completions.push(Arc::clone(appended.completion));
-                        }
-                        placed.slots[slot as usize] = Slot { completion: known.1, index: appended.index, facts };
-                        if let Some(callback) = callbacks.take(slot) {
-                            // Under the core's lock: the batch cannot be done yet, so callbacks keep log order.
-                            appended.completion.call(appended.index, user_callback(facts, callback));
-                        }
-                        began |= appended.began;
-                        if appended.filled {
-                            take_full(&mut core, &mut full);
-                        }
-                    }
-                    Err(error) => {
-                        refused += 1;
-                        ended.push(Ended { slot, error });
-                    }
+    /// Tells the partitioner of the topics of these records that it has not heard of.
+    fn tell_topics(&mut self, now: Instant, records: &Records) -> Vec<TopicFailure> {
+        let mut failed = Vec::new();
+        let Some(wants) = self.chain.partitioner_wants() else { return failed };
+        let is_keyed = wants.consistency == Consistency::Keyed;
+        for (at, topic) in (0..).zip(&records.topics) {
+            if self.told.contains_key(topic) {
+                continue;
+            }
+            let Some(&handle) = self.topics.get(topic).filter(|_| records.topic_of.contains(&at)) else { continue };
+            let info = self.lane.0.lock_core().topic_info(handle);
+            let topology = topology(topic, info, is_keyed);
+            match self.chain.on_topology(since(now), &topology) {
+                Ok(groups) => {
+                    let mut core = self.lane.0.lock_core();
+                    let groups = groups.iter().map(|members| core.group(handle, members)).collect();
+                    drop(core);
+                    self.told.insert(Arc::clone(topic), groups);
                 }
-            }
-            if began && shared.is_memory_short() {
-                // Whoever waits has ended the lingering of what there was then.
-                core.expedite(now);
+                Err(failure) => failed.push((at, failure)),
             }
         }
-        let any_full = !full.is_empty();
-        // Sealed here, by the thread that filled them, without the lock.
-        let sealed: Vec<Sealed> = full.into_iter().map(Unsealed::seal).collect();
-        if any_full {
-            let mut core = shared.lock_core();
-            for batch in sealed {
-                core.handle_sealed(now, batch);
-            }
-        }
-        if any_full || began {
-            (shared.wake_driver)();
-        }
-        if let Some(chunk) = pending {
-            self.pending.forget(chunk, refused);
-        }
-        for record in ended.iter() {
-            placed.slots[record.slot as usize].index = placed.errors.len() as u32;
-            placed.errors.push(record.error.clone());
-        }
-        placed
+        failed
     }
 }
 
+/// Letters that go with the records that they are not about.
+struct Letters {
+    records: Records,
+    origins: Origins,
+}
+
 /// What a partitioner is told of a topic; a keyed one, of its count alone.
-fn topology(topic: &str, info: TopicInfo, keyed: bool) -> Topology {
+fn topology(topic: &str, info: TopicInfo, is_keyed: bool) -> Topology {
     let TopicInfo { leaders, brokers } = info;
     let partitions = leaders.len() as u32;
-    if keyed {
+    if is_keyed {
         return Topology { topic: topic.to_owned(), partitions, ..Topology::default() };
     }
     let broker =
@@ -392,48 +537,11 @@ fn topology(topic: &str, info: TopicInfo, keyed: bool) -> Topology {
     Topology { topic: topic.to_owned(), partitions, leaders, brokers: brokers.into_iter().map(broker).collect() }
 }
 
-/// What the partitioner answered, in the core's terms.
-fn placement(target: i32, groups: &[GroupHandle]) -> Placement {
-    match target {
-        0.. => Placement::Partition(target),
-        -1 => Placement::Default,
-        // The plugin's side has checked the number against its topic's groups.
-        _ => groups
-            .get((-2i32).wrapping_sub(target) as usize)
-            .map_or(Placement::Default, |&group| Placement::Group(group)),
-    }
+fn of_topic(records: &Records, topic: u32) -> Vec<u32> {
+    (0..).zip(&records.topic_of).filter(|(_, of)| **of == topic).map(|(at, _)| at).collect()
 }
 
-fn take_full(core: &mut MutexGuard<'_, Core>, full: &mut Vec<Unsealed>) {
-    while let Some(batch) = core.poll_full() {
-        full.push(batch);
-    }
-}
-
-fn user_callback(facts: Facts, callback: UserCallback) -> crate::core::Callback {
-    Box::new(move |completion, index, run| callback(facts.result(completion, index, run)))
-}
-
-/// The headers of record after record, encoded.
-struct HeaderBlocks<'a> {
-    columns: &'a HeaderColumns,
-    each: HeaderIter<'a>,
-    at: usize,
-}
-
-impl<'a> HeaderBlocks<'a> {
-    fn new(columns: &'a HeaderColumns) -> HeaderBlocks<'a> {
-        HeaderBlocks { columns, each: columns.as_ref().each(), at: 0 }
-    }
-
-    fn next<'b>(&mut self, scratch: &'b mut Vec<u8>) -> &'b [u8] {
-        let Some(&count) = self.columns.counts.get(self.at) else { return NO_HEADERS };
-        self.at += 1;
-        if count == 0 {
-            return NO_HEADERS;
-        }
-        scratch.clear();
-        record_batch::encode_headers(scratch, count as usize, self.each.by_ref().take(count as usize));
-        scratch
-    }
+/// The plugins' time: since the origin of the producer's clock.
+pub(super) fn since(now: Instant) -> Duration {
+    Duration::from_nanos(now.as_nanos())
 }

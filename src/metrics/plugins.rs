@@ -17,10 +17,26 @@ pub(super) fn hooks(hooks: &[(Arc<str>, Hook, HookCounts)], tags: &[(String, Str
         sheet.counter("call-total", counts.calls as f64, "Calls of the hook, those with parts of a chunk included");
         sheet.counter("record-total", counts.records as f64, "Records that the calls were made with");
         sheet.counter("time-ns-total", counts.time.as_nanos() as f64, "Nanoseconds that the calls took");
+        let remembered = counts.remembered as f64;
+        if remembered > 0.0 {
+            sheet.counter("remembered-total", remembered, "Records placed as their key was before, without a call");
+        }
+        sheet.counter("breaker-open-total", counts.breaker_opened as f64, "How often the hook's breaker opened");
+        let open = counts.breakers_open as f64;
+        sheet.gauge("breaker-open", open, "Breakers of the hook, one for each use and lane, that are open");
+        for (policy, &records) in &counts.settled {
+            let tags = with(&tags, "on-error", (*policy).to_owned());
+            let mut sheet = Sheet { group: PLUGIN, tags, into };
+            sheet.counter("record-settled-total", records as f64, "Records it failed on, by what became of them");
+        }
         for (kind, &failures) in &counts.failures {
             let tags = with(&tags, "kind", kind.name().to_owned());
             let mut sheet = Sheet { group: PLUGIN, tags, into };
-            sheet.counter("failure-total", failures as f64, "Calls that failed; of kind refused, records refused");
+            sheet.counter(
+                "failure-total",
+                failures as f64,
+                "Calls that failed; of kind refused, records refused; of breaker-open, calls not made",
+            );
         }
     }
 }
@@ -82,6 +98,10 @@ mod tests {
             records: 30,
             time: Duration::from_micros(2),
             failures: [(FailureKind::Trap, 1), (FailureKind::Refused, 4)].into(),
+            settled: [("drop", 5)].into(),
+            breaker_opened: 2,
+            breakers_open: 1,
+            remembered: 7,
         };
         hooks(&[("p".into(), Hook::OnSend, counts)], &tags, &mut metrics);
         let sample = |name: &str, value| MetricSample {
@@ -113,6 +133,10 @@ mod tests {
         assert_eq!(of_hook("time-ns-total", &[]), Some(2000.0));
         assert_eq!(of_hook("failure-total", &[("kind", "trap")]), Some(1.0));
         assert_eq!(of_hook("failure-total", &[("kind", "refused")]), Some(4.0));
+        assert_eq!(of_hook("record-settled-total", &[("on-error", "drop")]), Some(5.0));
+        assert_eq!(of_hook("breaker-open-total", &[]), Some(2.0));
+        assert_eq!(of_hook("breaker-open", &[]), Some(1.0));
+        assert_eq!(of_hook("remembered-total", &[]), Some(7.0));
         assert_eq!(snapshot.value("plugin-metrics", "instance-discard-total", &[("plugin", "p")]), Some(1.0));
         let region = [("plugin", "p"), ("region", "bj")];
         assert_eq!(snapshot.value("plugin-series", "rows", &region), Some(5.0));

@@ -66,6 +66,8 @@ pub enum FailureKind {
     Memory,
     /// The plugin could not be loaded or configured.
     Configure,
+    /// It kept failing and was not called this time.
+    BreakerOpen,
 }
 
 impl FailureKind {
@@ -85,6 +87,7 @@ impl FailureKind {
             FailureKind::ResultSize => "result-size",
             FailureKind::Memory => "memory",
             FailureKind::Configure => "configure",
+            FailureKind::BreakerOpen => "breaker-open",
         }
     }
 
@@ -98,6 +101,7 @@ impl FailureKind {
             FailureKind::ResultSize => "returned too large a result",
             FailureKind::Memory => "exceeded memory.max",
             FailureKind::Configure => "did not start",
+            FailureKind::BreakerOpen => "its breaker is open",
         }
     }
 }

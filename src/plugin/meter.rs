@@ -20,8 +20,17 @@ pub struct HookCounts {
     pub records: u64,
     /// How long the calls took, together.
     pub time: Duration,
-    /// Calls that failed, by kind; of [`FailureKind::Refused`], the records refused.
+    /// Calls that failed, by kind; of [`FailureKind::Refused`], the records refused; of
+    /// [`FailureKind::BreakerOpen`], the calls that were not made.
     pub failures: BTreeMap<FailureKind, u64>,
+    /// Records that it failed on, by what became of them: the name of the [`Policy`](super::Policy).
+    pub settled: BTreeMap<&'static str, u64>,
+    /// How often its breaker opened.
+    pub breaker_opened: u64,
+    /// Breakers that are open now: there is one for each use and lane.
+    pub breakers_open: u64,
+    /// Records whose placement was remembered, so that the partitioner was not asked.
+    pub remembered: u64,
 }
 
 impl Meter {
@@ -52,6 +61,47 @@ impl Meter {
         if records > 0 {
             let mut all = self.lock();
             *of(&mut all, plugin, hook).failures.entry(FailureKind::Refused).or_default() += records as u64;
+        }
+    }
+
+    /// A policy was applied to so many records.
+    pub(super) fn settled(&self, plugin: &Arc<str>, hook: Hook, policy: &'static str, records: usize) {
+        if records > 0 {
+            let mut all = self.lock();
+            *of(&mut all, plugin, hook).settled.entry(policy).or_default() += records as u64;
+        }
+    }
+
+    /// A call was not made, as the breaker is open.
+    pub(super) fn kept_from(&self, plugin: &Arc<str>, hook: Hook) {
+        let mut all = self.lock();
+        *of(&mut all, plugin, hook).failures.entry(FailureKind::BreakerOpen).or_default() += 1;
+    }
+
+    /// A breaker opened or closed.
+    pub(super) fn breaker(&self, plugin: &Arc<str>, hook: Hook, opened: bool) {
+        let mut all = self.lock();
+        let counts = of(&mut all, plugin, hook);
+        if opened {
+            counts.breaker_opened += 1;
+            counts.breakers_open += 1;
+        } else {
+            counts.breakers_open -= 1;
+        }
+    }
+
+    /// What its calls have cost for each record, on average.
+    pub(super) fn cost(&self, plugin: &Arc<str>, hook: Hook) -> Duration {
+        let all = self.lock();
+        let counts = all.get(&(Arc::clone(plugin), hook));
+        counts.map_or(Duration::ZERO, |counts| counts.time / u32::try_from(counts.records.max(1)).unwrap_or(u32::MAX))
+    }
+
+    /// So many records were placed as before, without a call.
+    pub(super) fn remembered(&self, plugin: &Arc<str>, hook: Hook, records: usize) {
+        if records > 0 {
+            let mut all = self.lock();
+            of(&mut all, plugin, hook).remembered += records as u64;
         }
     }
 

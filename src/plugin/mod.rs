@@ -1,20 +1,28 @@
 //! The plugin pipeline: roles, batches of columns, the chain that runs them.
 
+mod breaker;
 mod builtin;
+mod calls;
 mod chain;
 mod columns;
 mod failure;
+mod memo;
 mod meter;
+mod placing;
+mod policy;
 mod records;
 mod roles;
 
+pub use breaker::BreakerOptions;
 pub use builtin::BuiltinSerializer;
-pub use chain::{Chain, Ended, Groups, Tags, Used};
+pub use chain::{Chain, Tags, Used};
 pub use columns::{
     Column, ColumnIter, ColumnRef, HeaderColumns, HeaderColumnsRef, HeaderIter, NULL, TopicColumn, TopicColumnRef,
 };
 pub use failure::{FailureKind, Hook, PluginFailure};
 pub use meter::{HookCounts, Meter};
+pub use placing::{Targets, TopicFailure};
+pub use policy::{DeadLetter, End, Ended, Letter, Policy};
 pub use records::Records;
 pub use roles::{
     Acknowledgements, Batch, Consistency, Edit, Edits, Fields, HeaderReads, HeaderRemoval, Interceptor,

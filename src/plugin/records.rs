@@ -1,7 +1,7 @@
 //! The records of one chunk on their way through the chain: owned columns that hooks' answers are applied to.
 
 use super::columns::{Column, HeaderColumns, NULL};
-use super::roles::{Batch, Edit, Edits, HeaderReads, Reads, Refusal, Serialized, Side};
+use super::roles::{Batch, Edit, Edits, HeaderReads, Reads, Serialized, Side};
 use crate::plugin::columns::{ColumnRef, TopicColumnRef};
 use std::ops::Range;
 use std::sync::Arc;
@@ -210,6 +210,37 @@ impl Records {
         }
     }
 
+    /// Makes some records, by ascending index, what they are in `before`, an earlier state of the same records.
+    pub(super) fn put_back(&mut self, before: &Records, indexes: &[u32]) {
+        for at in indexes.iter().map(|&at| at as usize) {
+            // Topics are only ever added.
+            self.topic_of[at] = before.topic_of[at];
+            self.partitions[at] = before.partitions[at];
+            self.timestamps[at] = before.timestamps[at];
+        }
+        let is_back = |at: usize| indexes.binary_search(&(at as u32)).is_ok();
+        self.keys = either(self.keys.as_ref(), before.keys.as_ref(), is_back);
+        self.values = either(self.values.as_ref(), before.values.as_ref(), is_back);
+        if self.headers.counts.is_empty() {
+            return;
+        }
+        let mut mixed = HeaderColumns::default();
+        let (mut now, mut then) = (self.headers.as_ref().each(), before.headers.as_ref().each());
+        for (at, &count) in self.headers.counts.iter().enumerate() {
+            let count_then = before.headers.counts.get(at).copied().unwrap_or(0);
+            let (is_back, mut left) = (is_back(at), 0);
+            let new = now.by_ref().take(count as usize).map(|header| (header, !is_back));
+            let old = then.by_ref().take(count_then as usize).map(|header| (header, is_back));
+            for ((name, value), _) in new.chain(old).filter(|(_, stays)| *stays) {
+                mixed.names.push(Some(name));
+                mixed.values.push(value);
+                left += 1;
+            }
+            mixed.counts.push(left);
+        }
+        self.headers = mixed;
+    }
+
     /// Takes out records, by ascending index.
     pub fn remove(&mut self, dead: &[u32]) {
         if dead.is_empty() {
@@ -242,6 +273,19 @@ impl Records {
             }
             self.headers = kept;
         }
+    }
+
+    /// Keeps these records only, by ascending index.
+    pub fn retain(&mut self, kept: &[u32]) {
+        let mut kept = kept.iter().copied().peekable();
+        let gone: Vec<u32> = (0..self.len() as u32).filter(|at| kept.next_if_eq(at).is_none()).collect();
+        self.remove(&gone);
+    }
+
+    /// What they take while they wait, in bytes.
+    pub fn staged_bytes(&self) -> usize {
+        let headers = self.headers.names.data.len() + self.headers.values.data.len() + 8 * self.headers.names.len();
+        100 * self.len() + self.keys.data.len() + self.values.data.len() + headers
     }
 
     fn intern(&mut self, name: &str) -> u32 {
@@ -325,6 +369,14 @@ fn replace(column: &mut Column, mut targets: impl Iterator<Item = usize>, conten
     *column = replaced;
 }
 
+fn either(column: ColumnRef<'_>, other: ColumnRef<'_>, is_other: impl Fn(usize) -> bool) -> Column {
+    let mut mixed = Column::default();
+    for (at, (entry, other)) in column.iter().zip(other.iter()).enumerate() {
+        mixed.push(if is_other(at) { other } else { entry });
+    }
+    mixed
+}
+
 fn filtered(column: ColumnRef<'_>, keep: impl Fn(usize) -> bool) -> Column {
     let mut kept = Column::default();
     for (_, entry) in column.iter().enumerate().filter(|(at, _)| keep(*at)) {
@@ -339,13 +391,6 @@ fn retain<T>(items: &mut Vec<T>, keep: impl Fn(usize) -> bool) {
         at += 1;
         keep(at - 1)
     });
-}
-
-/// Indexes of refused records, ascending, with the reasons.
-pub(super) fn sorted_refusals(mut refused: Vec<Refusal>) -> Vec<Refusal> {
-    refused.sort_by_key(|refusal| refusal.index);
-    refused.dedup_by_key(|refusal| refusal.index);
-    refused
 }
 
 #[cfg(test)]
@@ -420,6 +465,29 @@ mod tests {
                 (bytes("k3"), bytes("v3"), vec![name("h3", None), name("b", Some("x")), name("c", Some("y"))]),
             ]
         );
+    }
+
+    #[test]
+    fn records_that_are_put_back_are_as_they_were() {
+        let mut records = records(4);
+        let before = records.clone();
+        let edits = Edits {
+            keys: Some(Edit { indexes: vec![], content: column(&[Some("a"), None, Some("c"), Some("d")]) }),
+            timestamps: Some(Edit { indexes: vec![], content: vec![1, 2, 3, 4] }),
+            removed_headers: vec![HeaderRemoval { name: "h1".into(), indexes: vec![] }],
+            added_headers: Some(HeaderColumns {
+                counts: vec![1; 4],
+                names: column(&[Some("n"); 4]),
+                values: column(&[None; 4]),
+            }),
+            ..Edits::default()
+        };
+        records.apply(0..4, edits);
+        let edited = flat(&records);
+        records.put_back(&before, &[1, 3]);
+        let (as_it_was, now) = (flat(&before), flat(&records));
+        assert_eq!(records.timestamps, [1, 1001, 3, 1003]);
+        assert_eq!([&now[0], &now[1], &now[2], &now[3]], [&edited[0], &as_it_was[1], &edited[2], &as_it_was[3]]);
     }
 
     #[test]

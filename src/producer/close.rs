@@ -111,8 +111,9 @@ impl Inner {
         if !ending.drained.wait(Some((self.clock, patience))) {
             let mut core = self.lock_core();
             // Under the lock: nobody hears that all is done before it is known how.
-            ending.given_up.fetch_add(core.abandon(), Ordering::AcqRel);
+            ending.given_up.fetch_add(core.abandon() + self.lane.take_aside(), Ordering::AcqRel);
             drop(core);
+            self.lane.abandon();
             self.waker.wake();
         }
         if !is_own {

@@ -24,6 +24,7 @@ mod partitioner;
 mod plugin;
 mod rules;
 mod seat;
+mod sections;
 mod serializer;
 mod state;
 mod ticker;

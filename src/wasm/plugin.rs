@@ -9,6 +9,7 @@ use super::metrics::{MetricSample, Registry};
 use super::output::LogGate;
 use super::partitioner::{PartitionerRole, WasmPartitioner};
 use super::seat::{Counts, Role, Seat, instantiate};
+use super::sections;
 use super::serializer::{SerializerRole, WasmSerializer};
 use super::state::{Identity, State};
 use crate::plugin::{FailureKind, Interceptor, Partitioner, PluginFactory, PluginFailure, Serializer, Side};
@@ -104,6 +105,7 @@ pub(super) struct Shared {
     pub(super) counts: Counts,
     path: PathBuf,
     sha256: [u8; 32],
+    version: Option<String>,
     imports: Vec<String>,
 }
 
@@ -150,6 +152,7 @@ impl Plugin {
             counts: Counts::default(),
             path,
             sha256,
+            version: sections::version(&bytes),
             imports: imports::names(engine.wasmtime(), &component),
         }));
         plugin.check_shapes()?;
@@ -177,6 +180,17 @@ impl Plugin {
     /// The digest of the file that was compiled.
     pub fn sha256(&self) -> [u8; 32] {
         self.0.sha256
+    }
+
+    /// That digest, in hex.
+    pub fn digest(&self) -> String {
+        hex(&self.0.sha256)
+    }
+
+    /// The version that the component says it has: what its `version` section holds, as `wasm-tools metadata add
+    /// --version` writes it.
+    pub fn version(&self) -> Option<&str> {
+        self.0.version.as_deref()
     }
 
     /// Everything it imports, by name and version.

@@ -1,9 +1,15 @@
 //! The whole producer, sockets and threads included, against krafka's fake broker: another implementation of the
 //! broker's side of the protocol, which checks sequences and takes a fault per request.
 
+mod aside;
 mod calls;
 mod ends;
+mod guests;
+mod hostile;
+mod java;
+mod memo;
 mod metrics;
+mod policy;
 mod serializers;
 
 use krafka::error::ErrorCode;

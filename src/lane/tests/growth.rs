@@ -4,7 +4,8 @@ use crate::core::time::Instant;
 use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
 use crate::lane::{LaneConfig, Shared, Submitted, start};
 use crate::plugin::{
-    Batch, Chain, Consistency, Partitioner, PartitionerWants, Placements, PluginFailure, Topology, TopologyBroker, Used,
+    Batch, BreakerOptions, Chain, Consistency, Partitioner, PartitionerWants, Placements, PluginFailure, Policy,
+    Topology, TopologyBroker, Used,
 };
 use crate::protocol::messages::{
     ApiVersions, Broker, MetadataResponse, PartitionMetadata, Request, Response, TopicMetadata,
@@ -78,6 +79,7 @@ impl Rig {
             max_block: Duration::from_secs(60),
             staged_max: 1 << 20,
             acknowledgements: false,
+            topics_after_chain: false,
             may_block: || true,
             windows: Windows::default(),
         };
@@ -86,8 +88,10 @@ impl Rig {
         let told = Arc::new(Mutex::new(Vec::new()));
         let partitioner =
             Last { wants: PartitionerWants { consistency, ..PartitionerWants::default() }, told: Arc::clone(&told) };
-        let partitioner = Some(Used::<dyn Partitioner> { plugin: "last".into(), role: Box::new(partitioner) });
-        let chain = Chain { partitioner, ..Chain::default() };
+        let role = Box::new(partitioner) as Box<dyn Partitioner>;
+        let partitioner = Some(Used::new("last", role, Policy::Fail, BreakerOptions::default()));
+        let mut chain = Chain::default();
+        chain.partitioner = partitioner;
         let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).unwrap();
         Rig { lane, told, partitions: 2, id: [1; 16], rack: "east", thread }
     }

@@ -48,7 +48,8 @@ fn interceptors_hear_of_a_failure_before_its_callback() {
     let wants =
         InterceptorWants { on_send: Some(Reads::default()), acknowledgements: true, ..InterceptorWants::default() };
     let role = Box::new(First { wants, called, heard }) as Box<dyn Interceptor>;
-    let chain = Chain { interceptors: vec![Used { plugin: "first".into(), role }], ..Chain::default() };
+    let mut chain = Chain::default();
+    chain.interceptors.push(Used::new("first", role, Policy::Fail, BreakerOptions::default()));
     let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).expect("a thread");
     assert!(hears.recv().unwrap(), "the callback came first");
     lane.stop();

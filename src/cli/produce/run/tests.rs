@@ -41,7 +41,7 @@ impl Producer for Fake {
                 until_closed(&self.closed);
                 return Err(ProduceError::Closed { topic: None, partition: None, fate: Fate::NotWritten });
             }
-            "fail" => Err(ProduceError::Dropped { plugin: "p".into() }),
+            "fail" => Err(ProduceError::Dropped { topic: "t".into(), plugin: "p".into(), failure: None }),
             "unknown" => Err(fatal(Fate::Unknown)),
             _ => {
                 after = (value == "hang").then(|| Arc::clone(&self.closed));

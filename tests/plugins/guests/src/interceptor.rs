@@ -1,4 +1,5 @@
 use crate::exports::pointsman::plugin::interceptor::*;
+use crate::pointsman::plugin::host;
 use crate::pointsman::plugin::types::Fields;
 use crate::vice;
 
@@ -6,24 +7,31 @@ impl Guest for crate::Guest {
     fn configure(settings: Settings) -> Result<Wants, String> {
         vice::configure(settings)?;
         let (mut fields, mut headers) = (Fields::KEY | Fields::VALUE, None);
-        if vice::is("echo") {
+        if vice::is("echo") || vice::is("journal") {
             (fields, headers) = (Fields::all(), Some(vec![]));
         }
         if vice::is("tally") {
             fields = Fields::empty();
         }
-        let random = vice::is("wants-change") && crate::pointsman::plugin::host::random().is_multiple_of(2);
+        let random = vice::is("wants-change") && host::random().is_multiple_of(2);
         let changes = match vice::mode().as_str() {
             "undeclared-edit" => Fields::VALUE,
-            _ => Fields::all(),
+            "echo" | "retopic" | "topic-index" => Fields::all(),
+            _ => Fields::all() - Fields::TOPIC,
         };
         Ok(Wants { on_send: Some(Reads { fields, headers }), changes, acknowledgements: !random })
     }
 
     fn on_send(records: Batch) -> Result<Edits, String> {
-        vice::act()?;
         let count = records.count;
         let mut edits = nothing();
+        let data = [&records.keys, &records.values].into_iter().flatten().map(|column| column.data.as_slice());
+        if !vice::strikes("on-send", data) {
+            edits.added_headers = Some(header_for_each(count, "trace", b"0123456789abcdef"));
+            return Ok(edits);
+        }
+        vice::act()?;
+        vice::count_records(count);
         match vice::mode().as_str() {
             "header" => edits.added_headers = Some(header_for_each(count, "trace", b"0123456789abcdef")),
             "echo" => {
@@ -37,6 +45,30 @@ impl Guest for crate::Guest {
                 edits.tags = (0..u64::from(count)).collect();
                 edits.dropped = vec![0];
                 edits.refused = vec![Refusal { index: 1, reason: "it is the second".into() }];
+            }
+            "journal" => journal(&records, &mut edits),
+            "retopic" => {
+                let (bad, to) = (vice::setting("bad").unwrap_or_default(), vice::setting("to").expect("a topic"));
+                let (keys, values) = (records.keys.as_ref().expect("asked for"), records.values.as_ref().expect("too"));
+                let is_bad = |data: Option<&[u8]>| bad.is_empty() || data.is_some_and(|data| vice::holds(data, &bad));
+                let each = vice::entries(&keys.lengths, &keys.data).zip(vice::entries(&values.lengths, &values.data));
+                let moved = (0..).zip(each).filter(|(_, (key, value))| is_bad(*key) || is_bad(*value));
+                let indexes: Vec<u32> = moved.map(|(index, _)| index).collect();
+                let topics = TopicColumn { names: vec![to], indexes: vec![0; indexes.len()] };
+                edits.topics = Some(TopicEdit { indexes, topics });
+            }
+            "repartition" => {
+                let partitions = vec![vice::number("to", 0) as i32; count as usize];
+                edits.partitions = Some(PartitionEdit { indexes: vec![], partitions });
+            }
+            "drop" => edits.dropped = (0..count).collect(),
+            "refuse" => {
+                let (bad, values) = (vice::setting("bad").unwrap_or_default(), records.values.as_ref().expect("asked for"));
+                let is_bad = |value: Option<&[u8]>| value.is_some_and(|value| vice::holds(value, &bad));
+                let bad = (0..).zip(vice::entries(&values.lengths, &values.data)).filter(|(_, value)| is_bad(*value));
+                edits.refused = bad.map(|(index, _)| Refusal { index, reason: "not with that word".into() }).collect();
+                // Does not count for those that it refused.
+                edits.added_headers = Some(header_for_each(count, "trace", b"0123456789abcdef"));
             }
             "tally" => edits.tags = vec![u64::from(vice::calls()); count as usize],
             "undeclared-edit" => edits.keys = Some(column_edit(vec![], vec![1; count as usize], count as usize)),
@@ -83,6 +115,11 @@ impl Guest for crate::Guest {
                 let reason = unsafe { String::from_utf8_unchecked(vec![0xff]) };
                 edits.refused = vec![Refusal { index: 0, reason }];
             }
+            "gigabyte" => {
+                // A gigabyte by its own word, of which the guest has little.
+                let data = unsafe { Vec::from_raw_parts(vec![0; 1 << 16].leak().as_mut_ptr(), 1 << 30, 1 << 30) };
+                edits.values = Some(ColumnEdit { indexes: vec![], column: Column { lengths: vec![1 << 30], data } });
+            }
             "alias" => {
                 // One megabyte that the answer holds two hundred times.
                 let text = "x".repeat(1 << 20).leak();
@@ -98,6 +135,17 @@ impl Guest for crate::Guest {
     }
 
     fn on_acknowledgement(acknowledgements: Acknowledgements) {
+        if vice::is("journal") {
+            return note(&acknowledgements);
+        }
+        // Outcomes hold no data: whoever wants a vice here says so by the stage.
+        let is_here = match vice::setting("stage") {
+            Some(stage) => stage == "on-acknowledgement",
+            None => vice::setting("bad").is_none(),
+        };
+        if !is_here {
+            return;
+        }
         if let Err(words) = vice::act() {
             panic!("{words}");
         }
@@ -112,10 +160,52 @@ impl Guest for crate::Guest {
         if vice::is("close") {
             println!("closed after {} calls", vice::calls());
         }
+        if vice::is("journal") {
+            count("closed", &[]);
+        }
         if vice::is("close-panic") {
             panic!("cannot close");
         }
     }
+}
+
+/// Each value gets the plugin's name, so that the order of the hooks is to be read in it, and a header; the tag is how
+/// many headers the record had.
+fn journal(records: &Batch, edits: &mut Edits) {
+    let (name, values) = (host::plugin_name(), records.values.as_ref().expect("asked for"));
+    let (mut lengths, mut data) = (vec![], vec![]);
+    for value in vice::entries(&values.lengths, &values.data) {
+        let value = [value.unwrap_or_default(), b">", name.as_bytes()].concat();
+        lengths.push(value.len() as i32);
+        data.extend(value);
+    }
+    edits.values = Some(ColumnEdit { indexes: vec![], column: Column { lengths, data } });
+    edits.added_headers = Some(header_for_each(records.count, "by", name.as_bytes()));
+    let headers = records.headers.as_ref().expect("asked for");
+    edits.tags = headers.counts.iter().map(|&count| 100 + u64::from(count)).collect();
+    count("sent", &[]);
+}
+
+/// Each outcome as a series of its own, so that the test can read them.
+fn note(told: &Acknowledgements) {
+    for at in 0..told.count as usize {
+        let topic = &told.topics.names[told.topics.indexes.get(at).map_or(0, |&index| index as usize)];
+        let labels = [
+            ("topic", topic.clone()),
+            ("partition", told.partitions[at].to_string()),
+            ("offset", told.offsets[at].to_string()),
+            ("error", told.errors[at].to_string()),
+            ("fate", told.fates[at].to_string()),
+            ("tag", told.tags[at].to_string()),
+        ];
+        count("acknowledged", &labels);
+    }
+}
+
+fn count(name: &str, labels: &[(&str, String)]) {
+    let labels: Vec<(String, String)> = labels.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+    let series = host::metric(host::Kind::Counter, name, &labels);
+    host::observe(&[(series, 1.0)]);
 }
 
 fn nothing() -> Edits {

@@ -13,13 +13,29 @@ impl Guest for crate::Guest {
         mut payloads: Column,
         headers: Option<HeaderColumns>,
     ) -> Result<Serialized, String> {
-        vice::act()?;
         let mut added_headers = None;
         let mut refused = vec![];
+        let side = vice::setting("side").expect("configured");
+        if !vice::strikes(&format!("serialize ({side})"), [payloads.data.as_slice()]) {
+            let payloads = framed(&payloads, &side);
+            return Ok(Serialized { payloads, added_headers, refused });
+        }
+        vice::act()?;
         match vice::mode().as_str() {
-            "frame" => payloads = framed(&payloads, &vice::setting("side").expect("configured")),
+            "frame" => payloads = framed(&payloads, &side),
             "echo" => added_headers = headers,
-            "refuse" => refused = vec![Refusal { index: 0, reason: format!("not for {}", topics.names[0]) }],
+            "refuse" => match vice::setting("bad") {
+                Some(bad) => {
+                    for (index, payload) in (0..).zip(vice::entries(&payloads.lengths, &payloads.data)) {
+                        if payload.is_some_and(|payload| vice::holds(payload, &bad)) {
+                            refused.push(Refusal { index, reason: "not with that word".into() });
+                        }
+                    }
+                    payloads = framed(&payloads, &side);
+                }
+                None => refused = vec![Refusal { index: 0, reason: format!("not for {}", topics.names[0]) }],
+            },
+            "huge-result" => payloads.data.resize(16 << 20, 0),
             "bad-lengths" => payloads.data.push(0),
             "few-lengths" => {
                 payloads.lengths.pop();

@@ -8,6 +8,7 @@ thread_local! {
     static SETTINGS: RefCell<Vec<(String, String)>> = const { RefCell::new(Vec::new()) };
     static MODE: RefCell<String> = const { RefCell::new(String::new()) };
     static CALLS: Cell<u32> = const { Cell::new(0) };
+    static RECORDS: Cell<u32> = const { Cell::new(0) };
     static LEAK: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -22,11 +23,14 @@ pub fn configure(settings: Vec<(String, String)>) -> Result<(), String> {
         "configure-grow" => grow(),
         "slow-start" => {
             leak(number("bytes", 0));
-            let mut sum = 0u64;
-            for i in 0..number("rounds", 0) as u64 {
-                sum = black_box(sum.wrapping_mul(31).wrapping_add(i));
+            burn(number("rounds", 0));
+        }
+        // All instances share the numbers of their series, so this one is how many were started.
+        "panic" if setting("starts").is_some() => {
+            let name = format!("start-{}", host::random());
+            if host::metric(host::Kind::Gauge, &name, &[]) as usize > number("starts", 0) {
+                return Err("the registry is gone".into());
             }
-            black_box(sum);
         }
         "configure-random" if host::random().is_multiple_of(2) => return Err("heads".into()),
         _ => {}
@@ -54,6 +58,35 @@ pub fn number(key: &str, otherwise: usize) -> usize {
 /// Calls of this instance, this one included.
 pub fn calls() -> u32 {
     CALLS.get()
+}
+
+/// Whether a hook is to misbehave now: where settings say `stage`, only that hook, and where they say `bad`, only for
+/// data that holds that word. Elsewhere the guest does what it should.
+pub fn strikes<'d>(stage: &str, data: impl IntoIterator<Item = &'d [u8]>) -> bool {
+    let is_here = setting("stage").is_none_or(|only| only == stage);
+    is_here && setting("bad").is_none_or(|bad| data.into_iter().any(|data| holds(data, &bad)))
+}
+
+/// Whether the word is in the data.
+pub fn holds(data: &[u8], word: &str) -> bool {
+    data.windows(word.len()).any(|window| window == word.as_bytes())
+}
+
+/// The entries of a column.
+pub fn entries<'d>(lengths: &'d [i32], mut data: &'d [u8]) -> impl Iterator<Item = Option<&'d [u8]>> {
+    lengths.iter().map(move |&length| {
+        let (entry, rest) = data.split_at(usize::try_from(length).unwrap_or(0));
+        data = rest;
+        (length >= 0).then_some(entry)
+    })
+}
+
+/// Traps when so many records were seen.
+pub fn count_records(count: u32) {
+    RECORDS.set(RECORDS.get() + count);
+    if is("panic-nth") && RECORDS.get() >= number("records", 3) as u32 {
+        panic!("one record too many");
+    }
 }
 
 /// At the start of every hook.
@@ -133,6 +166,15 @@ pub fn act() -> Result<(), String> {
         _ => {}
     }
     Ok(())
+}
+
+/// Takes its time.
+pub fn burn(rounds: usize) {
+    let mut sum = 0u64;
+    for i in 0..rounds as u64 {
+        sum = black_box(sum.wrapping_mul(31).wrapping_add(i));
+    }
+    black_box(sum);
 }
 
 fn spin() -> ! {

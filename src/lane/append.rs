@@ -1,0 +1,192 @@
+//! From the chain into the core: each record into its partition's open batch, and its delivery to that batch.
+
+use super::acknowledge::Token;
+use super::callbacks::Callbacks;
+use super::delivery::{Facts, Placed, Slot};
+use super::letters::{Origin, Origins};
+use super::staging::Shared;
+use crate::core::time::Instant;
+use crate::core::{Append, Callback, Core, GroupHandle, Placement, Sealed, TopicHandle, Unsealed};
+use crate::plugin::{End, Ended, HeaderColumns, HeaderIter, Records};
+use crate::protocol::record_batch::{self, NO_HEADERS};
+use std::collections::BTreeMap;
+use std::sync::{Arc, MutexGuard};
+
+/// What is kept from passage to passage.
+#[derive(Default)]
+pub(super) struct Batches {
+    /// By the core's partition number: the batch that the passage's last record for it went to, as its place in the
+    /// passage's completions. Valid where the first is the passage's number.
+    last: Vec<(u64, u32)>,
+    number: u64,
+    headers: Vec<u8>,
+}
+
+/// A passage on its way into the core.
+pub(super) struct Appending<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) batches: &'a mut Batches,
+    pub(super) topics: &'a BTreeMap<Arc<str>, TopicHandle>,
+    pub(super) told: &'a BTreeMap<Arc<str>, Vec<GroupHandle>>,
+    pub(super) now: Instant,
+    pub(super) accepted: Instant,
+    /// The number under which its acknowledgements are awaited, if they are.
+    pub(super) pending: Option<u64>,
+    pub(super) placed: &'a mut Placed,
+    pub(super) callbacks: &'a mut Callbacks,
+    pub(super) ended: &'a mut Vec<Ended>,
+}
+
+impl Appending<'_> {
+    /// Before the first records of a passage.
+    pub(super) fn begin(&mut self) {
+        self.batches.number += 1;
+    }
+
+    /// Appends records with a target for each. Those that have an origin are letters.
+    pub(super) fn append(&mut self, records: &Records, targets: &[i32], origins: &Origins) {
+        if records.is_empty() {
+            return;
+        }
+        self.callbacks.rewind();
+        let handles: Vec<Option<TopicHandle>> =
+            records.topics.iter().map(|topic| self.topics.get(topic).copied()).collect();
+        let groups: Vec<&[GroupHandle]> =
+            records.topics.iter().map(|topic| self.told.get(topic).map_or(&[][..], Vec::as_slice)).collect();
+        let mut full = Vec::new();
+        let mut began = false;
+        {
+            let mut core = self.shared.lock_core();
+            let mut keys = records.keys.as_ref().iter();
+            let mut values = records.values.as_ref().iter();
+            let mut headers = HeaderBlocks::new(&records.headers);
+            for (at, (&slot, &target)) in records.slots.iter().zip(targets).enumerate() {
+                let topic_at = records.topic_of[at] as usize;
+                let (key, value) = (keys.next().flatten(), values.next().flatten());
+                let block = headers.next(&mut self.batches.headers);
+                let Some(topic) = handles[topic_at] else { unreachable!("records of other topics are elsewhere") };
+                let record = Append {
+                    topic,
+                    placement: placement(target, groups[topic_at]),
+                    timestamp: records.timestamps[at],
+                    accepted: self.accepted,
+                    key,
+                    value,
+                    headers: block,
+                    token: self.pending.map(|chunk| Token::new(chunk, slot).to_bits()),
+                };
+                let origin = if origins.is_empty() { None } else { origins.get(&slot) };
+                match core.append(self.now, &record) {
+                    Ok(appended) => {
+                        let facts = Facts {
+                            timestamp: record.timestamp,
+                            key_size: key.map_or(-1, |key| key.len() as i32),
+                            value_size: value.map_or(-1, |value| value.len() as i32),
+                        };
+                        let partition = appended.partition as usize;
+                        let (last, number) = (&mut self.batches.last, self.batches.number);
+                        if partition >= last.len() {
+                            last.resize(partition + 1, (0, 0));
+                        }
+                        let known = &mut last[partition];
+                        if known.0 != number || appended.began {
+                            *known = (number, self.placed.completions.len() as u32);
+                            self.placed.completions.push(Arc::clone(appended.completion));
+                        }
+                        let index = appended.index;
+                        self.placed.slots[slot as usize] = Slot { completion: known.1, index, facts };
+                        if let Some(origin) = origin {
+                            self.placed.letter(slot, Arc::clone(origin));
+                        }
+                        if let Some(callback) = self.callbacks.take(slot) {
+                            // Under the core's lock: the batch cannot be done yet, so callbacks keep log order.
+                            appended.completion.call(index, user_callback(facts, origin.cloned(), callback));
+                        }
+                        began |= appended.began;
+                        if appended.filled {
+                            take_full(&mut core, &mut full);
+                        }
+                    }
+                    Err(error) => self.ended.push(match origin {
+                        Some(origin) => origin.ended(slot, error),
+                        None => Ended {
+                            slot,
+                            topic: Arc::clone(&records.topics[topic_at]),
+                            partition: records.partitions[at],
+                            timestamp: records.timestamps[at],
+                            end: End::Failed(error),
+                        },
+                    }),
+                }
+            }
+            if began && self.shared.is_memory_short() {
+                // Whoever waits has ended the lingering of what there was then.
+                core.expedite(self.now);
+            }
+        }
+        let any_full = !full.is_empty();
+        // Sealed here, by the thread that filled them, without the lock.
+        let sealed: Vec<Sealed> = full.into_iter().map(Unsealed::seal).collect();
+        if any_full {
+            let mut core = self.shared.lock_core();
+            for batch in sealed {
+                core.handle_sealed(self.now, batch);
+            }
+        }
+        if any_full || began {
+            (self.shared.wake_driver)();
+        }
+    }
+}
+
+/// What the partitioner answered, in the core's terms.
+fn placement(target: i32, groups: &[GroupHandle]) -> Placement {
+    match target {
+        0.. => Placement::Partition(target),
+        -1 => Placement::Default,
+        // The chain has checked the number against its topic's groups.
+        _ => groups
+            .get((-2i32).wrapping_sub(target) as usize)
+            .map_or(Placement::Default, |&group| Placement::Group(group)),
+    }
+}
+
+fn take_full(core: &mut MutexGuard<'_, Core>, full: &mut Vec<Unsealed>) {
+    while let Some(batch) = core.poll_full() {
+        full.push(batch);
+    }
+}
+
+fn user_callback(facts: Facts, origin: Option<Arc<Origin>>, callback: super::UserCallback) -> Callback {
+    Box::new(move |completion, index, run| {
+        let result = facts.result(completion, index, run);
+        callback(match origin {
+            Some(origin) => Err(origin.error(result)),
+            None => result,
+        });
+    })
+}
+
+/// The headers of record after record, encoded.
+struct HeaderBlocks<'a> {
+    columns: &'a HeaderColumns,
+    each: HeaderIter<'a>,
+    at: usize,
+}
+
+impl<'a> HeaderBlocks<'a> {
+    fn new(columns: &'a HeaderColumns) -> HeaderBlocks<'a> {
+        HeaderBlocks { columns, each: columns.as_ref().each(), at: 0 }
+    }
+
+    fn next<'b>(&mut self, scratch: &'b mut Vec<u8>) -> &'b [u8] {
+        let Some(&count) = self.columns.counts.get(self.at) else { return NO_HEADERS };
+        self.at += 1;
+        if count == 0 {
+            return NO_HEADERS;
+        }
+        scratch.clear();
+        record_batch::encode_headers(scratch, count as usize, self.each.by_ref().take(count as usize));
+        scratch
+    }
+}
