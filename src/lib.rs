@@ -3,6 +3,7 @@
 pub mod config;
 pub mod core;
 pub mod error;
+pub mod explain;
 mod lane;
 pub mod metrics;
 pub mod net;

@@ -739,6 +739,13 @@ fn load_plugins(
     Ok(loaded)
 }
 
+/// The chain that a producer of this configuration would run.
+pub(crate) fn chain_of(config: &Config) -> Result<Chain, StartError> {
+    let client_id = config.producer.client_id.clone().unwrap_or_else(next_client_id);
+    let loaded = load_plugins(&config.producer, &config.plugins, &client_id)?;
+    chain(&config.producer, &config.plugins, &loaded)
+}
+
 fn chain(
     config: &ProducerConfig,
     plugins: &BTreeMap<String, PluginConfig>,

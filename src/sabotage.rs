@@ -15,6 +15,9 @@ pub enum Sabotage {
     LoseWakeUp,
     /// A batch is told to be done twice.
     CompleteTwice,
+    /// No mistake, but a short way to where sequences begin again: every epoch starts just before it. Brokers take that
+    /// of a producer that they do not know.
+    StartAtLastSequences,
 }
 
 #[cfg(feature = "sabotage")]

@@ -20,6 +20,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("metrics", &["core", "lane", "net", "plugin", "wasm"]),
     ("config", &[]),
     ("producer", &["config", "core", "error", "lane", "metrics", "net", "plugin", "record", "sabotage", "wasm"]),
+    // A chain as the producer's, without the producer.
+    ("explain", &["config", "core", "error", "net", "plugin", "producer", "record"]),
 ];
 
 /// Crates that one module alone may name.

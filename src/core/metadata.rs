@@ -9,6 +9,7 @@ use super::partitioner::Sticky;
 use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
+use super::verdict::{Asked, Verdict, verdict};
 use crate::error::ProduceError;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
@@ -57,6 +58,8 @@ pub struct LeadingBroker {
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) id: TopicId,
+    /// The last one that was told: in the middle of an upgrade not every broker tells any.
+    last_id: TopicId,
     /// Dense ids, by partition number. Empty until the topic is known.
     pub(super) partitions: Vec<u32>,
     pub(super) sticky: Sticky,
@@ -73,6 +76,9 @@ pub(super) struct Topic {
 
 /// Far more than a topic of any cluster has.
 const PARTITIONS_MAX: i32 = 100_000;
+
+/// A broker that names an older leader epoch than is known has not heard of the newer one yet, for so long at most.
+const OLDER_EPOCH_MAX: Duration = Duration::from_secs(10);
 
 /// The next metadata request.
 #[derive(Debug, Default)]
@@ -97,6 +103,7 @@ impl Core {
                 self.topics.push(Topic {
                     name: Arc::clone(&name),
                     id: [0; 16],
+                    last_id: [0; 16],
                     partitions: Vec::new(),
                     sticky: Sticky::default(),
                     next_in_turn: 0,
@@ -229,9 +236,10 @@ impl Core {
 
     pub(super) fn handle_metadata(&mut self, now: Instant, response: MetadataResponse) {
         self.refresh.in_flight = false;
-        if response.error_code == code::REBOOTSTRAP_REQUIRED {
-            self.rebootstrap_required(now);
-            return;
+        match verdict(Asked::Metadata, response.error_code) {
+            Verdict::Good => {}
+            Verdict::Rebootstrap => return self.rebootstrap_required(now),
+            _ => return self.metadata_failed(now),
         }
         self.refresh.last_answer = Some(now);
         self.metadata_answered();
@@ -292,14 +300,15 @@ impl Core {
     /// Whether the topic has to be asked for again.
     fn take_topic(&mut self, now: Instant, mut answer: TopicMetadata, moved: &BTreeSet<NodeId>) -> bool {
         let Some(&index) = self.topics_by_name.get(answer.name.as_str()) else { return false };
-        match answer.error_code {
-            code::NONE => {}
-            error if code::is_retriable(error) => {
+        let error = answer.error_code;
+        match verdict(Asked::Topic, error) {
+            Verdict::Good => {}
+            Verdict::Retry { .. } => {
                 let topic = &mut self.topics[index];
                 topic.last_error = Some(format!("the broker answered {}", code::name(error)));
                 return topic.wanted || !topic.partitions.is_empty();
             }
-            error => {
+            _ => {
                 let topic = &mut self.topics[index];
                 topic.last_error = Some(format!("the broker answered {}", code::name(error)));
                 if std::mem::take(&mut topic.wanted) {
@@ -320,8 +329,11 @@ impl Core {
             self.partitions.push(Partition::new(index, at as i32));
         }
         let topic = &mut self.topics[index];
-        let recreated = topic.id != [0; 16] && answer.id != [0; 16] && topic.id != answer.id;
+        let recreated = topic.last_id != [0; 16] && answer.id != [0; 16] && topic.last_id != answer.id;
         topic.id = answer.id;
+        if answer.id != [0; 16] {
+            topic.last_id = answer.id;
+        }
         topic.last_error = None;
         // Partitions are never taken from a topic; one that was made anew may have fewer.
         let count = usize::try_from(count).unwrap_or(0);
@@ -338,12 +350,14 @@ impl Core {
             let id = self.topics[index].partitions[at];
             if recreated {
                 // A log of that name that begins anew has never heard of our sequences.
-                self.bump(id);
+                self.bump(id, false);
                 self.partitions[id as usize].leader_epoch = -1;
             }
-            leaderless |= partition.leader < 0;
             is_news |= self.set_leader(now, id, partition.leader, partition.leader_epoch);
-            is_news |= self.partitions[id as usize].leader.is_some_and(|leader| moved.contains(&leader));
+            let leader = self.partitions[id as usize].leader;
+            is_news |= leader.is_some_and(|leader| moved.contains(&leader));
+            // Or its leader is none of the brokers that are told of: one that is down, and may not be for long.
+            leaderless |= leader.is_none();
         }
         if is_news && known > 0 {
             // Before those who waited for it go on.
@@ -369,8 +383,13 @@ impl Core {
     pub(super) fn set_leader(&mut self, now: Instant, id: u32, leader: i32, epoch: i32) -> bool {
         let partition = &mut self.partitions[id as usize];
         if epoch >= 0 && epoch < partition.leader_epoch {
-            return false;
+            // Of a topic that was made anew this is the truth, and brokers that tell no topic ids leave it at that.
+            let since = *partition.older_since.get_or_insert(now);
+            if now.saturating_since(since) < OLDER_EPOCH_MAX {
+                return false;
+            }
         }
+        partition.older_since = None;
         let leader = (leader >= 0).then_some(NodeId(leader)).filter(|node| self.nodes.contains_key(node));
         if epoch >= 0 {
             partition.leader_epoch = epoch;

@@ -1,6 +1,6 @@
 //! Kafka's error codes: those that the producer acts on by name, and the names of all.
 
-use kafka_protocol::ResponseError;
+pub use kafka_protocol::ResponseError;
 
 macro_rules! codes {
     ($($name:ident = $variant:ident),* $(,)?) => {
