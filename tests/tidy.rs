@@ -10,15 +10,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("error", &["plugin", "protocol"]),
     ("record", &[]),
+    ("security", &[]),
     ("sabotage", &[]),
     ("core", &["error", "protocol", "sabotage"]),
     ("plugin", &["error"]),
     ("wasm", &["plugin"]),
     ("lane", &["core", "error", "plugin", "protocol", "record"]),
-    ("net", &["core", "error", "protocol"]),
+    ("net", &["core", "error", "protocol", "security"]),
     // It reads everybody's counters, and nobody but the producer knows it.
     ("metrics", &["core", "lane", "net", "plugin", "wasm"]),
-    ("config", &[]),
+    ("config", &["security"]),
     ("producer", &["config", "core", "error", "lane", "metrics", "net", "plugin", "record", "sabotage", "wasm"]),
     // A chain as the producer's, without the producer.
     ("explain", &["config", "core", "error", "net", "plugin", "producer", "record"]),
@@ -36,6 +37,9 @@ const OWNED_CRATES: &[(&str, &str)] = &[
     ("lz4", "protocol"),
     ("snap", "protocol"),
     ("zstd", "protocol"),
+    ("rustls", "net"),
+    ("tokio_rustls", "net"),
+    ("ring", "net"),
 ];
 
 #[test]
@@ -139,6 +143,7 @@ fn the_top_level_stays_small() {
         "Cargo.toml",
         "LICENSE",
         "README.md",
+        "SECURITY.md",
         "plugins",
         "rustfmt.toml",
         "src",

@@ -10,7 +10,7 @@ use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
 use super::verdict::{Asked, Verdict, verdict};
-use crate::error::ProduceError;
+use crate::error::{Fate, ProduceError};
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
 use std::collections::BTreeSet;
@@ -41,17 +41,8 @@ pub enum TopicStatus {
 pub struct TopicInfo {
     /// The leader of each partition, −1 while it has none.
     pub leaders: Vec<i32>,
-    /// Those that lead, each once, by id.
-    pub brokers: Vec<LeadingBroker>,
-}
-
-/// A broker that leads some partition of a topic.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LeadingBroker {
-    /// Its id.
-    pub id: i32,
-    /// `broker.rack`, where it has one.
-    pub rack: Option<Arc<str>>,
+    /// Those that lead, each once, by ascending id, with their racks.
+    pub brokers: Vec<(i32, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -72,6 +63,13 @@ pub(super) struct Topic {
     /// Someone waits for it, or for news of it.
     wanted: bool,
     last_error: Option<String>,
+}
+
+impl Topic {
+    /// Whether someone waits for it, or for news of it; nobody does from now on.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.wanted)
+    }
 }
 
 /// Far more than a topic of any cluster has.
@@ -168,13 +166,11 @@ impl Core {
 
     /// The partitions of a known topic.
     pub fn topic_info(&self, topic: TopicHandle) -> TopicInfo {
-        let leaders = self.topics[topic.index()].partitions.iter().map(|&id| self.partitions[id as usize].leader);
-        let leading: BTreeSet<NodeId> = leaders.clone().flatten().collect();
-        let rack = |node| self.nodes.get(node).and_then(|node: &Node| node.rack.clone());
-        TopicInfo {
-            leaders: leaders.map(|leader| leader.map_or(-1, |node| node.0)).collect(),
-            brokers: leading.iter().map(|node| LeadingBroker { id: node.0, rack: rack(node) }).collect(),
-        }
+        let leader = |&id: &u32| self.partitions[id as usize].leader.map_or(-1, |node| node.0);
+        let leaders: Vec<i32> = self.topics[topic.index()].partitions.iter().map(leader).collect();
+        let leading: BTreeSet<i32> = leaders.iter().copied().filter(|&id| id >= 0).collect();
+        let rack = |id: i32| self.nodes.get(&NodeId(id)).and_then(|node| node.rack.clone());
+        TopicInfo { brokers: leading.into_iter().map(|id| (id, rack(id))).collect(), leaders }
     }
 
     /// How many partitions a known topic has.
@@ -243,8 +239,8 @@ impl Core {
         }
         self.refresh.last_answer = Some(now);
         self.metadata_answered();
-        // A broker that is starting answers before it knows the others.
         let moved = self.take_racks(&response.brokers);
+        // A broker that is starting answers before it knows the others.
         if !response.brokers.is_empty() {
             self.take_brokers(now, &response.brokers);
         }
@@ -270,9 +266,9 @@ impl Core {
         let mut moved = BTreeSet::new();
         for broker in brokers {
             if let Some(node) = self.nodes.get_mut(&NodeId(broker.id))
-                && node.rack.as_deref() != broker.rack.as_deref()
+                && node.rack != broker.rack
             {
-                node.rack = broker.rack.as_deref().map(Arc::from);
+                node.rack.clone_from(&broker.rack);
                 moved.insert(node.id);
             }
         }
@@ -290,7 +286,7 @@ impl Core {
                     self.drop_connection(now, id, "the broker has moved to another address");
                 }
                 None => {
-                    let rack = broker.rack.as_deref().map(Arc::from);
+                    let rack = broker.rack.clone();
                     self.nodes.insert(id, Node { rack, ..Node::new(id, broker.host.clone(), broker.port) });
                 }
             }
@@ -313,7 +309,12 @@ impl Core {
                 topic.last_error = Some(format!("the broker answered {}", code::name(error)));
                 if std::mem::take(&mut topic.wanted) {
                     let name = Arc::clone(&topic.name);
-                    let outcome = Err(ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) });
+                    let outcome = Err(match error {
+                        code::TOPIC_AUTHORIZATION_FAILED => {
+                            self.config.not_authorized("DESCRIBE", format!("topic {name}"), error, Fate::NotWritten)
+                        }
+                        _ => ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) },
+                    });
                     self.actions.push_back(Action::Topic { name, outcome });
                 }
                 return false;

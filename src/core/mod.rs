@@ -26,6 +26,7 @@ mod partitioner;
 mod producer_id;
 mod ratio;
 mod rebootstrap;
+mod refusal;
 mod rng;
 mod seal;
 mod sender;
@@ -40,7 +41,7 @@ pub use config::CoreConfig;
 pub use counters::{CoreCounts, Measured, Sampled, TopicCounts, Windows};
 pub use io::{Action, ConnectionId, NodeId, Transmit};
 pub use memory::{MemoryPool, Permit};
-pub use metadata::{LeadingBroker, TopicHandle, TopicInfo, TopicStatus};
+pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
 pub use partitioner::{murmur2, partition_of_key};
 pub use seal::{Sealed, Unsealed};
 

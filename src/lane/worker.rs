@@ -11,7 +11,7 @@ use super::passage::Passage;
 use super::staging::{AckItem, Item, Job, Shared, Work, died, valid_topic};
 use super::{callbacks, delivery};
 use crate::core::time::Instant;
-use crate::core::{GroupHandle, LeadingBroker, TopicHandle, TopicInfo, TopicStatus};
+use crate::core::{GroupHandle, TopicHandle, TopicInfo, TopicStatus};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::plugin::{Chain, Consistency, End, Ended, Records, Targets, TopicFailure, Topology, TopologyBroker};
 use std::collections::{BTreeMap, BTreeSet};
@@ -503,8 +503,13 @@ impl Worker {
                 continue;
             }
             let Some(&handle) = self.topics.get(topic).filter(|_| records.topic_of.contains(&at)) else { continue };
-            let info = self.lane.0.lock_core().topic_info(handle);
-            let topology = topology(topic, info, is_keyed);
+            let TopicInfo { leaders, brokers } = self.lane.0.lock_core().topic_info(handle);
+            let mut topology =
+                Topology { topic: topic.to_string(), partitions: leaders.len() as u32, ..Topology::default() };
+            if !is_keyed {
+                topology.leaders = leaders;
+                topology.brokers = brokers.into_iter().map(|(id, rack)| TopologyBroker { id, rack }).collect();
+            }
             match self.chain.on_topology(since(now), &topology) {
                 Ok(groups) => {
                     let mut core = self.lane.0.lock_core();
@@ -523,18 +528,6 @@ impl Worker {
 struct Letters {
     records: Records,
     origins: Origins,
-}
-
-/// What a partitioner is told of a topic; a keyed one, of its count alone.
-fn topology(topic: &str, info: TopicInfo, is_keyed: bool) -> Topology {
-    let TopicInfo { leaders, brokers } = info;
-    let partitions = leaders.len() as u32;
-    if is_keyed {
-        return Topology { topic: topic.to_owned(), partitions, ..Topology::default() };
-    }
-    let broker =
-        |broker: LeadingBroker| TopologyBroker { id: broker.id, rack: broker.rack.as_deref().map(str::to_owned) };
-    Topology { topic: topic.to_owned(), partitions, leaders, brokers: brokers.into_iter().map(broker).collect() }
 }
 
 fn of_topic(records: &Records, topic: u32) -> Vec<u32> {

@@ -24,13 +24,12 @@ const AVRO_SCHEMA: &str = r#"{"type": "record", "name": "Order", "fields": [
 #[test]
 #[ignore = "benchmark"]
 fn cost_of_the_hooks() {
-    let mut table = Table;
     print!("{:38}", "ns per record, at records per call");
     BATCHES.iter().for_each(|count| print!("{count:>10}"));
     println!();
 
     let mut copy = (Vec::new(), Vec::new());
-    table.row("memcpy of keys and values", |orders| {
+    row("memcpy of keys and values", |orders| {
         copy.0.clear();
         copy.1.clear();
         copy.0.extend_from_slice(black_box(orders.keys.as_ref().data));
@@ -40,57 +39,57 @@ fn cost_of_the_hooks() {
     let plain = plain();
     let mut interceptor = plain.interceptor(0).unwrap();
     let nothing = Orders::new(0);
-    table.row("a call that carries nothing", |_| interceptor.on_acknowledgement(&nothing.acknowledgements()).unwrap());
+    row("a call that carries nothing", |_| interceptor.on_acknowledgement(&nothing.acknowledgements()).unwrap());
 
-    table.section("the least that a hook can do (tests/plugins/guests/src/plain.rs)");
+    section("the least that a hook can do (tests/plugins/guests/src/plain.rs)");
     let mut chain = vec![
-        table.on_send("on-send, a header added", plain.interceptor(0).unwrap()),
-        table.on_acknowledgement("on-acknowledgement", plain.interceptor(0).unwrap()),
-        table.serialize("serialize the key, framed", Side::Key, plain.serializer(0, Side::Key).unwrap()),
-        table.serialize("serialize the value, framed", Side::Value, plain.serializer(0, Side::Value).unwrap()),
-        table.partition("partition by key", plain.partitioner(0).unwrap(), Given::Key),
+        on_send("on-send, a header added", plain.interceptor(0).unwrap()),
+        on_acknowledgement("on-acknowledgement", plain.interceptor(0).unwrap()),
+        serialize("serialize the key, framed", Side::Key, plain.serializer(0, Side::Key).unwrap()),
+        serialize("serialize the value, framed", Side::Value, plain.serializer(0, Side::Value).unwrap()),
+        partition("partition by key", plain.partitioner(0).unwrap(), Given::Key),
     ];
-    table.sum("all five", &chain);
+    sum("all five", &chain);
 
-    table.section("trace-context");
+    section("trace-context");
     let plugin = shipped("trace_context", &[], &[]).unwrap();
-    let on_send = table.on_send("on-send", plugin.interceptor(0).unwrap());
-    let acknowledged = table.on_acknowledgement("on-acknowledgement", plugin.interceptor(0).unwrap());
+    let sent = on_send("on-send", plugin.interceptor(0).unwrap());
+    let acknowledged = on_acknowledgement("on-acknowledgement", plugin.interceptor(0).unwrap());
 
-    table.section("region-router");
+    section("region-router");
     let regions = [("regions.CA", "0"), ("regions.NV", "1,2"), ("regions.default", "3-5")];
     let router = |settings: &[(&'static str, &'static str)]| {
         shipped("region_router", &[], &[settings, &regions].concat()).unwrap().partitioner(0).unwrap()
     };
     let by_key = router(&[("source", "key-prefix"), ("separator", "-")]);
-    let by_key = table.partition("by key prefix", by_key, Given::Key);
-    table.partition("by header", router(&[("source", "header"), ("header", "state")]), Given::KeyAndHeader);
-    table.partition("by JSON field", router(&[("source", "field"), ("field", "state")]), Given::All);
+    let by_key = partition("by key prefix", by_key, Given::Key);
+    partition("by header", router(&[("source", "header"), ("header", "state")]), Given::KeyAndHeader);
+    partition("by JSON field", router(&[("source", "field"), ("field", "state")]), Given::All);
 
-    table.section("schema-frame");
+    section("schema-frame");
     let frame = |format, schema, side| {
         let settings = [("format", format), ("schema", schema), ("schema-id", "42")];
         shipped("schema_frame", &[], &settings).unwrap().serializer(0, side).unwrap()
     };
-    table.serialize("JSON Schema", Side::Value, frame("json-schema", JSON_SCHEMA, Side::Value));
-    table.serialize("Avro", Side::Value, frame("avro", AVRO_SCHEMA, Side::Value));
+    serialize("JSON Schema", Side::Value, frame("json-schema", JSON_SCHEMA, Side::Value));
+    serialize("Avro", Side::Value, frame("avro", AVRO_SCHEMA, Side::Value));
 
-    table.section("mask-fields");
+    section("mask-fields");
     let mask = |settings: &[_]| -> Box<dyn Interceptor> {
         shipped("mask_fields", &[], settings).unwrap().interceptor(0).unwrap()
     };
-    table.on_send("on-send, one field masked", mask(&[("mask", "email")]));
-    table.on_send("on-send, one field hashed", mask(&[("hash", "email"), ("salt", "0123456789abcdef")]));
+    on_send("on-send, one field masked", mask(&[("mask", "email")]));
+    on_send("on-send, one field hashed", mask(&[("hash", "email"), ("salt", "0123456789abcdef")]));
 
-    table.section("audit-count");
+    section("audit-count");
     let plugin = shipped("audit_count", &[], &[]).unwrap();
-    table.on_send("on-send", plugin.interceptor(0).unwrap());
-    table.on_acknowledgement("on-acknowledgement", plugin.interceptor(0).unwrap());
+    on_send("on-send", plugin.interceptor(0).unwrap());
+    on_acknowledgement("on-acknowledgement", plugin.interceptor(0).unwrap());
 
-    table.section("one interceptor, two serializers, one partitioner");
-    chain.splice(0..2, [on_send, acknowledged]);
+    section("one interceptor, two serializers, one partitioner");
+    chain.splice(0..2, [sent, acknowledged]);
     chain[4] = by_key;
-    table.sum("trace-context, framing, region-router", &chain);
+    sum("trace-context, framing, region-router", &chain);
     instantiation(&plain);
 }
 
@@ -105,8 +104,6 @@ fn instantiation(plugin: &Plugin) {
 /// Nanoseconds a record, by size of the batch.
 type Row = [f64; BATCHES.len()];
 
-struct Table;
-
 /// What a partitioner asked for, and so what it is handed.
 #[derive(Clone, Copy, PartialEq)]
 enum Given {
@@ -115,82 +112,80 @@ enum Given {
     All,
 }
 
-impl Table {
-    fn section(&self, name: &str) {
-        println!("\n{name}");
-    }
+fn section(name: &str) {
+    println!("\n{name}");
+}
 
-    fn row(&mut self, name: &str, mut call: impl FnMut(&Orders)) -> Row {
-        let row = BATCHES.map(|count| {
-            let orders = Orders::new(count);
-            let calls = 200_000 / (count + 20);
-            // The best of several runs: the machine is shared.
-            let runs = (0..7).map(|_| {
-                let started = Instant::now();
-                (0..calls).for_each(|_| call(&orders));
-                started.elapsed().as_secs_f64() * 1e9 / (calls * count) as f64
-            });
-            runs.fold(f64::INFINITY, f64::min)
+fn row(name: &str, mut call: impl FnMut(&Orders)) -> Row {
+    let row = BATCHES.map(|count| {
+        let orders = Orders::new(count);
+        let calls = 200_000 / (count + 20);
+        // The best of several runs: the machine is shared.
+        let runs = (0..7).map(|_| {
+            let started = Instant::now();
+            (0..calls).for_each(|_| call(&orders));
+            started.elapsed().as_secs_f64() * 1e9 / (calls * count) as f64
         });
-        self.print(name, row);
-        row
-    }
+        runs.fold(f64::INFINITY, f64::min)
+    });
+    print(name, row);
+    row
+}
 
-    fn sum(&mut self, name: &str, rows: &[Row]) {
-        self.print(name, std::array::from_fn(|at| rows.iter().map(|row| row[at]).sum()));
-    }
+fn sum(name: &str, rows: &[Row]) {
+    print(name, std::array::from_fn(|at| rows.iter().map(|row| row[at]).sum()));
+}
 
-    fn print(&self, name: &str, row: Row) {
-        print!("{name:38}");
-        row.iter().for_each(|nanos| print!("{nanos:>10.1}"));
-        println!();
-    }
+fn print(name: &str, row: Row) {
+    print!("{name:38}");
+    row.iter().for_each(|nanos| print!("{nanos:>10.1}"));
+    println!();
+}
 
-    /// With what the interceptor reads, as the chain would hand it over.
-    fn on_send(&mut self, name: &str, mut interceptor: Box<dyn Interceptor>) -> Row {
-        let Reads { fields: reads, headers } = interceptor.wants().on_send.clone().expect("it wants on-send");
-        let wants_headers = headers != HeaderReads::None;
-        self.row(name, |orders| {
-            let all = orders.batch();
-            let batch = Batch {
-                topics: all.topics.filter(|_| reads.topic),
-                partitions: all.partitions.filter(|_| reads.partition),
-                keys: all.keys.filter(|_| reads.key),
-                values: all.values.filter(|_| reads.value),
-                headers: wants_headers.then(|| orders.none.as_ref()),
-                ..all
-            };
-            let edits = interceptor.on_send(&batch).unwrap();
-            assert!(edits.refused.is_empty(), "{:?}", edits.refused);
-            black_box(edits);
-        })
-    }
+/// With what the interceptor reads, as the chain would hand it over.
+fn on_send(name: &str, mut interceptor: Box<dyn Interceptor>) -> Row {
+    let Reads { fields: reads, headers } = interceptor.wants().on_send.clone().expect("it wants on-send");
+    let wants_headers = headers != HeaderReads::None;
+    row(name, |orders| {
+        let all = orders.batch();
+        let batch = Batch {
+            topics: all.topics.filter(|_| reads.topic),
+            partitions: all.partitions.filter(|_| reads.partition),
+            keys: all.keys.filter(|_| reads.key),
+            values: all.values.filter(|_| reads.value),
+            headers: wants_headers.then(|| orders.none.as_ref()),
+            ..all
+        };
+        let edits = interceptor.on_send(&batch).unwrap();
+        assert!(edits.refused.is_empty(), "{:?}", edits.refused);
+        black_box(edits);
+    })
+}
 
-    fn on_acknowledgement(&mut self, name: &str, mut interceptor: Box<dyn Interceptor>) -> Row {
-        self.row(name, |orders| interceptor.on_acknowledgement(&orders.acknowledgements()).unwrap())
-    }
+fn on_acknowledgement(name: &str, mut interceptor: Box<dyn Interceptor>) -> Row {
+    row(name, |orders| interceptor.on_acknowledgement(&orders.acknowledgements()).unwrap())
+}
 
-    fn serialize(&mut self, name: &str, side: Side, mut serializer: Box<dyn Serializer>) -> Row {
-        self.row(name, |orders| {
-            let payloads = if side == Side::Key { &orders.keys } else { &orders.values };
-            let serialized = serializer.serialize(ORDERS, payloads.as_ref(), None).unwrap();
-            assert!(serialized.refused.is_empty(), "{:?}", serialized.refused);
-            black_box(serialized);
-        })
-    }
+fn serialize(name: &str, side: Side, mut serializer: Box<dyn Serializer>) -> Row {
+    row(name, |orders| {
+        let payloads = if side == Side::Key { &orders.keys } else { &orders.values };
+        let serialized = serializer.serialize(ORDERS, payloads.as_ref(), None).unwrap();
+        assert!(serialized.refused.is_empty(), "{:?}", serialized.refused);
+        black_box(serialized);
+    })
+}
 
-    fn partition(&mut self, name: &str, mut partitioner: Box<dyn Partitioner>, given: Given) -> Row {
-        partitioner.on_topology(&Topology { topic: "orders".into(), partitions: 6, ..Topology::default() }).unwrap();
-        self.row(name, |orders| {
-            let all = orders.batch();
-            let batch = Batch {
-                values: all.values.filter(|_| given == Given::All),
-                headers: all.headers.filter(|_| given == Given::KeyAndHeader),
-                ..all
-            };
-            black_box(partitioner.partition(&batch).unwrap());
-        })
-    }
+fn partition(name: &str, mut partitioner: Box<dyn Partitioner>, given: Given) -> Row {
+    partitioner.on_topology(&Topology { topic: "orders".into(), partitions: 6, ..Topology::default() }).unwrap();
+    row(name, |orders| {
+        let all = orders.batch();
+        let batch = Batch {
+            values: all.values.filter(|_| given == Given::All),
+            headers: all.headers.filter(|_| given == Given::KeyAndHeader),
+            ..all
+        };
+        black_box(partitioner.partition(&batch).unwrap());
+    })
 }
 
 /// Orders of about 100 bytes in three regions.

@@ -66,11 +66,10 @@ struct Rig {
 
 impl Rig {
     fn start() -> Rig {
-        Rig::with(Consistency::Keyed)
+        Rig::start_as(Consistency::Keyed)
     }
 
-    /// With a partitioner that asks for this.
-    fn with(consistency: Consistency) -> Rig {
+    fn start_as(consistency: Consistency) -> Rig {
         let memory = MemoryPool::new(1 << 20);
         let bootstrap = vec![("broker".to_owned(), 1)];
         let core_config = CoreConfig { bootstrap, memory: memory.clone(), ..CoreConfig::default() };
@@ -86,14 +85,14 @@ impl Rig {
         let nobody = Box::new(|| {});
         let lane = Arc::new(Shared::new(config, core, memory, Arc::new(Still), nobody, Arc::default()));
         let told = Arc::new(Mutex::new(Vec::new()));
-        let partitioner =
-            Last { wants: PartitionerWants { consistency, ..PartitionerWants::default() }, told: Arc::clone(&told) };
+        let wants = PartitionerWants { consistency, ..PartitionerWants::default() };
+        let partitioner = Last { wants, told: Arc::clone(&told) };
         let role = Box::new(partitioner) as Box<dyn Partitioner>;
         let partitioner = Some(Used::new("last", role, Policy::Fail, BreakerOptions::default()));
         let mut chain = Chain::default();
         chain.partitioner = partitioner;
         let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).unwrap();
-        Rig { lane, told, partitions: 2, id: [1; 16], rack: "east", thread }
+        Rig { lane, told, partitions: 2, id: [1; 16], rack: "r1", thread }
     }
 
     /// Plays driver and cluster until nothing is left to do.
@@ -177,6 +176,22 @@ impl Rig {
     }
 }
 
+#[test]
+fn leaders_and_racks_are_told_to_a_partitioner_that_goes_by_them_only() {
+    for consistency in [Consistency::Keyed, Consistency::Located, Consistency::Free] {
+        let rig = Rig::start_as(consistency);
+        rig.send(None);
+        rig.drive();
+        rig.lane.stop();
+        rig.thread.join().unwrap();
+        let told = rig.told.lock().unwrap();
+        let is_told = consistency != Consistency::Keyed;
+        assert_eq!(told[0].leaders, if is_told { vec![1, 1] } else { vec![] });
+        let broker = TopologyBroker { id: 1, rack: Some("r1".to_owned()) };
+        assert_eq!(told[0].brokers, if is_told { vec![broker] } else { vec![] });
+    }
+}
+
 /// What a keyed plugin is told.
 fn keyed(partitions: u32) -> Topology {
     Topology { topic: "orders".to_owned(), partitions, ..Topology::default() }
@@ -184,7 +199,7 @@ fn keyed(partitions: u32) -> Topology {
 
 #[test]
 fn a_located_partitioner_is_told_leaders_and_racks_whenever_they_change() {
-    let mut rig = Rig::with(Consistency::Located);
+    let mut rig = Rig::start_as(Consistency::Located);
     rig.send(None);
     rig.drive();
     rig.send(None);
@@ -197,7 +212,7 @@ fn a_located_partitioner_is_told_leaders_and_racks_whenever_they_change() {
         brokers: vec![TopologyBroker { id: 1, rack: Some(rack.to_owned()) }],
         ..keyed(2)
     };
-    assert_eq!(rig.end(), ["east", "west"].map(told));
+    assert_eq!(rig.end(), ["r1", "west"].map(told));
 }
 
 #[test]
