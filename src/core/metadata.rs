@@ -10,7 +10,7 @@ use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
 use super::verdict::{Asked, Verdict, verdict};
-use crate::error::ProduceError;
+use crate::error::{Fate, ProduceError};
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
 use std::collections::BTreeSet;
@@ -63,6 +63,13 @@ pub(super) struct Topic {
     /// Someone waits for it, or for news of it.
     wanted: bool,
     last_error: Option<String>,
+}
+
+impl Topic {
+    /// Whether someone waits for it, or for news of it; nobody does from now on.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.wanted)
+    }
 }
 
 /// Far more than a topic of any cluster has.
@@ -289,7 +296,12 @@ impl Core {
                 topic.last_error = Some(format!("the broker answered {}", code::name(error)));
                 if std::mem::take(&mut topic.wanted) {
                     let name = Arc::clone(&topic.name);
-                    let outcome = Err(ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) });
+                    let outcome = Err(match error {
+                        code::TOPIC_AUTHORIZATION_FAILED => {
+                            self.config.not_authorized("DESCRIBE", format!("topic {name}"), error, Fate::NotWritten)
+                        }
+                        _ => ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) },
+                    });
                     self.actions.push_back(Action::Topic { name, outcome });
                 }
                 return false;
