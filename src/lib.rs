@@ -13,6 +13,7 @@ pub mod protocol;
 mod record;
 #[doc(hidden)]
 pub mod sabotage;
+pub mod security;
 pub mod wasm;
 
 pub use config::Config;

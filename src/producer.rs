@@ -90,6 +90,9 @@ pub enum StartError {
         /// What it asks for.
         what: String,
     },
+    /// A certificate or key that the configuration names cannot be used.
+    #[error(transparent)]
+    Security(#[from] net::SecurityError),
     /// The address to serve metrics at cannot be had.
     #[error("metrics.prometheus.listen: cannot listen on {address}: {source}")]
     MetricsListen {
@@ -122,6 +125,7 @@ impl Producer {
         }
         let Config { producer: config, plugins, .. } = config;
         supported(&config)?;
+        let security = net::Secured::load(&config.security)?;
         let client_id = config.client_id.clone().unwrap_or_else(next_client_id);
         let loaded = load_plugins(&config, &plugins, &client_id)?;
         let chain = chain(&config, &plugins, &loaded)?;
@@ -133,7 +137,7 @@ impl Producer {
         let memory = MemoryPool::new(config.buffer_memory);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let core = Core::new(core_config(&config, &memory), u64::from_ne_bytes(seed), clock.now());
+        let core = Core::new(core_config(&config, &memory, &security), u64::from_ne_bytes(seed), clock.now());
         let core = Arc::new(Mutex::new(core));
         let waker = DriverWaker::new();
         let delivery_thread = Arc::new(DeliveryThread::default());
@@ -167,7 +171,7 @@ impl Producer {
         let lane_thread = lane::start(Arc::clone(&lane), chain, config.delivery_timeout, 0)?;
         let driver = match net::start(
             Arc::clone(&core),
-            net_config(&config, client_id.clone()),
+            net_config(&config, client_id.clone(), security),
             clock,
             waker.clone(),
             passing_on,
@@ -621,7 +625,7 @@ fn next_client_id() -> String {
     format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
+fn core_config(config: &ProducerConfig, memory: &MemoryPool, security: &net::Secured) -> CoreConfig {
     CoreConfig {
         bootstrap: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
         acks: config.acks.code(),
@@ -650,6 +654,7 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
         availability_timeout: config.partitioner_availability_timeout,
         round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
         memory: memory.clone(),
+        principal: security.principal().into(),
         windows: windows(config),
     }
 }
@@ -676,7 +681,7 @@ fn windows(config: &ProducerConfig) -> Windows {
     Windows { length: config.metrics_sample_window, count: config.metrics_num_samples }
 }
 
-fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
+fn net_config(config: &ProducerConfig, client_id: String, security: net::Secured) -> NetConfig {
     let bytes = |size: Option<usize>| size.and_then(|size| u32::try_from(size).ok());
     NetConfig {
         client_id,
@@ -684,6 +689,7 @@ fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
         receive_buffer_bytes: bytes(config.receive_buffer_bytes),
         setup_timeout: config.socket_connection_setup_timeout,
         setup_timeout_max: config.socket_connection_setup_timeout_max,
+        security,
         windows: windows(config),
     }
 }

@@ -42,7 +42,7 @@ impl Explain {
             say(format!("note: {notice}"));
         }
         let mut topics =
-            Topics { known: BTreeMap::new(), servers: Servers::new(&config.producer), partitions: self.partitions };
+            Topics { known: BTreeMap::new(), servers: Servers::new(&config.producer)?, partitions: self.partitions };
         let mut explainer = Explainer::new(&config)?;
         let bytes_max = format.line_bytes_max(config.producer.max_request_size);
         let (mut explained, mut all_good) = (0, true);

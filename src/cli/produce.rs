@@ -144,7 +144,7 @@ enum Started {
 }
 
 fn prepare(config: Config, create: Create, topic: Option<&str>) -> Result<(Producer, Topics<Servers>)> {
-    let mut topics = Topics::new(Servers::new(&config.producer), create);
+    let mut topics = Topics::new(Servers::new(&config.producer)?, create);
     // Plugins first: what is wrong with them needs no broker to be found out.
     let producer = Producer::start(config)?;
     if let Some(topic) = topic {

@@ -4,9 +4,9 @@ use super::entry::{Entry, Raw};
 use super::error::{Error, Place, Problem, ProblemKind, Source};
 use super::keys::{ALIASES, Key, Status, is_foreign, keys};
 use super::plugin::{OnError, PluginConfig};
-use super::producer::{PluginUse, ProducerConfig, Values};
+use super::producer::{NOT_SHOWN, PluginUse, ProducerConfig, Values};
 use super::value::{self, quote};
-use super::{Config, check, preset, setting, suggest};
+use super::{Config, check, preset, providers, setting, suggest};
 use std::collections::BTreeMap;
 
 /// Later entries override earlier ones. `whole` is the place named for what is missing.
@@ -17,6 +17,7 @@ pub(super) fn resolve(
     mut problems: Vec<Problem>,
 ) -> Result<Config, Error> {
     let mut notices = Vec::new();
+    let entries = providers::apply(entries, &mut problems);
     let (of_plugins, of_producer): (Vec<_>, Vec<_>) =
         entries.into_iter().partition(|entry| entry.key == "plugins" || entry.key.starts_with("plugins."));
 
@@ -106,12 +107,18 @@ fn read_values(entries: &[Entry], whole: &Place, problems: &mut Vec<Problem>, no
                     }
                     _ => {}
                 }
+                if entry.provided {
+                    values.provided.insert(key.name);
+                }
                 values.set.insert(key.name, (value, entry.place.clone()));
             }
             Err((what, help)) => {
                 // The words about a secret's value would quote it.
-                let (what, help) =
-                    if key.is_secret() { ("not a valid value".to_owned(), String::new()) } else { (what, help) };
+                let (what, help) = if key.is_secret() || entry.provided {
+                    (NOT_SHOWN.to_owned(), String::new())
+                } else {
+                    (what, help)
+                };
                 problems.push(Problem::new(ProblemKind::InvalidValue, &entry.place, Some(key.name), what).help(help));
             }
         }
@@ -143,10 +150,6 @@ fn unknown(entry: &Entry, foreign: &mut Vec<String>) -> Option<Problem> {
     let name = entry.key.as_str();
     let names = || keys().iter().map(|key| key.name);
     let problem = |kind, what: &str, help: String| Some(Problem::new(kind, &entry.place, Some(name), what).help(help));
-    if name.starts_with("config.providers.") {
-        let what = "not supported yet (configuration providers)";
-        return problem(ProblemKind::NotSupportedYet, what, "leave it out".to_owned());
-    }
     // Some foreign keys are a letter or two from ours (key.deserializer), so they come first.
     if is_foreign(name) && is_showable(name) {
         foreign.push(name.to_owned());

@@ -2,7 +2,9 @@
 
 use super::counters::Windows;
 use super::memory::MemoryPool;
+use crate::error::{Fate, ProduceError};
 use crate::protocol::compression::Compression;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a [`super::Core`], named as Kafka's keys. The default is Java's.
@@ -56,6 +58,8 @@ pub struct CoreConfig {
     pub round_robin: bool,
     /// `buffer.memory`.
     pub memory: MemoryPool,
+    /// Who brokers take us for, for errors: `User:NAME`.
+    pub principal: Arc<str>,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub windows: Windows,
 }
@@ -87,7 +91,21 @@ impl Default for CoreConfig {
             availability_timeout: None,
             round_robin: false,
             memory: MemoryPool::new(32 * 1024 * 1024),
+            principal: "User:ANONYMOUS".into(),
             windows: Windows::default(),
         }
+    }
+}
+
+impl CoreConfig {
+    pub(super) fn not_authorized(
+        &self,
+        operation: &'static str,
+        resource: String,
+        code: i16,
+        fate: Fate,
+    ) -> ProduceError {
+        let principal = Arc::clone(&self.principal);
+        ProduceError::NotAuthorized { principal, operation, resource: resource.into(), code, fate }
     }
 }

@@ -10,9 +10,10 @@ use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
 use super::verdict::{Asked, Verdict, verdict};
-use crate::error::ProduceError;
+use crate::error::{Fate, ProduceError};
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +41,8 @@ pub enum TopicStatus {
 pub struct TopicInfo {
     /// The leader of each partition, −1 while it has none.
     pub leaders: Vec<i32>,
+    /// Those that lead, each once, by ascending id, with their racks.
+    pub brokers: Vec<(i32, Option<String>)>,
 }
 
 #[derive(Debug)]
@@ -60,6 +63,13 @@ pub(super) struct Topic {
     /// Someone waits for it, or for news of it.
     wanted: bool,
     last_error: Option<String>,
+}
+
+impl Topic {
+    /// Whether someone waits for it, or for news of it; nobody does from now on.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.wanted)
+    }
 }
 
 /// Far more than a topic of any cluster has.
@@ -157,7 +167,10 @@ impl Core {
     /// The partitions of a known topic.
     pub fn topic_info(&self, topic: TopicHandle) -> TopicInfo {
         let leader = |&id: &u32| self.partitions[id as usize].leader.map_or(-1, |node| node.0);
-        TopicInfo { leaders: self.topics[topic.index()].partitions.iter().map(leader).collect() }
+        let leaders: Vec<i32> = self.topics[topic.index()].partitions.iter().map(leader).collect();
+        let leading: BTreeSet<i32> = leaders.iter().copied().filter(|&id| id >= 0).collect();
+        let rack = |id: i32| self.nodes.get(&NodeId(id)).and_then(|node| node.rack.clone());
+        TopicInfo { brokers: leading.into_iter().map(|id| (id, rack(id))).collect(), leaders }
     }
 
     /// How many partitions a known topic has.
@@ -261,6 +274,9 @@ impl Core {
                     self.nodes.insert(id, Node::new(id, broker.host.clone(), broker.port));
                 }
             }
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.rack.clone_from(&broker.rack);
+            }
         }
     }
 
@@ -280,7 +296,12 @@ impl Core {
                 topic.last_error = Some(format!("the broker answered {}", code::name(error)));
                 if std::mem::take(&mut topic.wanted) {
                     let name = Arc::clone(&topic.name);
-                    let outcome = Err(ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) });
+                    let outcome = Err(match error {
+                        code::TOPIC_AUTHORIZATION_FAILED => {
+                            self.config.not_authorized("DESCRIBE", format!("topic {name}"), error, Fate::NotWritten)
+                        }
+                        _ => ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) },
+                    });
                     self.actions.push_back(Action::Topic { name, outcome });
                 }
                 return false;

@@ -66,15 +66,15 @@ impl Core {
                 }
             }
             Verdict::Retry { .. } => self.producer_id_failed(now),
-            _ => self.fail_for_good(format!(
-                "the cluster gives it no producer id: {}{}",
+            _ if response.error_code == code::CLUSTER_AUTHORIZATION_FAILED => self.fail_for_good(format!(
+                "{} may not IDEMPOTENT_WRITE on the cluster, nor WRITE to any topic: the broker answered {} (allow one \
+                 of them, or set enable.idempotence=false)",
+                self.config.principal,
                 code::name(response.error_code),
-                if response.error_code == code::CLUSTER_AUTHORIZATION_FAILED {
-                    " (allow IDEMPOTENT_WRITE on the cluster, or set enable.idempotence=false)"
-                } else {
-                    ""
-                }
             )),
+            _ => {
+                self.fail_for_good(format!("the cluster gives it no producer id: {}", code::name(response.error_code)));
+            }
         }
     }
 

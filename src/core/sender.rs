@@ -433,12 +433,22 @@ impl Core {
         if let Some(sequence) = batch.info.sequence {
             partition.sequences.leave_hole(batch.info.order, sequence, !batch.info.maybe_written);
         }
-        let error = ProduceError::Broker {
-            topic: Arc::clone(&self.topics[partition.topic].name),
-            partition: partition.index,
-            code: answer.error_code,
-            message: answer.error_message.clone(),
-            fate: batch.info.fate(),
+        let topic = Arc::clone(&self.topics[partition.topic].name);
+        let (code, fate) = (answer.error_code, batch.info.fate());
+        let error = match code {
+            code::TOPIC_AUTHORIZATION_FAILED => {
+                self.config.not_authorized("WRITE", format!("topic {topic}"), code, fate)
+            }
+            code::CLUSTER_AUTHORIZATION_FAILED => {
+                self.config.not_authorized("IDEMPOTENT_WRITE", "the cluster".to_owned(), code, fate)
+            }
+            _ => ProduceError::Broker {
+                topic,
+                partition: partition.index,
+                code,
+                message: answer.error_message.clone(),
+                fate,
+            },
         };
         self.complete(now, id, batch, Outcome::Failed(error));
         self.schedule(now, id);

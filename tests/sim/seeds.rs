@@ -108,6 +108,7 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         connections_max_idle: *rng.pick(&[Duration::from_secs(3), Duration::from_secs(540)]),
         ignore_keys: false,
         round_robin: rng.chance(50),
+        principal: "User:sim".into(),
         memory: MemoryPool::new(*rng.pick(&[40_000, 200_000, 32 << 20])),
         adaptive: rng.chance(800),
         availability_timeout: rng.chance(300).then_some(Duration::from_millis(100)),
