@@ -177,6 +177,15 @@ fn leaders_and_racks_are_told_to_a_partitioner_that_goes_by_them_only() {
 }
 
 #[test]
+fn a_topic_of_which_nothing_is_to_place_is_not_told() {
+    let rig = Rig::start();
+    rig.send(Some(1));
+    rig.drive();
+    rig.send(Some(0));
+    assert_eq!(rig.end(), []);
+}
+
+#[test]
 fn the_partitioner_is_told_of_growth_before_the_next_record() {
     let mut rig = Rig::start();
     assert!(rig.send(None), "the topic is not known");
