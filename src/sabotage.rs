@@ -1,5 +1,5 @@
 //! Mistakes that can be made on purpose, one at a time and for one thread: `tests/sim/sabotage.rs` and
-//! `tests/producer` make each and see that the checkers notice. Without the feature `sabotage`, [`is_on`] is `false`
+//! `tests/producer` make each and see that the checkers notice. Without the feature `sabotage`, `is_on` is `false`
 //! for the compiler and nothing is left of this.
 
 /// A mistake that a producer has made before, this one or another.
