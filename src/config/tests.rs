@@ -340,6 +340,9 @@ fn policies_fit_their_use() {
     refused(&interceptor("fallback", ""), conflict, &["fallback is for partitioners", "interceptor.classes"]);
     refused(&partitioner("pass", ""), conflict, &["partitioner.class", "cannot go on without", "write fallback"]);
     refused(&interceptor("dead-letter", ""), ProblemKind::Missing, &["plugins.p.dead-letter.topic", "name the topic"]);
+    let spaced = "plugins.p.dead-letter.topic=dead letters";
+    let words = ["line 5", "dead-letter.topic", "\"dead letters\" is no topic's name", "' ' cannot be"];
+    refused(&interceptor("dead-letter", spaced), ProblemKind::InvalidValue, &words);
     let unused = "plugins.p.dead-letter.topic=dead";
     refused(&interceptor("drop", unused), conflict, &["dead-letter.topic", "only, which is drop"]);
 

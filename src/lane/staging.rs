@@ -10,7 +10,7 @@ use crate::core::time::{Clock, Instant};
 use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::Records;
-use crate::record::Record;
+use crate::record::{Record, valid_topic};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -666,21 +666,6 @@ const PASSING_TOPICS_MAX: usize = 4096;
 
 /// Lengths are 32 bits in Kafka's protocol.
 const WIRE_MAX: usize = i32::MAX as usize;
-
-/// Kafka's rule for topic names.
-pub(super) fn valid_topic(name: &str) -> Result<(), String> {
-    let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-    if name.is_empty() || name == "." || name == ".." {
-        return Err("not a topic name".to_owned());
-    }
-    if name.len() > 249 {
-        return Err(format!("a topic name has at most 249 letters, this one {}", name.len()));
-    }
-    match name.chars().find(|letter| !legal(*letter)) {
-        Some(letter) => Err(format!("{letter:?} cannot be in a topic name (letters, digits, '.', '_' and '-' can)")),
-        None => Ok(()),
-    }
-}
 
 /// What becomes of records when the driver is no more.
 pub(super) fn died(reason: &Arc<str>) -> ProduceError {

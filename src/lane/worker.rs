@@ -8,12 +8,13 @@ use super::counters::ChunkFacts;
 use super::delivery::Placed;
 use super::letters::{Origins, take_letters};
 use super::passage::Passage;
-use super::staging::{AckItem, Item, Job, Shared, Work, died, valid_topic};
+use super::staging::{AckItem, Item, Job, Shared, Work, died};
 use super::{callbacks, delivery};
 use crate::core::time::Instant;
 use crate::core::{GroupHandle, TopicHandle, TopicInfo, TopicStatus};
 use crate::error::{Fate, ProduceError, Stage};
-use crate::plugin::{Chain, Consistency, End, Ended, Records, Targets, TopicFailure, Topology, TopologyBroker};
+use crate::plugin::{Chain, Consistency, End, Ended, NULL, Records, Targets, TopicFailure, Topology, TopologyBroker};
+use crate::record::valid_topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
@@ -493,7 +494,7 @@ impl Worker {
         targets
     }
 
-    /// Tells the partitioner of the topics of these records that it has not heard of.
+    /// Tells the partitioner of the topics of these records that it has not heard of and is to place some record of.
     fn tell_topics(&mut self, now: Instant, records: &Records) -> Vec<TopicFailure> {
         let mut failed = Vec::new();
         let Some(wants) = self.chain.partitioner_wants() else { return failed };
@@ -502,7 +503,11 @@ impl Worker {
             if self.told.contains_key(topic) {
                 continue;
             }
-            let Some(&handle) = self.topics.get(topic).filter(|_| records.topic_of.contains(&at)) else { continue };
+            let is_to_place = || {
+                let mut all = records.topic_of.iter().zip(&records.partitions);
+                all.any(|(&of, &partition)| of == at && partition == NULL)
+            };
+            let Some(&handle) = self.topics.get(topic).filter(|_| is_to_place()) else { continue };
             let TopicInfo { leaders, brokers } = self.lane.0.lock_core().topic_info(handle);
             let mut topology =
                 Topology { topic: topic.to_string(), partitions: leaders.len() as u32, ..Topology::default() };

@@ -233,6 +233,15 @@ fn the_partitioner_is_told_of_a_topic_that_was_made_anew_with_fewer() {
 }
 
 #[test]
+fn a_topic_of_which_nothing_is_to_place_is_not_told() {
+    let rig = Rig::start();
+    rig.send(Some(1));
+    rig.drive();
+    rig.send(Some(0));
+    assert_eq!(rig.end(), []);
+}
+
+#[test]
 fn the_partitioner_is_told_of_growth_before_the_next_record() {
     let mut rig = Rig::start();
     assert!(rig.send(None), "the topic is not known");
