@@ -7,6 +7,7 @@ mod ends;
 mod guests;
 mod hostile;
 mod java;
+mod lanes;
 mod memo;
 mod metrics;
 mod policy;
