@@ -12,6 +12,7 @@ mod memo;
 mod metrics;
 mod policy;
 mod serializers;
+mod topics;
 
 use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control, FakeBroker};
