@@ -188,6 +188,33 @@ pub enum ProduceError {
         /// Whether it may be written.
         fate: Fate,
     },
+    /// The cluster does not allow it. Other topics go on.
+    #[error("{principal} may not {operation} on {resource}: the broker answered {}", error_code::name(*code))]
+    NotAuthorized {
+        /// Who we are to brokers, as far as is known here.
+        principal: Arc<str>,
+        /// What is not allowed, such as `WRITE`.
+        operation: &'static str,
+        /// On what: a topic, or the cluster.
+        resource: Arc<str>,
+        /// Kafka's error code.
+        code: i16,
+        /// Whether it may be written.
+        fate: Fate,
+    },
+    /// The broker does not believe who we are, or we do not believe it: TLS or SASL. The producer tries again, in case
+    /// that is mended.
+    #[error("{}{reason}", place(topic.as_deref(), *partition))]
+    Authentication {
+        /// Topic.
+        topic: Option<Arc<str>>,
+        /// Partition, where one had been chosen.
+        partition: Option<i32>,
+        /// Which broker, how, and why.
+        reason: Arc<str>,
+        /// Whether it may be written.
+        fate: Fate,
+    },
     /// The producer cannot go on: its authority is gone, or an error of its own.
     #[error("{}the producer cannot go on: {reason}", place(topic.as_deref(), *partition))]
     Fatal {
@@ -215,6 +242,8 @@ impl ProduceError {
             ProduceError::Broker { fate, .. }
             | ProduceError::Timeout { fate, .. }
             | ProduceError::Closed { fate, .. }
+            | ProduceError::NotAuthorized { fate, .. }
+            | ProduceError::Authentication { fate, .. }
             | ProduceError::Fatal { fate, .. } => *fate,
             ProduceError::WaitInTask => Fate::Unknown,
             _ => Fate::NotWritten,
@@ -253,7 +282,8 @@ impl ProduceError {
     /// The number by which on-acknowledgement hears of it (see the WIT).
     pub fn acknowledgement_code(&self) -> i16 {
         match self {
-            ProduceError::Broker { code, .. } => *code,
+            ProduceError::Broker { code, .. } | ProduceError::NotAuthorized { code, .. } => *code,
+            ProduceError::Authentication { .. } => error_code::SASL_AUTHENTICATION_FAILED,
             ProduceError::Dropped { .. } => -101,
             ProduceError::Plugin { kind: FailureKind::Refused, .. } => -102,
             ProduceError::Plugin { .. } | ProduceError::DeadLetterFailed { .. } => -103,

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod core;
 pub mod error;
+pub mod explain;
 mod lane;
 pub mod metrics;
 pub mod net;
@@ -12,6 +13,7 @@ pub mod protocol;
 mod record;
 #[doc(hidden)]
 pub mod sabotage;
+pub mod security;
 pub mod wasm;
 
 pub use config::Config;

@@ -7,6 +7,7 @@ mod natives;
 mod signal;
 
 pub use builder::ProducerBuilder;
+pub(crate) use chains::{Chains, LaneChains};
 pub use close::CloseError;
 
 use crate::config::{Acks, CompressionType, Config, MetadataRecoveryStrategy, ProducerConfig};
@@ -21,7 +22,6 @@ use crate::plugin::PluginFailure;
 use crate::record::{PartitionInfo, Record, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
 use crate::wasm;
-use chains::{Chains, LaneChains};
 use close::{Ending, Threads};
 use natives::Natives;
 use signal::{SetOnDrop, Signal, Signalled};
@@ -92,6 +92,9 @@ pub enum StartError {
         /// The program's plugin.
         plugin: String,
     },
+    /// A certificate or key that the configuration names cannot be used.
+    #[error(transparent)]
+    Security(#[from] net::SecurityError),
     /// The address to serve metrics at cannot be had.
     #[error("metrics.prometheus.listen: cannot listen on {address}: {source}")]
     MetricsListen {
@@ -137,6 +140,7 @@ impl Producer {
         for notice in &all_notices {
             tracing::warn!(target: "pointsman::config", "{notice}");
         }
+        let security = net::Secured::load(&config.security)?;
         // Before anything runs that would have to be stopped.
         let listener = listener(&config)?;
 
@@ -144,7 +148,7 @@ impl Producer {
         let memory = MemoryPool::new(config.buffer_memory);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let core = Core::new(core_config(&config, &memory), u64::from_ne_bytes(seed), clock.now());
+        let core = Core::new(core_config(&config, &memory, &security), u64::from_ne_bytes(seed), clock.now());
         let core = Arc::new(Mutex::new(core));
         let waker = DriverWaker::new();
         let delivery_thread = Arc::new(DeliveryThread::default());
@@ -186,7 +190,7 @@ impl Producer {
         }
         let driver = match net::start(
             Arc::clone(&core),
-            net_config(&config, client_id.clone()),
+            net_config(&config, client_id.clone(), security),
             clock,
             waker.clone(),
             passing_on,
@@ -638,7 +642,7 @@ fn next_client_id() -> String {
     format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
+fn core_config(config: &ProducerConfig, memory: &MemoryPool, security: &net::Secured) -> CoreConfig {
     CoreConfig {
         bootstrap: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
         acks: config.acks.code(),
@@ -666,6 +670,7 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool) -> CoreConfig {
         adaptive: config.partitioner_adaptive_partitioning_enable,
         availability_timeout: config.partitioner_availability_timeout,
         memory: memory.clone(),
+        principal: security.principal().into(),
         windows: windows(config),
     }
 }
@@ -692,7 +697,7 @@ fn windows(config: &ProducerConfig) -> Windows {
     Windows { length: config.metrics_sample_window, count: config.metrics_num_samples }
 }
 
-fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
+fn net_config(config: &ProducerConfig, client_id: String, security: net::Secured) -> NetConfig {
     let bytes = |size: Option<usize>| size.and_then(|size| u32::try_from(size).ok());
     NetConfig {
         client_id,
@@ -700,6 +705,7 @@ fn net_config(config: &ProducerConfig, client_id: String) -> NetConfig {
         receive_buffer_bytes: bytes(config.receive_buffer_bytes),
         setup_timeout: config.socket_connection_setup_timeout,
         setup_timeout_max: config.socket_connection_setup_timeout_max,
+        security,
         windows: windows(config),
     }
 }

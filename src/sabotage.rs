@@ -1,5 +1,5 @@
 //! Mistakes that can be made on purpose, one at a time and for one thread: `tests/sim/sabotage.rs` and
-//! `tests/producer` make each and see that the checkers notice. Without the feature `sabotage`, [`is_on`] is `false`
+//! `tests/producer` make each and see that the checkers notice. Without the feature `sabotage`, `is_on` is `false`
 //! for the compiler and nothing is left of this.
 
 /// A mistake that a producer has made before, this one or another.
@@ -15,6 +15,9 @@ pub enum Sabotage {
     LoseWakeUp,
     /// A batch is told to be done twice.
     CompleteTwice,
+    /// No mistake, but a short way to where sequences begin again: every epoch starts just before it. Brokers take that
+    /// of a producer that they do not know.
+    StartAtLastSequences,
 }
 
 #[cfg(feature = "sabotage")]

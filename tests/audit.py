@@ -11,8 +11,8 @@ ALLOWED = {
     "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "MPL-2.0", "Unicode-3.0", "Unlicense", "Zlib", "bzip2-1.0.6",
 }
 # Crates that come twice in the default build, because two of our dependencies have not agreed yet.
-# (toml and what it brings: wasmtime's cache; syn and cpufeatures: half of the field has moved; embedded-io: postcard.)
-TWICE = {"cpufeatures", "embedded-io", "hashbrown", "syn", "toml", "toml_datetime", "winnow"}
+# (toml and what it brings: wasmtime's cache; syn and cpufeatures: half of the field has moved; embedded-io: postcard; getrandom: ring.)
+TWICE = {"cpufeatures", "embedded-io", "getrandom", "hashbrown", "syn", "toml", "toml_datetime", "winnow"}
 
 
 def allowed(expression: str) -> bool:

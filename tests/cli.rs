@@ -68,12 +68,31 @@ fn help_has_examples_and_the_exit_status() {
         &["config", "list"],
         &["topic", "create"],
         &["topic", "describe"],
+        &["explain"],
         &["perf"],
         &["plugin", "inspect"],
     ] {
         pointsman(&[command, &["--help"]].concat(), "").shows(&["Example", "Usage: pointsman"]);
     }
     pointsman(&["--version"], "").shows(&[env!("CARGO_PKG_VERSION")]);
+}
+
+#[test]
+fn explain_says_where_a_record_goes_and_why() {
+    let lines = "{\"key\":\"a\",\"value\":1}\n{\"value\":1}\n{\"partition\":3,\"value\":1}\n";
+    let explain = ["explain", "-b", "nowhere:1", "-t", "orders", "--format", "jsonl", "--partitions", "6"];
+    pointsman(&explain, lines).shows(&[
+        "stdin:1: to orders, key \"a\", value \"1\"",
+        "orders-4: Kafka's hash of the key",
+        "orders, one of 0-5: no key that counts",
+        "orders-3: the record names it",
+    ]);
+    let ran = pointsman(&[&explain[..], &["-X", "value.serializer=json"]].concat(), "{\"value\":\"bare\"}\nno\n");
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stdout.contains("refused; on-error = fail\n  -> not sent: orders: plugin json"), "{}", ran.stdout);
+    assert!(ran.stderr.contains("stdin:2: not JSON"), "{}", ran.stderr);
+    // The second asks a broker, and there is none.
+    pointsman(&["explain", "-b", &nobody(), "-t", "orders"], "x\n").fails(1, &["no broker can be reached"]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! The command line: what is asked for, and the exit status it ends with.
 
 mod config;
+mod explain;
+mod format;
+mod input;
 mod nearest;
 mod options;
 mod perf;
@@ -33,6 +36,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Produce(produce::Produce),
+    Explain(explain::Explain),
     Config(config::ConfigCommand),
     Topic(topic::TopicCommand),
     Perf(perf::Perf),
@@ -60,6 +64,7 @@ pub(crate) fn main() -> ExitCode {
     terminal::log(cli.verbose);
     let result = match &cli.command {
         Command::Produce(command) => command.run(),
+        Command::Explain(command) => command.run(),
         Command::Config(command) => command.run(),
         Command::Topic(command) => command.run(),
         Command::Perf(command) => command.run(),

@@ -1,8 +1,10 @@
 //! Options that several subcommands share.
 
 use super::Usage;
+use super::format::{self, Format};
+use super::input::Source;
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pointsman::config::Config;
 use std::path::PathBuf;
 
@@ -47,6 +49,89 @@ impl ConfigOptions {
             None => "the command line".to_owned(),
         }
     }
+}
+
+/// Which records.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RecordOptions {
+    /// Topic; with --format jsonl a line may name another, and where every line does this may be left out
+    #[arg(short, long, value_name = "TOPIC")]
+    pub(crate) topic: Option<String>,
+
+    /// How lines are read
+    #[arg(long, value_enum, default_value_t = FormatName::Lines)]
+    format: FormatName,
+
+    /// With --format lines: what stands between key and value, such as ":" or "\t"
+    #[arg(short = 'K', long = "key-separator", value_name = "SEP", value_parser = key_separator)]
+    separator: Option<Separator>,
+
+    /// With --format json: the field that becomes the key, such as "customer.id"
+    #[arg(long, value_name = "PATH", value_parser = key_field)]
+    key_field: Option<FieldPath>,
+
+    /// Files; none or - is standard input
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FormatName {
+    /// The line is the value; with -K it is key and value
+    Lines,
+    /// Each line is a JSON object with fields such as key, value, headers
+    Jsonl,
+    /// Each line is JSON and as a whole the value
+    Json,
+}
+
+#[derive(Clone, Debug)]
+struct Separator(Vec<u8>);
+
+#[derive(Clone, Debug)]
+struct FieldPath(Vec<String>);
+
+impl RecordOptions {
+    /// How its lines are read.
+    pub(crate) fn format(&self) -> Result<Format> {
+        let usage = |text: &str| Err(Usage(text.to_owned()).into());
+        if self.separator.is_some() && self.format != FormatName::Lines {
+            return usage("-K is for --format lines; with --format json the key is a field: --key-field");
+        }
+        if self.key_field.is_some() && self.format != FormatName::Json {
+            return usage("--key-field is for --format json; with --format jsonl the key is the field \"key\"");
+        }
+        if self.topic.is_none() && self.format != FormatName::Jsonl {
+            return usage("-t TOPIC is missing: where shall the records go?");
+        }
+        Ok(match self.format {
+            FormatName::Lines => {
+                Format::Lines { separator: self.separator.clone().map(|Separator(separator)| separator) }
+            }
+            FormatName::Jsonl => Format::Jsonl,
+            FormatName::Json => Format::Json { key_field: self.key_field.clone().map(|FieldPath(path)| path) },
+        })
+    }
+
+    /// Where they come from; all of it can be read as far as is known.
+    pub(crate) fn sources(&self) -> Result<Vec<Source>> {
+        let mut sources: Vec<Source> = self.files.iter().map(|file| Source::named(file)).collect();
+        if sources.is_empty() {
+            sources.push(Source::Stdin);
+        }
+        for source in &sources {
+            source.check().map_err(|error| Usage(format!("{}: cannot be read: {error}", source.name())))?;
+        }
+        Ok(sources)
+    }
+}
+
+fn key_separator(text: &str) -> Result<Separator, String> {
+    format::separator(text).map(Separator)
+}
+
+fn key_field(text: &str) -> Result<FieldPath, String> {
+    format::field_path(text).map(FieldPath)
 }
 
 /// Reads `key=value`.

@@ -131,7 +131,7 @@ impl Perf {
     }
 
     fn require_topic(&self, config: &Config) -> Result<()> {
-        let mut servers = Servers::new(&config.producer);
+        let mut servers = Servers::new(&config.producer)?;
         if servers.has(&self.topic)? {
             return Ok(());
         }

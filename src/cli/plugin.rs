@@ -58,7 +58,6 @@ impl Inspect {
             error => error.into(),
         })?;
         let size = std::fs::metadata(&self.file).map(|file| file.len()).unwrap_or_default();
-        let digest: String = plugin.sha256().iter().map(|byte| format!("{byte:02x}")).collect();
         let roles = plugin.roles();
 
         let mut text = String::new();
@@ -68,8 +67,11 @@ impl Inspect {
         if let Some((_, version)) = contract {
             writeln!(text, "  contract pointsman:plugin@{version}")?;
         }
+        if let Some(version) = plugin.version() {
+            writeln!(text, "  version  {version}")?;
+        }
         writeln!(text, "  size     {} bytes", thousands(size))?;
-        writeln!(text, "  sha256   {digest}")?;
+        writeln!(text, "  sha256   {}", plugin.digest())?;
         for (at, import) in plugin.imports().iter().enumerate() {
             writeln!(text, "  {:<8} {import}", if at == 0 { "imports" } else { "" })?;
         }

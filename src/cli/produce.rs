@@ -1,29 +1,26 @@
 //! `pointsman produce`: lines from files or standard input to Kafka, through the plugins.
 
 mod feed;
-mod format;
-mod input;
+
 mod kafka;
 mod results;
 mod run;
 mod topics;
 mod window;
 
-use super::options::ConfigOptions;
+use super::input::Source;
+use super::options::{ConfigOptions, RecordOptions};
 use super::servers::Servers;
 use super::signals;
 use super::terminal::say;
-use super::{EXIT_FAILED, EXIT_USAGE, Usage};
+use super::{EXIT_FAILED, EXIT_USAGE};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
 use feed::Job;
-use format::Format;
-use input::Source;
 use pointsman::Producer;
 use pointsman::config::Config;
 use run::{Event, Options, Outcome};
 use std::io::{self, BufWriter, IsTerminal, Stdout};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread;
@@ -37,21 +34,8 @@ pub(super) struct Produce {
     #[command(flatten)]
     config: ConfigOptions,
 
-    /// Topic; with --format jsonl a line may name another, and where every line does this may be left out
-    #[arg(short, long, value_name = "TOPIC")]
-    topic: Option<String>,
-
-    /// How lines are read
-    #[arg(long, value_enum, default_value_t = FormatName::Lines)]
-    format: FormatName,
-
-    /// With --format lines: what stands between key and value, such as ":" or "\t"
-    #[arg(short = 'K', long = "key-separator", value_name = "SEP", value_parser = key_separator)]
-    separator: Option<Separator>,
-
-    /// With --format json: the field that becomes the key, such as "customer.id"
-    #[arg(long, value_name = "PATH", value_parser = key_field)]
-    key_field: Option<FieldPath>,
+    #[command(flatten)]
+    records: RecordOptions,
 
     /// Create topics that do not exist, with so many partitions or the broker's default
     #[arg(long, value_name = "PARTITIONS", num_args = 0..=1, require_equals = true, value_parser = clap::value_parser!(i32).range(1..))]
@@ -68,20 +52,6 @@ pub(super) struct Produce {
     /// Show errors only: no progress, no summary
     #[arg(short, long)]
     quiet: bool,
-
-    /// Files; none or - is standard input
-    #[arg(value_name = "FILE")]
-    files: Vec<PathBuf>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum FormatName {
-    /// The line is the value; with -K it is key and value
-    Lines,
-    /// Each line is a JSON object with fields such as key, value, headers
-    Jsonl,
-    /// Each line is JSON and as a whole the value
-    Json,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -89,12 +59,6 @@ enum ReportFormat {
     /// A JSON object per line of input
     Jsonl,
 }
-
-#[derive(Clone, Debug)]
-struct Separator(Vec<u8>);
-
-#[derive(Clone, Debug)]
-struct FieldPath(Vec<String>);
 
 impl Produce {
     /// Runs it.
@@ -130,34 +94,10 @@ impl Produce {
     }
 
     fn job(&self, config: &Config) -> Result<Job> {
-        let usage = |text: &str| Err(Usage(text.to_owned()).into());
-        if self.separator.is_some() && self.format != FormatName::Lines {
-            return usage("-K is for --format lines; with --format json the key is a field: --key-field");
-        }
-        if self.key_field.is_some() && self.format != FormatName::Json {
-            return usage("--key-field is for --format json; with --format jsonl the key is the field \"key\"");
-        }
-        if self.topic.is_none() && self.format != FormatName::Jsonl {
-            return usage("-t TOPIC is missing: where shall the records go?");
-        }
-        let format = match self.format {
-            FormatName::Lines => {
-                Format::Lines { separator: self.separator.clone().map(|Separator(separator)| separator) }
-            }
-            FormatName::Jsonl => Format::Jsonl,
-            FormatName::Json => Format::Json { key_field: self.key_field.clone().map(|FieldPath(path)| path) },
-        };
-        let mut sources: Vec<Source> = self.files.iter().map(|file| Source::named(file)).collect();
-        if sources.is_empty() {
-            sources.push(Source::Stdin);
-        }
-        for source in &sources {
-            source.check().map_err(|error| Usage(format!("{}: cannot be read: {error}", source.name())))?;
-        }
         Ok(Job {
-            sources,
-            format,
-            topic: self.topic.clone(),
+            format: self.records.format()?,
+            sources: self.records.sources()?,
+            topic: self.records.topic.clone(),
             record_bytes_max: config.producer.max_request_size,
             is_strict: self.strict,
         })
@@ -173,7 +113,7 @@ impl Produce {
     ) -> Started {
         let tell = events.clone();
         let create = self.create_topics.map_or(Create::No, Create::Yes);
-        let topic = self.topic.clone();
+        let topic = self.records.topic.clone();
         let starting = move || {
             let _ = tell.send(Event::Started(prepare(config, create, topic.as_deref()).map(Box::new)));
         };
@@ -204,7 +144,7 @@ enum Started {
 }
 
 fn prepare(config: Config, create: Create, topic: Option<&str>) -> Result<(Producer, Topics<Servers>)> {
-    let mut topics = Topics::new(Servers::new(&config.producer), create);
+    let mut topics = Topics::new(Servers::new(&config.producer)?, create);
     // Plugins first: what is wrong with them needs no broker to be found out.
     let producer = Producer::start(config)?;
     if let Some(topic) = topic {
@@ -213,14 +153,6 @@ fn prepare(config: Config, create: Create, topic: Option<&str>) -> Result<(Produ
         })?;
     }
     Ok((producer, topics))
-}
-
-fn key_separator(text: &str) -> Result<Separator, String> {
-    format::separator(text).map(Separator)
-}
-
-fn key_field(text: &str) -> Result<FieldPath, String> {
-    format::field_path(text).map(FieldPath)
 }
 
 /// For the plugins' close, after the last delivery.

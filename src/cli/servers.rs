@@ -3,8 +3,8 @@
 use super::nearest::nearest;
 use anyhow::{Result, anyhow};
 use pointsman::config::ProducerConfig;
-use pointsman::net::NetConfig;
 use pointsman::net::admin::{AdminError, BlockingAdmin, created};
+use pointsman::net::{NetConfig, Secured};
 use pointsman::protocol::codec::create_topics::NewTopic;
 use std::fmt;
 use std::time::Duration;
@@ -18,10 +18,10 @@ pub(super) struct Servers {
 }
 
 impl Servers {
-    pub(super) fn new(config: &ProducerConfig) -> Servers {
+    pub(super) fn new(config: &ProducerConfig) -> Result<Servers> {
         let bytes = |bytes: Option<usize>| bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         let default = NetConfig::default();
-        Servers {
+        Ok(Servers {
             servers: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
             config: NetConfig {
                 client_id: config.client_id.clone().unwrap_or(default.client_id),
@@ -29,11 +29,12 @@ impl Servers {
                 receive_buffer_bytes: bytes(config.receive_buffer_bytes),
                 setup_timeout: config.socket_connection_setup_timeout,
                 setup_timeout_max: config.socket_connection_setup_timeout_max,
+                security: Secured::load(&config.security)?,
                 windows: default.windows,
             },
             request_timeout: config.request_timeout,
             admin: None,
-        }
+        })
     }
 
     /// A connection: the one there is, or a new one to the first server that answers.

@@ -88,7 +88,7 @@ impl TopicConfigOptions {
         let TopicConfigOptions { file, bootstrap, overrides } = self;
         let options =
             ConfigOptions { config: file.clone(), bootstrap: bootstrap.clone(), overrides: overrides.clone() };
-        Ok(Servers::new(&options.load()?.producer))
+        Servers::new(&options.load()?.producer)
     }
 }
 

@@ -8,6 +8,8 @@ pub(super) struct Entry {
     pub(super) key: String,
     pub(super) raw: Raw,
     pub(super) place: Place,
+    /// A part of it came from a provider: it may be a secret.
+    pub(super) provided: bool,
 }
 
 /// A value as text, or as an array of texts (TOML only).
@@ -19,6 +21,6 @@ pub(super) enum Raw {
 
 impl Entry {
     pub(super) fn text(key: impl Into<String>, value: impl Into<String>, place: Place) -> Entry {
-        Entry { key: key.into(), raw: Raw::Text(value.into()), place }
+        Entry { key: key.into(), raw: Raw::Text(value.into()), place, provided: false }
     }
 }

@@ -48,12 +48,15 @@
 mod check;
 mod entry;
 mod error;
+mod jaas;
 mod keys;
 mod plugin;
 mod preset;
 mod producer;
 mod properties;
+mod providers;
 mod resolve;
+mod security;
 mod setting;
 mod suggest;
 mod toml;

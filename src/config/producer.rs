@@ -2,9 +2,11 @@
 
 use super::error::{Place, Problem, ProblemKind};
 use super::keys::{Key, keys};
+use super::security;
 use super::topics::ChainConfig;
 use super::value::{self, Value, quote};
-use std::collections::BTreeMap;
+use crate::security::Security;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
@@ -91,6 +93,8 @@ pub struct ProducerConfig {
     pub metadata_recovery_strategy: MetadataRecoveryStrategy,
     /// `metadata.recovery.rebootstrap.trigger.ms`, default 300000.
     pub metadata_recovery_rebootstrap_trigger: Duration,
+    /// `security.protocol` with the `ssl.*` and `sasl.*` keys that it needs, default `PLAINTEXT`.
+    pub security: Security,
     /// `metrics.sample.window.ms`, default 30000.
     pub metrics_sample_window: Duration,
     /// `metrics.num.samples`, default 2.
@@ -282,6 +286,7 @@ impl ProducerConfig {
                 _ => MetadataRecoveryStrategy::Rebootstrap,
             },
             metadata_recovery_rebootstrap_trigger: values.millis("metadata.recovery.rebootstrap.trigger.ms"),
+            security: security::from_values(values, problems),
             metrics_sample_window: values.millis("metrics.sample.window.ms"),
             metrics_num_samples: values.number("metrics.num.samples"),
             lanes: values.number("lanes"),
@@ -388,6 +393,8 @@ impl FromStr for HostPort {
 #[derive(Default)]
 pub(super) struct Values {
     pub(super) set: BTreeMap<&'static str, (Value, Place)>,
+    /// Keys whose value a provider gave: it may be a secret, whatever the key.
+    pub(super) provided: BTreeSet<&'static str>,
 }
 
 impl Values {
@@ -410,21 +417,28 @@ impl Values {
         }
     }
 
-    fn text(&self, name: &'static str) -> String {
+    pub(super) fn text(&self, name: &'static str) -> String {
         match self.value(name) {
             Value::Text(text) => text,
             _ => unreachable!("{name} is no text in the key table"),
         }
     }
 
-    fn list(&self, name: &'static str) -> Vec<String> {
+    pub(super) fn list(&self, name: &'static str) -> Vec<String> {
         match self.value(name) {
             Value::List(items) => items,
             _ => unreachable!("{name} is no list in the key table"),
         }
     }
 
-    fn truth(&self, name: &'static str) -> bool {
+    pub(super) fn double(&self, name: &'static str) -> f64 {
+        match self.value(name) {
+            Value::Double(number) => number,
+            _ => unreachable!("{name} is no decimal number in the key table"),
+        }
+    }
+
+    pub(super) fn truth(&self, name: &'static str) -> bool {
         self.value(name) == Value::Bool(true)
     }
 
@@ -434,7 +448,7 @@ impl Values {
     }
 
     /// A time; below zero (which Java takes for a few keys) is zero.
-    fn millis(&self, name: &'static str) -> Duration {
+    pub(super) fn millis(&self, name: &'static str) -> Duration {
         let millis = u64::try_from(self.int(name)).unwrap_or(0);
         Duration::from_millis(millis).min(CENTURY)
     }
@@ -557,6 +571,8 @@ impl Values {
 
     fn refuse(&self, name: &str, what: String, help: String, problems: &mut Vec<Problem>) {
         if let Some(place) = self.place(name) {
+            let is_shown = !self.provided.contains(name);
+            let (what, help) = if is_shown { (what, help) } else { (NOT_SHOWN.to_owned(), String::new()) };
             problems.push(Problem::new(ProblemKind::InvalidValue, place, Some(name), what).help(help));
         }
     }
@@ -600,6 +616,9 @@ fn java_class_hint(class: &str) -> &'static str {
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 const SERIALIZERS: &str = "string, bytes, integer, long, short, float, double, uuid, void, json";
+
+/// What is said of a wrong value that may be a secret.
+pub(super) const NOT_SHOWN: &str = "not a valid value";
 
 const NO_PLUGIN_NAME: &str = "name a plugin after wasm:, and describe it in [plugins.NAME]";
 

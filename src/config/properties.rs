@@ -26,6 +26,13 @@ pub(super) fn read(text: &str, file: &Place, problems: &mut Vec<Problem>) -> Vec
     entries
 }
 
+/// The value of one key in a properties text; the last one counts.
+pub(super) fn value_of(text: &str, wanted: &str) -> Option<String> {
+    let lines = logical_lines(text).into_iter().rev();
+    let mut found = lines.filter(|(_, line)| unescape(split(line).0).is_ok_and(|key| key == wanted));
+    found.next().and_then(|(_, line)| unescape(split(&line).1).ok())
+}
+
 /// Text from bytes: UTF-8, or else ISO-8859-1; without a byte order mark.
 pub(super) fn decode(mut bytes: Vec<u8>) -> String {
     if bytes.starts_with("\u{feff}".as_bytes()) {

@@ -4,10 +4,10 @@ use super::entry::{Entry, Raw};
 use super::error::{Error, Place, Problem, ProblemKind, Source};
 use super::keys::{ALIASES, Key, Status, is_foreign, keys};
 use super::plugin::{OnError, PluginConfig};
-use super::producer::{PluginUse, ProducerConfig, Values};
+use super::producer::{NOT_SHOWN, PluginUse, ProducerConfig, Values};
 use super::topics::{ChainConfig, LANES_MAX, TopicConfig, TopicPattern};
 use super::value::{self, quote};
-use super::{Config, check, preset, setting, suggest};
+use super::{Config, check, preset, providers, setting, suggest};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Later entries override earlier ones. `whole` is the place named for what is missing.
@@ -18,6 +18,7 @@ pub(super) fn resolve(
     mut problems: Vec<Problem>,
 ) -> Result<Config, Error> {
     let mut notices = Vec::new();
+    let entries = providers::apply(entries, &mut problems);
     let is_of = |entry: &Entry, table: &str| {
         entry.key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
@@ -124,12 +125,18 @@ fn read_values(entries: &[Entry], whole: &Place, problems: &mut Vec<Problem>, no
                     }
                     _ => {}
                 }
+                if entry.provided {
+                    values.provided.insert(key.name);
+                }
                 values.set.insert(key.name, (value, entry.place.clone()));
             }
             Err((what, help)) => {
                 // The words about a secret's value would quote it.
-                let (what, help) =
-                    if key.is_secret() { ("not a valid value".to_owned(), String::new()) } else { (what, help) };
+                let (what, help) = if key.is_secret() || entry.provided {
+                    (NOT_SHOWN.to_owned(), String::new())
+                } else {
+                    (what, help)
+                };
                 problems.push(Problem::new(ProblemKind::InvalidValue, &entry.place, Some(key.name), what).help(help));
             }
         }
@@ -161,10 +168,6 @@ fn unknown(entry: &Entry, foreign: &mut Vec<String>) -> Option<Problem> {
     let name = entry.key.as_str();
     let names = || keys().iter().map(|key| key.name);
     let problem = |kind, what: &str, help: String| Some(Problem::new(kind, &entry.place, Some(name), what).help(help));
-    if name.starts_with("config.providers.") {
-        let what = "not supported yet (configuration providers)";
-        return problem(ProblemKind::NotSupportedYet, what, "leave it out".to_owned());
-    }
     // Some foreign keys are a letter or two from ours (key.deserializer), so they come first.
     if is_foreign(name) && is_showable(name) {
         foreign.push(name.to_owned());

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Setting {
-    /// As it would stand in a properties file; `None` for a secret.
+    /// As it would stand in a properties file; `None` for a secret, and for what a provider gave.
     pub value: Option<String>,
     /// Where.
     pub place: Place,
@@ -19,7 +19,7 @@ pub struct Setting {
 /// All that was set under `[producer]`, by key.
 pub(super) fn settings(values: &Values) -> BTreeMap<&'static str, Setting> {
     let shown = |name: &str, value: &Value| {
-        let is_secret = Key::find(name).is_none_or(Key::is_secret);
+        let is_secret = Key::find(name).is_none_or(Key::is_secret) || values.provided.contains(name);
         (!is_secret).then(|| match value {
             Value::Text(text) => text.clone(),
             Value::List(items) => items.join(","),

@@ -90,7 +90,7 @@ impl Reader<'_> {
 
     fn push(&mut self, key: String, at: usize, raw: Raw) {
         let place = self.place(at);
-        self.found.push((at, Entry { key, raw, place }));
+        self.found.push((at, Entry { key, raw, place, provided: false }));
     }
 
     fn place(&self, at: usize) -> Place {

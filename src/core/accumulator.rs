@@ -319,7 +319,7 @@ impl Core {
                 for (nth, mut batch) in batches.into_iter().enumerate() {
                     if batch.info.sequence.is_some_and(|sequence| !partition.sequences.is_of(sequence.producer)) {
                         // The epoch was bumped meanwhile.
-                        batch.info.forget_sequence();
+                        batch.info.forget_sequence(true);
                     }
                     self.live.insert(batch.info.order);
                     partition.came(batch.info.record_bytes);

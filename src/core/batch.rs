@@ -105,10 +105,10 @@ impl BatchInfo {
         if self.maybe_written { Fate::Unknown } else { Fate::NotWritten }
     }
 
-    /// It is numbered anew when it goes out: with its old sequence the broker cannot have taken it.
-    pub(super) fn forget_sequence(&mut self) {
+    /// It is numbered anew when it goes out. `refused`: with its old sequence the broker cannot have taken it.
+    pub(super) fn forget_sequence(&mut self, refused: bool) {
         self.sequence = None;
-        self.maybe_written = false;
+        self.maybe_written &= !refused;
     }
 
     pub(super) fn done(self, outcome: Outcome) -> Done {

@@ -2,7 +2,9 @@
 
 use super::counters::Windows;
 use super::memory::MemoryPool;
+use crate::error::{Fate, ProduceError};
 use crate::protocol::compression::Compression;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of a [`super::Core`], named as Kafka's keys. The default is Java's.
@@ -54,6 +56,8 @@ pub struct CoreConfig {
     pub availability_timeout: Option<Duration>,
     /// `buffer.memory`.
     pub memory: MemoryPool,
+    /// Who brokers take us for, for errors: `User:NAME`.
+    pub principal: Arc<str>,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub windows: Windows,
 }
@@ -84,7 +88,21 @@ impl Default for CoreConfig {
             adaptive: true,
             availability_timeout: None,
             memory: MemoryPool::new(32 * 1024 * 1024),
+            principal: "User:ANONYMOUS".into(),
             windows: Windows::default(),
         }
+    }
+}
+
+impl CoreConfig {
+    pub(super) fn not_authorized(
+        &self,
+        operation: &'static str,
+        resource: String,
+        code: i16,
+        fate: Fate,
+    ) -> ProduceError {
+        let principal = Arc::clone(&self.principal);
+        ProduceError::NotAuthorized { principal, operation, resource: resource.into(), code, fate }
     }
 }

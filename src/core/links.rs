@@ -51,6 +51,7 @@ impl Core {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.failures = 0;
         node.last_cause = None;
+        node.refusal = None;
         node.link = Link::Up(Connection {
             id: connection,
             versions,
@@ -66,6 +67,7 @@ impl Core {
     pub fn handle_disconnected(&mut self, now: Instant, connection: ConnectionId, cause: String) {
         if let Some(id) = self.connections.remove(&connection) {
             self.lose_connection(now, id, cause);
+            self.fail_lookups(now);
             self.want_metadata(now);
             self.drive_links(now);
         }
@@ -85,11 +87,12 @@ impl Core {
         self.want_metadata(now);
     }
 
-    fn lose_connection(&mut self, now: Instant, id: NodeId, cause: String) {
+    pub(super) fn lose_connection(&mut self, now: Instant, id: NodeId, cause: String) {
         let Some(node) = self.nodes.get_mut(&id) else { return };
         node.failures += 1;
         let failures = node.failures;
         node.last_cause = Some(cause.clone());
+        node.refusal = None;
         let link = std::mem::replace(&mut node.link, Link::Idle);
         let wait = self.reconnect_backoff().after(failures, &mut self.rng);
         if let Some(node) = self.nodes.get_mut(&id) {

@@ -9,9 +9,11 @@ use super::partitioner::Sticky;
 use super::ratio::Ratio;
 use super::time::Instant;
 use super::timers::Timer;
-use crate::error::ProduceError;
+use super::verdict::{Asked, Verdict, verdict};
+use crate::error::{Fate, ProduceError};
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{Broker, MetadataRequest, MetadataResponse, TopicId, TopicMetadata};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,12 +41,16 @@ pub enum TopicStatus {
 pub struct TopicInfo {
     /// The leader of each partition, −1 while it has none.
     pub leaders: Vec<i32>,
+    /// Those that lead, each once, by ascending id, with their racks.
+    pub brokers: Vec<(i32, Option<String>)>,
 }
 
 #[derive(Debug)]
 pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) id: TopicId,
+    /// The last one that was told: in the middle of an upgrade not every broker tells any.
+    last_id: TopicId,
     /// Dense ids, by partition number. Empty until the topic is known.
     pub(super) partitions: Vec<u32>,
     pub(super) sticky: Sticky,
@@ -59,8 +65,18 @@ pub(super) struct Topic {
     last_error: Option<String>,
 }
 
+impl Topic {
+    /// Whether someone waits for it, or for news of it; nobody does from now on.
+    pub(super) fn take_wanted(&mut self) -> bool {
+        std::mem::take(&mut self.wanted)
+    }
+}
+
 /// Far more than a topic of any cluster has.
 const PARTITIONS_MAX: i32 = 100_000;
+
+/// A broker that names an older leader epoch than is known has not heard of the newer one yet, for so long at most.
+const OLDER_EPOCH_MAX: Duration = Duration::from_secs(10);
 
 /// The next metadata request.
 #[derive(Debug, Default)]
@@ -85,6 +101,7 @@ impl Core {
                 self.topics.push(Topic {
                     name: Arc::clone(&name),
                     id: [0; 16],
+                    last_id: [0; 16],
                     partitions: Vec::new(),
                     sticky: Sticky::default(),
                     next_in_turn: 0,
@@ -150,7 +167,10 @@ impl Core {
     /// The partitions of a known topic.
     pub fn topic_info(&self, topic: TopicHandle) -> TopicInfo {
         let leader = |&id: &u32| self.partitions[id as usize].leader.map_or(-1, |node| node.0);
-        TopicInfo { leaders: self.topics[topic.index()].partitions.iter().map(leader).collect() }
+        let leaders: Vec<i32> = self.topics[topic.index()].partitions.iter().map(leader).collect();
+        let leading: BTreeSet<i32> = leaders.iter().copied().filter(|&id| id >= 0).collect();
+        let rack = |id: i32| self.nodes.get(&NodeId(id)).and_then(|node| node.rack.clone());
+        TopicInfo { brokers: leading.into_iter().map(|id| (id, rack(id))).collect(), leaders }
     }
 
     /// How many partitions a known topic has.
@@ -212,9 +232,10 @@ impl Core {
 
     pub(super) fn handle_metadata(&mut self, now: Instant, response: MetadataResponse) {
         self.refresh.in_flight = false;
-        if response.error_code == code::REBOOTSTRAP_REQUIRED {
-            self.rebootstrap_required(now);
-            return;
+        match verdict(Asked::Metadata, response.error_code) {
+            Verdict::Good => {}
+            Verdict::Rebootstrap => return self.rebootstrap_required(now),
+            _ => return self.metadata_failed(now),
         }
         self.refresh.last_answer = Some(now);
         self.metadata_answered();
@@ -253,25 +274,34 @@ impl Core {
                     self.nodes.insert(id, Node::new(id, broker.host.clone(), broker.port));
                 }
             }
+            if let Some(node) = self.nodes.get_mut(&id) {
+                node.rack.clone_from(&broker.rack);
+            }
         }
     }
 
     /// Whether the topic has to be asked for again.
     fn take_topic(&mut self, now: Instant, mut answer: TopicMetadata) -> bool {
         let Some(&index) = self.topics_by_name.get(answer.name.as_str()) else { return false };
-        match answer.error_code {
-            code::NONE => {}
-            error if code::is_retriable(error) => {
+        let error = answer.error_code;
+        match verdict(Asked::Topic, error) {
+            Verdict::Good => {}
+            Verdict::Retry { .. } => {
                 let topic = &mut self.topics[index];
                 topic.last_error = Some(format!("the broker answered {}", code::name(error)));
                 return topic.wanted || !topic.partitions.is_empty();
             }
-            error => {
+            _ => {
                 let topic = &mut self.topics[index];
                 topic.last_error = Some(format!("the broker answered {}", code::name(error)));
                 if std::mem::take(&mut topic.wanted) {
                     let name = Arc::clone(&topic.name);
-                    let outcome = Err(ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) });
+                    let outcome = Err(match error {
+                        code::TOPIC_AUTHORIZATION_FAILED => {
+                            self.config.not_authorized("DESCRIBE", format!("topic {name}"), error, Fate::NotWritten)
+                        }
+                        _ => ProduceError::Topic { topic: Arc::clone(&name), reason: code::name(error) },
+                    });
                     self.actions.push_back(Action::Topic { name, outcome });
                 }
                 return false;
@@ -287,8 +317,11 @@ impl Core {
             self.partitions.push(Partition::new(index, at as i32));
         }
         let topic = &mut self.topics[index];
-        let recreated = topic.id != [0; 16] && answer.id != [0; 16] && topic.id != answer.id;
+        let recreated = topic.last_id != [0; 16] && answer.id != [0; 16] && topic.last_id != answer.id;
         topic.id = answer.id;
+        if answer.id != [0; 16] {
+            topic.last_id = answer.id;
+        }
         topic.last_error = None;
         // Partitions are never taken from a topic; one that was made anew may have fewer.
         let count = usize::try_from(count).unwrap_or(0);
@@ -305,13 +338,14 @@ impl Core {
             let id = self.topics[index].partitions[at];
             if recreated {
                 // A log of that name that begins anew has never heard of our sequences.
-                self.bump(id);
+                self.bump(id, false);
                 self.partitions[id as usize].leader_epoch = -1;
             }
-            leaderless |= partition.leader < 0;
             let before = self.partitions[id as usize].leader;
             self.set_leader(now, id, partition.leader, partition.leader_epoch);
             is_news |= before != self.partitions[id as usize].leader;
+            // Or its leader is none of the brokers that are told of: one that is down, and may not be for long.
+            leaderless |= self.partitions[id as usize].leader.is_none();
         }
         if is_news && known > 0 {
             let topic = &self.topics[index];
@@ -331,8 +365,13 @@ impl Core {
     pub(super) fn set_leader(&mut self, now: Instant, id: u32, leader: i32, epoch: i32) {
         let partition = &mut self.partitions[id as usize];
         if epoch >= 0 && epoch < partition.leader_epoch {
-            return;
+            // Of a topic that was made anew this is the truth, and brokers that tell no topic ids leave it at that.
+            let since = *partition.older_since.get_or_insert(now);
+            if now.saturating_since(since) < OLDER_EPOCH_MAX {
+                return;
+            }
         }
+        partition.older_since = None;
         let leader = (leader >= 0).then_some(NodeId(leader)).filter(|node| self.nodes.contains_key(node));
         if epoch >= 0 {
             partition.leader_epoch = epoch;

@@ -26,6 +26,7 @@ mod partitioner;
 mod producer_id;
 mod ratio;
 mod rebootstrap;
+mod refusal;
 mod rng;
 mod seal;
 mod sender;

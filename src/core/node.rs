@@ -6,6 +6,7 @@ use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
 use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Debug)]
@@ -13,10 +14,13 @@ pub(super) struct Node {
     pub(super) id: NodeId,
     pub(super) host: String,
     pub(super) port: u16,
+    pub(super) rack: Option<String>,
     pub(super) link: Link,
     /// Connection attempts and connections that failed since the last answer.
     pub(super) failures: u32,
     pub(super) last_cause: Option<String>,
+    /// Why the last attempt was in vain, if it and we do not believe each other.
+    pub(super) refusal: Option<Arc<str>>,
     /// Partitions led by this node that have something to send.
     pub(super) ready: BTreeSet<u32>,
     /// Since when one was ready, without a turn of this node since.
@@ -79,9 +83,11 @@ impl Node {
             id,
             host,
             port,
+            rack: None,
             link: Link::Idle,
             failures: 0,
             last_cause: None,
+            refusal: None,
             ready: BTreeSet::new(),
             waiting_since: None,
             cursor: 0,

@@ -13,6 +13,8 @@ pub(super) struct Partition {
     pub(super) index: i32,
     pub(super) leader: Option<NodeId>,
     pub(super) leader_epoch: i32,
+    /// Since when the cluster names an older epoch than that.
+    pub(super) older_since: Option<Instant>,
     /// Oldest first; one that goes out again returns to its place. Only the last can be open.
     pub(super) queue: VecDeque<Slot>,
     /// No record in the queue was accepted before then. It may be too early, so that nothing has to be looked through
@@ -117,6 +119,9 @@ impl Sequences {
             if !sabotage::is_on(Sabotage::ForgetEpochReset) {
                 self.next = 0;
             }
+            if sabotage::is_on(Sabotage::StartAtLastSequences) {
+                self.next = i32::MAX - 2;
+            }
             self.proven_on = None;
             self.holes.clear();
         }
@@ -173,6 +178,7 @@ impl Partition {
             index,
             leader: None,
             leader_epoch: -1,
+            older_since: None,
             queue: VecDeque::new(),
             oldest: None,
             in_flight: Vec::new(),

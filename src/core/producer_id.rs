@@ -5,6 +5,7 @@ use super::batch::ProducerIdAndEpoch;
 use super::partition::Slot;
 use super::time::Instant;
 use super::timers::Timer;
+use super::verdict::{Asked, Verdict, verdict};
 use crate::protocol::error_code as code;
 use crate::protocol::messages::InitProducerIdResponse;
 
@@ -56,32 +57,32 @@ impl Core {
     }
 
     pub(super) fn handle_producer_id(&mut self, now: Instant, response: &InitProducerIdResponse) {
-        match response.error_code {
-            code::NONE => {
+        match verdict(Asked::ProducerId, response.error_code) {
+            Verdict::Good => {
                 self.producer_id =
                     ProducerId::Have(ProducerIdAndEpoch { id: response.producer_id, epoch: response.producer_epoch });
                 for partition in self.active.iter().copied().collect::<Vec<_>>() {
                     self.schedule(now, partition);
                 }
             }
-            error if code::is_retriable(error) || error == code::CONCURRENT_TRANSACTIONS => {
-                self.producer_id_failed(now);
-            }
-            error => self.fail_for_good(format!(
-                "the cluster gives it no producer id: {}{}",
-                code::name(error),
-                if error == code::CLUSTER_AUTHORIZATION_FAILED {
-                    " (allow IDEMPOTENT_WRITE on the cluster, or set enable.idempotence=false)"
-                } else {
-                    ""
-                }
+            Verdict::Retry { .. } => self.producer_id_failed(now),
+            _ if response.error_code == code::CLUSTER_AUTHORIZATION_FAILED => self.fail_for_good(format!(
+                "{} may not IDEMPOTENT_WRITE on the cluster, nor WRITE to any topic: the broker answered {} (allow one \
+                 of them, or set enable.idempotence=false)",
+                self.config.principal,
+                code::name(response.error_code),
             )),
+            _ => {
+                self.fail_for_good(format!("the cluster gives it no producer id: {}", code::name(response.error_code)));
+            }
         }
     }
 
     /// A hole stands before the head of the partition's queue and nothing of it is in flight: what follows gets new
     /// sequences, of a new epoch. Other partitions take the new epoch when their batches of the old one are through.
-    pub(super) fn bump(&mut self, id: u32) {
+    /// `refused`: the broker cannot have taken what goes out once more, with a hole before it. Of a topic that was made
+    /// anew that is not so: a request that is still under way may come to the new one.
+    pub(super) fn bump(&mut self, id: u32, refused: bool) {
         let partition = &mut self.partitions[id as usize];
         if let ProducerId::Have(producer) = self.producer_id
             && partition.sequences.is_of(producer)
@@ -94,11 +95,10 @@ impl Core {
         }
         partition.sequences.reset();
         for slot in &mut partition.queue {
-            // With a hole before them, the broker cannot have taken them.
             match slot {
                 Slot::Open(_) => {}
-                Slot::Sealing(info) => info.forget_sequence(),
-                Slot::Sealed(batch) => batch.info.forget_sequence(),
+                Slot::Sealing(info) => info.forget_sequence(refused),
+                Slot::Sealed(batch) => batch.info.forget_sequence(refused),
             }
         }
     }

@@ -7,7 +7,7 @@ use super::io::{ConnectionId, NodeId, Transmit};
 use super::node::{Gathered, InFlightRequest, Link, RequestKind};
 use super::partition::{Gate, InFlight, Slot};
 use super::time::Instant;
-use super::verdict::{Context, Verdict, verdict};
+use super::verdict::{Asked, Context, Verdict, verdict};
 use super::{Core, split};
 use crate::error::ProduceError;
 use crate::protocol::compression::Compression;
@@ -137,7 +137,7 @@ impl Core {
             Gate::Open => true,
             Gate::Closed => false,
             Gate::Bump => {
-                self.bump(id);
+                self.bump(id, true);
                 gate(self) == Gate::Open
             }
         }
@@ -347,15 +347,15 @@ impl Core {
             several: sent.batch.as_ref().is_some_and(|batch| batch.info.count > 1),
             names_records: sent.batch.as_ref().is_some_and(|batch| !split::refused(&batch.info, &answer).is_empty()),
         };
-        let verdict = verdict(answer.error_code, context);
-        if matches!(verdict, Verdict::Written | Verdict::WrittenBefore)
+        let verdict = verdict(Asked::Produce(context), answer.error_code);
+        if matches!(verdict, Verdict::Good | Verdict::WrittenBefore)
             && let Some(sequence) = sent.sequence
         {
             partition.sequences.proved(node, sequence, order);
         }
         let Some(mut batch) = sent.batch else {
             // Its deliveries have failed already; what it leaves behind decides what the next ones may do.
-            if !matches!(verdict, Verdict::Written | Verdict::WrittenBefore)
+            if !matches!(verdict, Verdict::Good | Verdict::WrittenBefore)
                 && let Some(sequence) = sent.sequence
             {
                 partition.sequences.leave_hole(order, sequence, false);
@@ -368,7 +368,7 @@ impl Core {
             None => format!("the broker answered {}", code::name(answer.error_code)),
         };
         match verdict {
-            Verdict::Written => {
+            Verdict::Good => {
                 let outcome = Outcome::Written {
                     base_offset: (answer.base_offset >= 0).then_some(answer.base_offset),
                     log_append_time: (answer.log_append_time >= 0).then_some(answer.log_append_time),
@@ -413,7 +413,8 @@ impl Core {
                 self.leave_out(now, id, batch, &answer);
                 return;
             }
-            Verdict::Fail => {
+            Verdict::Fail { ambiguous } => {
+                batch.info.maybe_written |= ambiguous;
                 self.fail_batch(now, id, batch, &answer);
                 return;
             }
@@ -422,6 +423,7 @@ impl Core {
                 self.fail_for_good(cause());
                 return;
             }
+            Verdict::Rebootstrap => unreachable!("only metadata says so"),
         }
         self.schedule(now, id);
     }
@@ -431,12 +433,22 @@ impl Core {
         if let Some(sequence) = batch.info.sequence {
             partition.sequences.leave_hole(batch.info.order, sequence, !batch.info.maybe_written);
         }
-        let error = ProduceError::Broker {
-            topic: Arc::clone(&self.topics[partition.topic].name),
-            partition: partition.index,
-            code: answer.error_code,
-            message: answer.error_message.clone(),
-            fate: batch.info.fate(),
+        let topic = Arc::clone(&self.topics[partition.topic].name);
+        let (code, fate) = (answer.error_code, batch.info.fate());
+        let error = match code {
+            code::TOPIC_AUTHORIZATION_FAILED => {
+                self.config.not_authorized("WRITE", format!("topic {topic}"), code, fate)
+            }
+            code::CLUSTER_AUTHORIZATION_FAILED => {
+                self.config.not_authorized("IDEMPOTENT_WRITE", "the cluster".to_owned(), code, fate)
+            }
+            _ => ProduceError::Broker {
+                topic,
+                partition: partition.index,
+                code,
+                message: answer.error_message.clone(),
+                fate,
+            },
         };
         self.complete(now, id, batch, Outcome::Failed(error));
         self.schedule(now, id);

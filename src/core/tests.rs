@@ -22,6 +22,8 @@ struct Rig {
     metadata_error: i16,
     /// Whether metadata is answered.
     is_silent: bool,
+    /// Brokers that do not believe us, by host.
+    refusing: BTreeSet<&'static str>,
     /// Nodes that take no Produce requests: these are never answered.
     stuck: BTreeSet<i32>,
     peers: BTreeMap<ConnectionId, (NodeId, String)>,
@@ -59,6 +61,7 @@ impl Rig {
             topics: topics.iter().cloned().collect(),
             metadata_error: code::NONE,
             is_silent: false,
+            refusing: BTreeSet::new(),
             stuck: BTreeSet::new(),
             peers: BTreeMap::new(),
             asked: Vec::new(),
@@ -116,6 +119,9 @@ impl Rig {
 
     fn act(&mut self, action: Action) {
         match action {
+            Action::Connect { connection, host, .. } if self.refusing.contains(host.as_str()) => {
+                self.core.handle_refused(self.now, connection, format!("{host}: who are you?"));
+            }
             Action::Connect { connection, node, host, .. } => {
                 if host == BOOTSTRAP || self.brokers.values().any(|known| *known == host) {
                     self.peers.insert(connection, (node, host));
@@ -368,4 +374,63 @@ fn with_the_strategy_none_the_known_brokers_are_kept() {
         assert!(rig.asked.iter().all(|(_, host)| host != BOOTSTRAP), "{error}: {:?}", rig.asked);
         assert!(rig.core.nodes.contains_key(&NodeId(1)));
     }
+}
+
+fn failures(rig: &mut Rig) -> Vec<ProduceError> {
+    let mut failures = Vec::new();
+    for action in std::mem::take(&mut rig.told) {
+        match action {
+            Action::Done(done) => failures.extend(done.runs.iter().filter_map(|run| match &run.outcome {
+                Outcome::Failed(error) => Some(error.clone()),
+                _ => None,
+            })),
+            Action::Topic { outcome: Err(error), .. } => failures.push(error),
+            _ => {}
+        }
+    }
+    failures
+}
+
+fn refused_by(host: &str, partition: Option<i32>) -> ProduceError {
+    let reason = format!("{host}: who are you?").into();
+    ProduceError::Authentication { topic: Some("orders".into()), partition, reason, fate: Fate::NotWritten }
+}
+
+#[test]
+fn who_waits_for_a_broker_that_refuses_fails_at_once_and_others_go_on() {
+    let mut rig = Rig::new(CoreConfig::default(), &[("orders", vec![1, 2])]);
+    let topic = rig.topic("orders");
+    rig.refusing.insert("two");
+    rig.append(topic, Placement::Partition(1)).unwrap();
+    rig.append(topic, Placement::Partition(0)).unwrap();
+    assert_eq!(failures(&mut rig), [refused_by("two", Some(1))]);
+    assert_eq!(rig.produced, [0]);
+    assert!(rig.core.is_idle());
+
+    // Each new record hears it with the next attempt, which keeps to the backoff.
+    for _ in 0..5 {
+        rig.append(topic, Placement::Partition(1)).unwrap();
+        rig.pass(Duration::from_secs(2));
+        assert_eq!(failures(&mut rig), [refused_by("two", Some(1))]);
+    }
+    rig.refusing.clear();
+    rig.append(topic, Placement::Partition(1)).unwrap();
+    rig.pass(Duration::from_secs(2));
+    assert_eq!((failures(&mut rig), &rig.produced[..]), (Vec::new(), &[0, 1][..]), "mended while it ran");
+}
+
+#[test]
+fn who_waits_for_a_topic_hears_the_refusal_once_nobody_is_left_to_ask() {
+    let mut rig = Rig::new(CoreConfig::default(), &[("orders", vec![1])]);
+    rig.refusing.extend([BOOTSTRAP, "one", "two"]);
+    for connection in std::mem::take(&mut rig.peers).into_keys() {
+        rig.core.handle_disconnected(rig.now, connection, "gone".to_owned());
+    }
+    rig.turn();
+    assert_eq!(rig.core.topic(rig.now, "orders"), TopicStatus::Pending);
+    rig.pass(Duration::from_secs(3));
+    assert_eq!(failures(&mut rig).first(), Some(&refused_by("two", None)));
+    rig.refusing.clear();
+    rig.pass(Duration::from_secs(3));
+    rig.topic("orders");
 }

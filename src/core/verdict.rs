@@ -1,8 +1,22 @@
-//! What to do about an error in a Produce response: one function, exhaustive over what it depends on.
+//! What to do about an error in a broker's answer: one function, exhaustive over the API that was asked, the code, and
+//! for Produce the batch's place in flight, its records and its past.
 
-use crate::protocol::error_code as code;
+use crate::protocol::error_code::ResponseError;
 
-/// What the verdict depends on besides the error code.
+/// What was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// Produce, for one batch.
+    Produce(Context),
+    /// InitProducerId.
+    ProducerId,
+    /// Metadata, for the answer as a whole.
+    Metadata,
+    /// Metadata, for one topic.
+    Topic,
+}
+
+/// What the verdict on a batch depends on besides the error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Context {
     pub(super) idempotence: bool,
@@ -18,14 +32,14 @@ pub(super) struct Context {
     pub(super) names_records: bool,
 }
 
-/// What becomes of a batch.
+/// What becomes of a batch, or of what else was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It is in the log.
-    Written,
+    /// It is as was asked for: a batch is in the log.
+    Good,
     /// It is in the log from an earlier attempt; the broker no longer knows where.
     WrittenBefore,
-    /// Send it again, the same sequence.
+    /// Ask again; a batch with the same sequence.
     Retry {
         /// The leader may be another one.
         refresh: bool,
@@ -38,62 +52,296 @@ pub(super) enum Verdict {
     Split,
     /// Nothing of it was written, because of the records that the answer names: send the others.
     LeaveOut,
-    /// It is not written and never will be.
-    Fail,
-    /// Nor will anything else be: the whole producer is at fault.
+    /// It failed, and will again.
+    Fail {
+        /// This attempt may have written it.
+        ambiguous: bool,
+    },
+    /// So will everything else: the whole producer is at fault.
     Fatal,
+    /// Nothing that is known of the cluster is to be relied on (KIP-1102).
+    Rebootstrap,
 }
 
-pub(super) fn verdict(error: i16, context: Context) -> Verdict {
-    let retry = |refresh, ambiguous| Verdict::Retry { refresh, ambiguous };
+/// Codes that are dealt with in the same way, whatever was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    Good,
+    Duplicate,
+    OutOfOrder,
+    ForgottenProducer,
+    OldEpoch,
+    /// Another broker leads, or none, or this one does not know yet what it leads.
+    Leadership,
+    /// Nothing was done, and it may soon be otherwise.
+    NotNow,
+    /// Something may have been done.
+    Unsure,
+    ConnectionLost,
+    TooLarge,
+    NotAuthorizedForCluster,
+    InTransaction,
+    StartAgain,
+    /// What the protocol calls retriable. Of another API mostly: not expected.
+    OtherRetriable,
+    /// Refused, for a reason that will be there tomorrow.
+    Refused,
+    /// The broker does not say what went wrong, or in words that are newer than this client.
+    Unexplained,
+}
+
+/// Every code of the protocol has its place: one that a new version adds does not compile until it has, too.
+fn sort(error: i16) -> Sort {
+    use ResponseError::*;
+    let Some(error) = ResponseError::try_from_code(error) else { return Sort::Good };
     match error {
-        code::NONE => Verdict::Written,
-        code::DUPLICATE_SEQUENCE_NUMBER => Verdict::WrittenBefore,
-        code::OUT_OF_ORDER_SEQUENCE_NUMBER if context.idempotence => {
+        DuplicateSequenceNumber => Sort::Duplicate,
+        OutOfOrderSequenceNumber => Sort::OutOfOrder,
+        UnknownProducerId => Sort::ForgottenProducer,
+        InvalidProducerEpoch => Sort::OldEpoch,
+        NotLeaderOrFollower
+        | LeaderNotAvailable
+        | UnknownTopicOrPartition
+        | UnknownTopicId
+        | FencedLeaderEpoch
+        | KafkaStorageError => Sort::Leadership,
+        NotEnoughReplicas | CorruptMessage => Sort::NotNow,
+        RequestTimedOut | NotEnoughReplicasAfterAppend => Sort::Unsure,
+        NetworkException => Sort::ConnectionLost,
+        MessageTooLarge | RecordListTooLarge => Sort::TooLarge,
+        ClusterAuthorizationFailed => Sort::NotAuthorizedForCluster,
+        ConcurrentTransactions => Sort::InTransaction,
+        RebootstrapRequired => Sort::StartAgain,
+        UnknownServerError | Unknown(_) => Sort::Unexplained,
+        ReplicaNotAvailable
+        | CoordinatorLoadInProgress
+        | CoordinatorNotAvailable
+        | NotCoordinator
+        | NotController
+        | FetchSessionIdNotFound
+        | InvalidFetchSessionEpoch
+        | ListenerNotFound
+        | UnknownLeaderEpoch
+        | OffsetNotAvailable
+        | PreferredLeaderNotAvailable
+        | EligibleLeadersNotAvailable
+        | ElectionNotNeeded
+        | UnstableOffsetCommit
+        | ThrottlingQuotaExceeded
+        | InconsistentTopicId
+        | FetchSessionTopicIdError
+        | ShareSessionNotFound
+        | InvalidShareSessionEpoch
+        | ShareSessionLimitReached => Sort::OtherRetriable,
+        OffsetOutOfRange
+        | InvalidFetchSize
+        | BrokerNotAvailable
+        | StaleControllerEpoch
+        | OffsetMetadataTooLarge
+        | InvalidTopicException
+        | InvalidRequiredAcks
+        | IllegalGeneration
+        | InconsistentGroupProtocol
+        | InvalidGroupId
+        | UnknownMemberId
+        | InvalidSessionTimeout
+        | RebalanceInProgress
+        | InvalidCommitOffsetSize
+        | TopicAuthorizationFailed
+        | GroupAuthorizationFailed
+        | InvalidTimestamp
+        | UnsupportedSaslMechanism
+        | IllegalSaslState
+        | UnsupportedVersion
+        | TopicAlreadyExists
+        | InvalidPartitions
+        | InvalidReplicationFactor
+        | InvalidReplicaAssignment
+        | InvalidConfig
+        | InvalidRequest
+        | UnsupportedForMessageFormat
+        | PolicyViolation
+        | InvalidTxnState
+        | InvalidProducerIdMapping
+        | InvalidTransactionTimeout
+        | TransactionCoordinatorFenced
+        | TransactionalIdAuthorizationFailed
+        | SecurityDisabled
+        | OperationNotAttempted
+        | LogDirNotFound
+        | SaslAuthenticationFailed
+        | ReassignmentInProgress
+        | DelegationTokenAuthDisabled
+        | DelegationTokenNotFound
+        | DelegationTokenOwnerMismatch
+        | DelegationTokenRequestNotAllowed
+        | DelegationTokenAuthorizationFailed
+        | DelegationTokenExpired
+        | InvalidPrincipalType
+        | NonEmptyGroup
+        | GroupIdNotFound
+        | TopicDeletionDisabled
+        | UnsupportedCompressionType
+        | StaleBrokerEpoch
+        | MemberIdRequired
+        | GroupMaxSizeReached
+        | FencedInstanceId
+        | NoReassignmentInProgress
+        | GroupSubscribedToTopic
+        | InvalidRecord
+        | ProducerFenced
+        | ResourceNotFound
+        | DuplicateResource
+        | UnacceptableCredential
+        | InconsistentVoterSet
+        | InvalidUpdateVersion
+        | FeatureUpdateFailed
+        | PrincipalDeserializationFailure
+        | SnapshotNotFound
+        | PositionOutOfRange
+        | DuplicateBrokerRegistration
+        | BrokerIdNotRegistered
+        | InconsistentClusterId
+        | TransactionalIdNotFound
+        | IneligibleReplica
+        | NewLeaderElected
+        | OffsetMovedToTieredStorage
+        | FencedMemberEpoch
+        | UnreleasedInstanceId
+        | UnsupportedAssignor
+        | StaleMemberEpoch
+        | MismatchedEndpointType
+        | UnsupportedEndpointType
+        | UnknownControllerId
+        | UnknownSubscriptionId
+        | TelemetryTooLarge
+        | InvalidRegistration
+        | TransactionAbortable
+        | InvalidRecordState
+        | FencedStateEpoch
+        | InvalidVoterKey
+        | DuplicateVoter
+        | VoterNotFound
+        | InvalidRegularExpression
+        | StreamsInvalidTopology
+        | StreamsInvalidTopologyEpoch
+        | StreamsTopologyFenced => Sort::Refused,
+    }
+}
+
+pub(super) fn verdict(asked: Asked, error: i16) -> Verdict {
+    let retry = |refresh, ambiguous| Verdict::Retry { refresh, ambiguous };
+    let sort = sort(error);
+    match asked {
+        Asked::Produce(context) => of_batch(sort, context),
+        Asked::ProducerId => match sort {
+            Sort::Good => Verdict::Good,
+            Sort::Leadership
+            | Sort::NotNow
+            | Sort::Unsure
+            | Sort::ConnectionLost
+            | Sort::InTransaction
+            | Sort::OtherRetriable => retry(false, false),
+            Sort::Duplicate
+            | Sort::OutOfOrder
+            | Sort::ForgottenProducer
+            | Sort::OldEpoch
+            | Sort::TooLarge
+            | Sort::NotAuthorizedForCluster
+            | Sort::StartAgain
+            | Sort::Refused
+            | Sort::Unexplained => Verdict::Fatal,
+        },
+        Asked::Metadata => match sort {
+            Sort::Good => Verdict::Good,
+            Sort::StartAgain => Verdict::Rebootstrap,
+            // The answer is empty for it. Whoever waits has a time limit.
+            Sort::Duplicate
+            | Sort::OutOfOrder
+            | Sort::ForgottenProducer
+            | Sort::OldEpoch
+            | Sort::Leadership
+            | Sort::NotNow
+            | Sort::Unsure
+            | Sort::ConnectionLost
+            | Sort::TooLarge
+            | Sort::NotAuthorizedForCluster
+            | Sort::InTransaction
+            | Sort::OtherRetriable
+            | Sort::Refused
+            | Sort::Unexplained => retry(false, false),
+        },
+        Asked::Topic => match sort {
+            Sort::Good => Verdict::Good,
+            Sort::Leadership | Sort::NotNow | Sort::Unsure | Sort::ConnectionLost | Sort::OtherRetriable => {
+                retry(false, false)
+            }
+            Sort::Duplicate
+            | Sort::OutOfOrder
+            | Sort::ForgottenProducer
+            | Sort::OldEpoch
+            | Sort::TooLarge
+            | Sort::NotAuthorizedForCluster
+            | Sort::InTransaction
+            | Sort::StartAgain
+            | Sort::Refused
+            | Sort::Unexplained => Verdict::Fail { ambiguous: false },
+        },
+    }
+}
+
+fn of_batch(sort: Sort, context: Context) -> Verdict {
+    let retry = |refresh, ambiguous| Verdict::Retry { refresh, ambiguous };
+    // Had an earlier attempt written it, the others would be there twice.
+    let refused = if context.names_records && !context.maybe_written {
+        Verdict::LeaveOut
+    } else {
+        Verdict::Fail { ambiguous: false }
+    };
+    match sort {
+        Sort::Good => Verdict::Good,
+        Sort::Duplicate => Verdict::WrittenBefore,
+        Sort::OutOfOrder if context.idempotence => {
             if context.after_unknown {
                 // Had the batch of unknown fate been written, this one would follow it.
                 Verdict::Renumber
             } else if context.next_expected {
                 // The broker lost what it had acknowledged.
-                Verdict::Fail
+                Verdict::Fail { ambiguous: false }
             } else {
                 retry(false, false)
             }
         }
-        code::UNKNOWN_PRODUCER_ID if context.idempotence => Verdict::Renumber,
+        Sort::ForgottenProducer if context.idempotence => Verdict::Renumber,
         // A partition sees a new epoch only when nothing of the old one is left, so this is another attempt's doing.
-        code::INVALID_PRODUCER_EPOCH if context.idempotence && !context.maybe_written => Verdict::Renumber,
+        Sort::OldEpoch if context.idempotence && !context.maybe_written => Verdict::Renumber,
         // The broker also says these of a batch that it has appended, if it loses the partition while it waits for its
         // followers (DelayedProduce); the next leader may have it.
-        code::NOT_LEADER_OR_FOLLOWER
-        | code::LEADER_NOT_AVAILABLE
-        | code::UNKNOWN_TOPIC_OR_PARTITION
-        | code::UNKNOWN_TOPIC_ID
-        | code::FENCED_LEADER_EPOCH
-        | code::KAFKA_STORAGE_ERROR => retry(true, true),
-        code::NOT_ENOUGH_REPLICAS | code::CORRUPT_MESSAGE => retry(false, false),
-        code::REQUEST_TIMED_OUT | code::NOT_ENOUGH_REPLICAS_AFTER_APPEND | code::NETWORK_EXCEPTION => {
-            retry(error == code::NETWORK_EXCEPTION, true)
-        }
+        Sort::Leadership | Sort::OtherRetriable => retry(true, true),
+        Sort::NotNow => retry(false, false),
+        Sort::Unsure => retry(false, true),
+        Sort::ConnectionLost => retry(true, true),
         // Where an earlier attempt may stand in the log, parts would be no duplicates of it to the broker, which knows a
         // batch by its first and last sequence: they would end as out of order, or stand there a second time. (Java
         // splits all the same.)
-        code::MESSAGE_TOO_LARGE | code::RECORD_LIST_TOO_LARGE
-            if context.several && !(context.idempotence && context.maybe_written) =>
-        {
-            Verdict::Split
-        }
-        code::CLUSTER_AUTHORIZATION_FAILED => Verdict::Fatal,
-        other if code::is_retriable(other) => retry(true, true),
-        // Had an earlier attempt written it, the others would be there twice.
-        _ if context.names_records && !context.maybe_written => Verdict::LeaveOut,
-        _ => Verdict::Fail,
+        Sort::TooLarge if context.several && !(context.idempotence && context.maybe_written) => Verdict::Split,
+        Sort::NotAuthorizedForCluster => Verdict::Fatal,
+        // An exception of the broker's own may come after its append.
+        Sort::Unexplained => Verdict::Fail { ambiguous: true },
+        Sort::OutOfOrder
+        | Sort::ForgottenProducer
+        | Sort::OldEpoch
+        | Sort::TooLarge
+        | Sort::InTransaction
+        | Sort::StartAgain
+        | Sort::Refused => refused,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::error_code as code;
 
     const FIRST: Context = Context {
         idempotence: true,
@@ -103,34 +351,97 @@ mod tests {
         several: true,
         names_records: false,
     };
+    const GOOD: Verdict = Verdict::Good;
+    const AGAIN: Verdict = Verdict::Retry { refresh: false, ambiguous: false };
+    const AGAIN_ELSEWHERE: Verdict = Verdict::Retry { refresh: true, ambiguous: true };
+    const AGAIN_UNSURE: Verdict = Verdict::Retry { refresh: false, ambiguous: true };
+    const FAIL: Verdict = Verdict::Fail { ambiguous: false };
+
+    fn of_batch(error: i16, context: Context) -> Verdict {
+        verdict(Asked::Produce(context), error)
+    }
 
     #[test]
     fn out_of_order_depends_on_the_place() {
         let error = code::OUT_OF_ORDER_SEQUENCE_NUMBER;
-        assert_eq!(verdict(error, FIRST), Verdict::Fail);
+        assert_eq!(of_batch(error, FIRST), FAIL);
         let later = Context { next_expected: false, ..FIRST };
-        assert_eq!(verdict(error, later), Verdict::Retry { refresh: false, ambiguous: false });
-        assert_eq!(verdict(error, Context { after_unknown: true, ..later }), Verdict::Renumber);
+        assert_eq!(of_batch(error, later), AGAIN);
+        assert_eq!(of_batch(error, Context { after_unknown: true, ..later }), Verdict::Renumber);
+        assert_eq!(of_batch(error, Context { idempotence: false, ..later }), FAIL);
     }
 
     #[test]
     fn what_a_batch_is_refused_for_decides_what_is_made_of_it() {
-        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, FIRST), Verdict::Split);
-        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, Context { several: false, ..FIRST }), Verdict::Fail);
+        assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, FIRST), Verdict::Split);
+        assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, Context { several: false, ..FIRST }), FAIL);
         let maybe = Context { maybe_written: true, ..FIRST };
-        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, maybe), Verdict::Fail, "its fate is unknown");
-        assert_eq!(verdict(code::MESSAGE_TOO_LARGE, Context { idempotence: false, ..maybe }), Verdict::Split);
+        assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, maybe), FAIL, "its fate is unknown");
+        assert_eq!(of_batch(code::MESSAGE_TOO_LARGE, Context { idempotence: false, ..maybe }), Verdict::Split);
         let named = Context { names_records: true, ..FIRST };
-        assert_eq!(verdict(code::INVALID_RECORD, named), Verdict::LeaveOut);
-        assert_eq!(verdict(code::INVALID_RECORD, FIRST), Verdict::Fail);
-        assert_eq!(verdict(code::INVALID_TIMESTAMP, Context { maybe_written: true, ..named }), Verdict::Fail);
+        assert_eq!(of_batch(code::INVALID_RECORD, named), Verdict::LeaveOut);
+        assert_eq!(of_batch(code::INVALID_RECORD, FIRST), FAIL);
+        assert_eq!(of_batch(code::INVALID_TIMESTAMP, Context { maybe_written: true, ..named }), FAIL);
+    }
+
+    /// Of every code: what becomes of a first batch, of InitProducerId, of metadata and of a topic in it.
+    #[test]
+    fn every_code_has_its_verdicts() {
+        let table: &[(i16, [Verdict; 4])] = &[
+            (code::NONE, [GOOD; 4]),
+            (code::DUPLICATE_SEQUENCE_NUMBER, [Verdict::WrittenBefore, Verdict::Fatal, AGAIN, FAIL]),
+            (code::OUT_OF_ORDER_SEQUENCE_NUMBER, [FAIL, Verdict::Fatal, AGAIN, FAIL]),
+            (code::UNKNOWN_PRODUCER_ID, [Verdict::Renumber, Verdict::Fatal, AGAIN, FAIL]),
+            (code::INVALID_PRODUCER_EPOCH, [Verdict::Renumber, Verdict::Fatal, AGAIN, FAIL]),
+            (code::NOT_LEADER_OR_FOLLOWER, [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN]),
+            (code::LEADER_NOT_AVAILABLE, [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN]),
+            (code::UNKNOWN_TOPIC_OR_PARTITION, [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN]),
+            (code::UNKNOWN_TOPIC_ID, [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN]),
+            (code::FENCED_LEADER_EPOCH, [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN]),
+            (code::KAFKA_STORAGE_ERROR, [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN]),
+            (code::NETWORK_EXCEPTION, [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN]),
+            (code::NOT_ENOUGH_REPLICAS, [AGAIN; 4]),
+            (code::CORRUPT_MESSAGE, [AGAIN; 4]),
+            (code::REQUEST_TIMED_OUT, [AGAIN_UNSURE, AGAIN, AGAIN, AGAIN]),
+            (code::NOT_ENOUGH_REPLICAS_AFTER_APPEND, [AGAIN_UNSURE, AGAIN, AGAIN, AGAIN]),
+            (code::MESSAGE_TOO_LARGE, [Verdict::Split, Verdict::Fatal, AGAIN, FAIL]),
+            (code::RECORD_LIST_TOO_LARGE, [Verdict::Split, Verdict::Fatal, AGAIN, FAIL]),
+            (code::CLUSTER_AUTHORIZATION_FAILED, [Verdict::Fatal, Verdict::Fatal, AGAIN, FAIL]),
+            (code::CONCURRENT_TRANSACTIONS, [FAIL, AGAIN, AGAIN, FAIL]),
+            (code::REBOOTSTRAP_REQUIRED, [FAIL, Verdict::Fatal, Verdict::Rebootstrap, FAIL]),
+            // UNKNOWN_SERVER_ERROR, and what no version of the protocol has named.
+            (-1, [Verdict::Fail { ambiguous: true }, Verdict::Fatal, AGAIN, FAIL]),
+            (12_345, [Verdict::Fail { ambiguous: true }, Verdict::Fatal, AGAIN, FAIL]),
+        ];
+        for error in (-1..200).chain([12_345]) {
+            let named = table.iter().find(|(code, _)| *code == error).map(|(_, verdicts)| *verdicts);
+            let is_unheard_of = code::name(error).starts_with("error ");
+            let expected = named.unwrap_or(match code::is_retriable(error) {
+                true => [AGAIN_ELSEWHERE, AGAIN, AGAIN, AGAIN],
+                false => [Verdict::Fail { ambiguous: is_unheard_of }, Verdict::Fatal, AGAIN, FAIL],
+            });
+            let asked = [Asked::Produce(FIRST), Asked::ProducerId, Asked::Metadata, Asked::Topic];
+            assert_eq!(asked.map(|asked| verdict(asked, error)), expected, "{}", code::name(error));
+        }
     }
 
     #[test]
-    fn every_code_has_a_verdict_and_only_success_is_written() {
-        for error in -1..200 {
-            let verdict = verdict(error, FIRST);
-            assert_eq!(verdict == Verdict::Written, error == 0, "{error}");
+    fn only_success_is_good_wherever_the_batch_stands() {
+        for bits in 0..64 {
+            let bit = |at: u32| bits & (1 << at) != 0;
+            let context = Context {
+                idempotence: bit(0),
+                next_expected: bit(1),
+                after_unknown: bit(2),
+                maybe_written: bit(3),
+                several: bit(4),
+                names_records: bit(5),
+            };
+            for error in -1..200 {
+                let verdict = of_batch(error, context);
+                assert_eq!(verdict == Verdict::Good, error == code::NONE, "{error} {context:?}");
+                assert_ne!(verdict, Verdict::Rebootstrap, "{error} {context:?}");
+            }
         }
     }
 }

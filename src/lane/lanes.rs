@@ -11,8 +11,8 @@ use super::{Looked, UserCallback};
 use crate::core::Done;
 use crate::core::time::Instant;
 use crate::error::ProduceError;
+use crate::plugin::Routes;
 use crate::record::Record;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -24,40 +24,6 @@ pub(crate) struct Lanes {
     routes: Arc<Routes>,
     together: Arc<Together>,
     any_acknowledgements: bool,
-}
-
-/// Which chain a topic's records go through, by number; 0 is that of all other topics.
-#[derive(Debug, Default)]
-pub(crate) struct Routes {
-    names: HashMap<String, usize>,
-    /// Longest first.
-    beginnings: Vec<(String, usize)>,
-}
-
-impl Routes {
-    /// A topic's own chain.
-    pub(crate) fn name(&mut self, topic: &str, chain: usize) {
-        self.names.insert(topic.to_owned(), chain);
-    }
-
-    /// The chain of every topic that begins so and has no longer beginning in common with another chain.
-    pub(crate) fn beginning(&mut self, beginning: &str, chain: usize) {
-        self.beginnings.push((beginning.to_owned(), chain));
-        self.beginnings.sort_by_key(|(beginning, _)| std::cmp::Reverse(beginning.len()));
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.names.is_empty() && self.beginnings.is_empty()
-    }
-
-    /// The most specific one counts.
-    pub(crate) fn chain_of(&self, topic: &str) -> usize {
-        if self.is_empty() {
-            return 0;
-        }
-        let beginning = || self.beginnings.iter().find(|(beginning, _)| topic.starts_with(beginning.as_str()));
-        self.names.get(topic).copied().or_else(|| beginning().map(|(_, chain)| *chain)).unwrap_or(0)
-    }
 }
 
 impl Lanes {

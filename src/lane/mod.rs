@@ -38,11 +38,11 @@ mod worker;
 pub(crate) use counters::LaneCounts;
 pub use delivery::Delivery;
 pub(crate) use delivery_thread::DeliveryThread;
-pub(crate) use lanes::{Lanes, Routes};
+pub(crate) use lanes::Lanes;
 pub(crate) use lookup::{Looked, Lookup};
 #[cfg(test)]
 pub(crate) use staging::{AckItem, Shared};
-pub(crate) use staging::{LaneConfig, MayGoTo, Submitted, Surroundings};
+pub(crate) use staging::{LaneConfig, Submitted, Surroundings};
 pub(crate) use waiting::Waiter;
 pub(crate) use worker::start;
 

@@ -10,7 +10,7 @@ use super::{DeliveryThread, UserCallback};
 use crate::core::time::{Clock, Instant};
 use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
 use crate::error::{Fate, ProduceError};
-use crate::plugin::Records;
+use crate::plugin::{MayGoTo, Records};
 use crate::record::Record;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -40,9 +40,6 @@ pub(crate) struct LaneConfig {
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub(crate) windows: Windows,
 }
-
-/// What is wrong with a topic that an interceptor chose, if anything is; `None` where every topic is right.
-pub(crate) type MayGoTo = Option<Arc<dyn Fn(&str) -> Result<(), String> + Send + Sync>>;
 
 /// What senders, the driver and the lane's thread share.
 pub(crate) struct Shared {

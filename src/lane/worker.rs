@@ -11,9 +11,9 @@ use super::passage::Passage;
 use super::staging::{AckItem, Item, Job, Shared, Work, died, valid_topic};
 use super::{callbacks, delivery};
 use crate::core::time::Instant;
-use crate::core::{GroupHandle, TopicHandle, TopicStatus};
+use crate::core::{GroupHandle, TopicHandle, TopicInfo, TopicStatus};
 use crate::error::{Fate, ProduceError, Stage};
-use crate::plugin::{Chain, Consistency, End, Ended, Records, Targets, TopicFailure, Topology};
+use crate::plugin::{Chain, Consistency, End, Ended, Records, Targets, TopicFailure, Topology, TopologyBroker};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
@@ -514,13 +514,13 @@ impl Worker {
                 continue;
             }
             let Some(&handle) = self.topics.get(topic).filter(|_| records.topic_of.contains(&at)) else { continue };
-            let leaders = self.lane.0.lock_core().topic_info(handle).leaders;
-            let topology = Topology {
-                topic: topic.to_string(),
-                partitions: leaders.len() as u32,
-                leaders: if is_keyed { Vec::new() } else { leaders },
-                brokers: Vec::new(),
-            };
+            let TopicInfo { leaders, brokers } = self.lane.0.lock_core().topic_info(handle);
+            let mut topology =
+                Topology { topic: topic.to_string(), partitions: leaders.len() as u32, ..Topology::default() };
+            if !is_keyed {
+                topology.leaders = leaders;
+                topology.brokers = brokers.into_iter().map(|(id, rack)| TopologyBroker { id, rack }).collect();
+            }
             match self.chain.on_topology(since(now), &topology) {
                 Ok(groups) => {
                     let mut core = self.lane.0.lock_core();

@@ -1,10 +1,11 @@
 //! Topics, asked for and created: a few requests on a connection of their own. For the command and for tests.
 
 use super::config::NetConfig;
-use super::connect::connect;
+use super::connect::{Connected, connect};
 use super::frames::FrameBuffer;
 use super::handshake::{check_correlation, exchange};
 use super::peer::Peer;
+use super::stream::Stream;
 use crate::core::NodeId;
 use crate::protocol::codec::create_topics::{self, CreateTopicsRequest, CreatedTopic, NewTopic};
 use crate::protocol::codec::describe_configs::{self, OF_TOPIC};
@@ -16,7 +17,6 @@ use crate::protocol::{error_code, versions};
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Why a topic could not be asked for or created.
@@ -358,7 +358,7 @@ impl BlockingAdmin {
 struct Session {
     broker: String,
     client_id: String,
-    stream: TcpStream,
+    stream: Stream,
     frames: FrameBuffer,
     versions: ApiVersions,
     request_timeout: Duration,
@@ -379,7 +379,9 @@ impl Session {
     }
 
     async fn open(peer: Peer, config: &NetConfig, request_timeout: Duration) -> Result<Session, AdminError> {
-        let (stream, versions) = connect(&peer, config, config.setup_timeout).await.map_err(AdminError::Unreachable)?;
+        let connected = connect(&peer, config, config.setup_timeout).await;
+        let Connected { stream, versions, .. } =
+            connected.map_err(|trouble| AdminError::Unreachable(trouble.to_string()))?;
         Ok(Session {
             broker: peer.to_string(),
             client_id: config.client_id.clone(),
@@ -429,7 +431,7 @@ impl Session {
         let answer = timeout(self.request_timeout, exchange(&mut self.stream, &mut self.frames, &request)).await;
         let frame = match answer {
             Ok(Ok(frame)) => frame,
-            Ok(Err(cause)) => return Err(failed(cause)),
+            Ok(Err(trouble)) => return Err(failed(trouble.to_string())),
             Err(_) => {
                 let limit = self.request_timeout.as_millis();
                 return Err(failed(format!("no answer to {api:?} within {limit} ms")));

@@ -1,3 +1,4 @@
+use super::security::Secured;
 use crate::core::Windows;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ pub struct NetConfig {
     pub setup_timeout: Duration,
     /// `socket.connection.setup.timeout.max.ms`: the timeout doubles with each failure up to this.
     pub setup_timeout_max: Duration,
+    /// `security.protocol` and what belongs to it.
+    pub security: Secured,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub windows: Windows,
 }
@@ -26,6 +29,7 @@ impl Default for NetConfig {
             receive_buffer_bytes: Some(32 * 1024),
             setup_timeout: Duration::from_secs(10),
             setup_timeout_max: Duration::from_secs(30),
+            security: Secured::default(),
             windows: Windows::default(),
         }
     }

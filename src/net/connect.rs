@@ -1,6 +1,8 @@
 use super::config::NetConfig;
-use super::handshake::handshake;
+use super::handshake::{NO_ANSWER, handshake};
 use super::peer::Peer;
+use super::stream::Stream;
+use super::trouble::Trouble;
 use crate::protocol::messages::ApiVersions;
 use std::io;
 use std::net::SocketAddr;
@@ -8,17 +10,28 @@ use std::time::Duration;
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::timeout;
 
-/// A connection on which requests may be sent. The name is resolved each time, and every address it has is tried in
-/// turn: the socket and the first exchange on it, each address within `limit`. The error names them all.
-pub(super) async fn connect(
-    peer: &Peer,
-    config: &NetConfig,
-    limit: Duration,
-) -> Result<(TcpStream, ApiVersions), String> {
+/// A connection on which requests may be sent.
+#[derive(Debug)]
+pub(super) struct Connected {
+    pub(super) stream: Stream,
+    /// What the broker speaks.
+    pub(super) versions: ApiVersions,
+    /// How long the broker lets the login count; `None` is for ever.
+    pub(super) login_lasts: Option<Duration>,
+}
+
+/// Connects, under TLS and logged in as configured. The name is resolved each time, and every address it has is tried in
+/// turn: the socket and what is exchanged on it first, each address within `limit`. The error names them all.
+pub(super) async fn connect(peer: &Peer, config: &NetConfig, limit: Duration) -> Result<Connected, Trouble> {
+    if let Some(sasl) = config.security.sasl() {
+        sasl.prepare().await.map_err(|trouble| trouble.map(|cause| format!("{peer}: {cause}")))?;
+    }
     let addresses = match timeout(limit, lookup_host(peer.address())).await {
         Ok(Ok(addresses)) => addresses,
-        Ok(Err(error)) => return Err(peer.unreachable(&lookup_words(&error))),
-        Err(_) => return Err(peer.unreachable(&format!("its name was not resolved within {}", millis(limit)))),
+        Ok(Err(error)) => return Err(peer.unreachable(&lookup_words(&error)).into()),
+        Err(_) => {
+            return Err(peer.unreachable(&format!("its name was not resolved within {}", millis(limit))).into());
+        }
     };
     let mut causes: Vec<String> = Vec::new();
     let mut tried: Vec<SocketAddr> = Vec::new();
@@ -27,9 +40,11 @@ pub(super) async fn connect(
             continue;
         }
         tried.push(address);
-        let cause = match timeout(limit, connect_to(address, config)).await {
+        let cause = match timeout(limit, connect_to(address, peer, config)).await {
             Ok(Ok(connected)) => return Ok(connected),
-            Ok(Err(cause)) => cause,
+            // It was reached, and another address of it would say the same.
+            Ok(Err(Trouble::Refused(cause))) => return Err(Trouble::Refused(format!("{peer}: {cause}"))),
+            Ok(Err(Trouble::Failed(cause))) => cause,
             Err(_) => format!("no answer within {}", millis(limit)),
         };
         causes.push(format!("{address}: {cause}"));
@@ -37,13 +52,31 @@ pub(super) async fn connect(
     if causes.is_empty() {
         causes.push("its name has no address".to_owned());
     }
-    Err(peer.unreachable(&causes.join("; ")))
+    Err(peer.unreachable(&causes.join("; ")).into())
 }
 
-async fn connect_to(address: SocketAddr, config: &NetConfig) -> Result<(TcpStream, ApiVersions), String> {
-    let mut stream = open(address, config).await.map_err(|error| io_words(&error))?;
-    let versions = handshake(&mut stream, &config.client_id).await?;
-    Ok((stream, versions))
+async fn connect_to(address: SocketAddr, peer: &Peer, config: &NetConfig) -> Result<Connected, Trouble> {
+    let socket = open(address, config).await.map_err(|error| io_words(&error))?;
+    let security = &config.security;
+    let mut stream = match security.tls() {
+        None => Stream::Plain(socket),
+        Some(tls) => Stream::Tls(Box::new(tls.connect(socket, peer.address().0).await?)),
+    };
+    let versions = handshake(&mut stream, &config.client_id).await.map_err(|trouble| match trouble {
+        Trouble::Failed(cause) if cause == NO_ANSWER => {
+            let hint = if security.tls().is_some() { "a client certificate (ssl.keystore.*)" } else { "TLS" };
+            Trouble::Failed(format!(
+                "{cause}: does the port want {hint}, while security.protocol is {}?",
+                security.protocol()
+            ))
+        }
+        trouble => trouble,
+    })?;
+    let login_lasts = match security.sasl() {
+        None => None,
+        Some(sasl) => sasl.authenticate(&mut stream, &versions, &config.client_id).await?,
+    };
+    Ok(Connected { stream, versions, login_lasts })
 }
 
 async fn open(address: SocketAddr, config: &NetConfig) -> io::Result<TcpStream> {

@@ -5,8 +5,12 @@
 //! plain cells and a wake-up costs no system call. What may be in an outbox is bounded by the core, which has at most
 //! `max.in.flight.requests.per.connection` requests out.
 
-use super::connect::io_words;
+use super::config::NetConfig;
+use super::connect::{Connected, io_words};
 use super::frames::FrameBuffer;
+use super::sasl;
+use super::stream::Stream;
+use super::trouble::Trouble;
 use super::waker::Waker;
 use crate::core::ConnectionId;
 use crate::protocol::codec::{self, Frame, IoSlices};
@@ -15,8 +19,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{sleep, timeout};
 
 /// What a connection tells the driver.
 #[derive(Debug)]
@@ -28,7 +35,7 @@ pub(super) enum Inbound {
     /// A request that has no answer is with the socket.
     Written(i32),
     /// It never came to be, or is no more; in words for the user.
-    Lost(String),
+    Lost(Trouble),
 }
 
 /// Where connections put what they have for the driver.
@@ -113,6 +120,17 @@ pub(super) struct Connection<S> {
     /// Sent and not answered, in order.
     awaited: VecDeque<Awaited>,
     answered: bool,
+    config: Arc<NetConfig>,
+    renewal: Option<Renewal>,
+}
+
+/// A login that ends unless it is made again.
+struct Renewal {
+    /// After the last login.
+    after: Duration,
+    versions: ApiVersions,
+    /// Whether the broker takes another login on this connection then, or only on a new one.
+    in_place: bool,
 }
 
 struct Awaited {
@@ -121,9 +139,42 @@ struct Awaited {
     version: i16,
 }
 
+impl Connection<Stream> {
+    /// Takes over what [`super::connect::connect`] made.
+    pub(super) fn over(
+        id: ConnectionId,
+        connected: Connected,
+        inbox: Rc<Inbox>,
+        outbox: Rc<Outbox>,
+        config: Arc<NetConfig>,
+    ) -> Connection<Stream> {
+        let Connected { stream, versions, login_lasts } = connected;
+        let renewal = login_lasts.map(|lasts| Renewal { after: renewal_after(lasts), versions, in_place: true });
+        Connection { renewal, ..Connection::new(id, stream, inbox, outbox, config) }
+    }
+}
+
+/// A login that lasts longer than this is as good as one that lasts for ever.
+const LOGIN_MAX: Duration = Duration::from_secs(365 * 86_400);
+
+/// A broker ignores a second renewal that comes sooner after the first (KIP-368), and takes it for a mistake.
+const RENEWALS_APART: Duration = Duration::from_millis(1100);
+
+fn renewal_after(lasts: Duration) -> Duration {
+    sasl::renewal_after(lasts.min(LOGIN_MAX))
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    pub(super) fn new(id: ConnectionId, stream: S, inbox: Rc<Inbox>, outbox: Rc<Outbox>) -> Connection<S> {
+    pub(super) fn new(
+        id: ConnectionId,
+        stream: S,
+        inbox: Rc<Inbox>,
+        outbox: Rc<Outbox>,
+        config: Arc<NetConfig>,
+    ) -> Connection<S> {
         Connection {
+            config,
+            renewal: None,
             id,
             stream,
             inbox,
@@ -137,18 +188,74 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     }
 
     /// Writes and reads until the connection ends; returns why.
-    pub(super) async fn run(mut self) -> String {
-        std::future::poll_fn(|cx| match self.poll(cx) {
-            Ok(()) => Poll::Pending,
-            Err(cause) => Poll::Ready(cause),
+    pub(super) async fn run(mut self) -> Trouble {
+        loop {
+            if let Err(cause) = self.serve().await {
+                return Trouble::Failed(cause);
+            }
+            if let Err(trouble) = self.log_in_again().await {
+                return trouble;
+            }
+        }
+    }
+
+    /// Until the login has to be made again and nothing is under way.
+    async fn serve(&mut self) -> Result<(), String> {
+        let mut due = self.renewal.as_ref().map(|renewal| Box::pin(sleep(renewal.after)));
+        std::future::poll_fn(|cx| {
+            if due.as_mut().is_some_and(|due| due.as_mut().poll(cx).is_ready()) {
+                due = None;
+            }
+            let ends = due.is_none() && self.renewal.is_some();
+            if let Err(cause) = self.poll(cx, ends) {
+                return Poll::Ready(Err(cause));
+            }
+            if ends && self.is_at_rest() { Poll::Ready(Ok(())) } else { Poll::Pending }
         })
         .await
     }
 
+    fn is_at_rest(&self) -> bool {
+        self.writing.is_empty() && self.awaited.is_empty() && !self.frames.is_partial()
+    }
+
+    /// Requests gather meanwhile: brokers take none between the steps of a login (KIP-368).
+    async fn log_in_again(&mut self) -> Result<(), Trouble> {
+        let (Some(renewal), Some(sasl)) = (&mut self.renewal, self.config.security.sasl()) else { return Ok(()) };
+        if !renewal.in_place {
+            return Err(Trouble::Failed("its login ends too soon to be renewed on this connection".to_owned()));
+        }
+        sasl.prepare().await?;
+        let limit = self.config.setup_timeout;
+        let login = sasl.authenticate(&mut self.stream, &renewal.versions, &self.config.client_id);
+        let lasts = match timeout(limit, login).await {
+            Ok(lasts) => lasts?,
+            Err(_) => {
+                let words = format!("the broker did not answer a second login within {} ms", limit.as_millis());
+                return Err(Trouble::Failed(words));
+            }
+        };
+        tracing::debug!(target: "pointsman::net", "logged in again");
+        match lasts {
+            Some(lasts) => {
+                renewal.in_place = lasts > RENEWALS_APART;
+                renewal.after = renewal_after(lasts);
+                if renewal.in_place {
+                    renewal.after = renewal.after.max(RENEWALS_APART);
+                }
+            }
+            None => self.renewal = None,
+        }
+        Ok(())
+    }
+
     /// Goes as far as the socket lets it, in both directions. Writes first: a request must not wait for the answers
     /// to those before it.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), String> {
-        self.outbox.take_into(&mut self.writing, cx);
+    /// `ends` leaves what is new in the outbox.
+    fn poll(&mut self, cx: &mut Context<'_>, ends: bool) -> Result<(), String> {
+        if !ends {
+            self.outbox.take_into(&mut self.writing, cx);
+        }
         let written = self.write(cx);
         // A broker that refuses a request says why before it closes: read that even if writing failed.
         self.read(cx)?;
@@ -206,7 +313,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
                 Poll::Ready(Ok(())) => {
                     let len = room.filled().len();
                     if len == 0 {
-                        return Err(self.closed().to_owned());
+                        return Err(self.closed());
                     }
                     self.frames.filled(len);
                     self.answers()?;
@@ -238,15 +345,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
-    fn closed(&self) -> &'static str {
+    fn closed(&self) -> String {
         if self.frames.is_partial() {
-            "the broker closed the connection in the middle of an answer"
+            "the broker closed the connection in the middle of an answer".to_owned()
         } else if !(self.answered || self.awaited.is_empty() && self.writing.is_empty()) {
             // It answers ApiVersions to everyone, and hangs up on the next request of who did not log in.
-            "the broker closed the connection on the first request: does it want SASL, while security.protocol is \
-             PLAINTEXT?"
+            let protocol = self.config.security.protocol();
+            let hint = match self.config.security.sasl() {
+                None => format!(": does it want SASL, while security.protocol is {protocol}?"),
+                Some(_) => String::new(),
+            };
+            format!("the broker closed the connection on the first request{hint}")
         } else {
-            "the broker closed the connection"
+            "the broker closed the connection".to_owned()
         }
     }
 }

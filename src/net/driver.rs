@@ -27,6 +27,7 @@ use super::log_limit::LogLimit;
 use super::machine::Machine;
 use super::peer::Peer;
 use super::sealers::Sealers;
+use super::trouble::Trouble;
 use super::waker::Waker;
 use crate::core::time::Instant;
 use crate::core::{Action, ConnectionId, Done, NodeId, Transmit};
@@ -315,7 +316,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 } else {
                     *self.failures.entry(node).or_default() += 1;
                 }
-                self.log.warn(now, node, cause);
+                self.log.warn(now, node, &cause.to_string());
                 true
             }),
             Inbound::Response(_, _, bytes) => links.get(from).is_some_and(|link| {
@@ -334,7 +335,8 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 Inbound::Connected(versions) => core.handle_connected(now, from, versions),
                 Inbound::Response(id, response, _) => core.handle_response(now, from, id, response),
                 Inbound::Written(id) => core.handle_written(now, from, id),
-                Inbound::Lost(cause) => core.handle_disconnected(now, from, cause),
+                Inbound::Lost(Trouble::Failed(cause)) => core.handle_disconnected(now, from, cause),
+                Inbound::Lost(Trouble::Refused(cause)) => core.handle_refused(now, from, cause),
             }
         }
         for sealed in self.sealed.drain(..) {
@@ -366,7 +368,9 @@ impl<M: Machine, E: Events> Driver<M, E> {
                     sent = true;
                 }
                 // The core asks for what cannot be said: without a connection it will see that it failed.
-                Err(error) => self.inbox.push(connection, Inbound::Lost(format!("{}: {error}", link.peer))),
+                Err(error) => {
+                    self.inbox.push(connection, Inbound::Lost(format!("{}: {error}", link.peer).into()));
+                }
             }
         }
         sent
@@ -434,10 +438,10 @@ impl<M: Machine, E: Events> Driver<M, E> {
             spawn_local(async move {
                 let mut report = report;
                 match connect(&peer, &config, limit).await {
-                    Ok((stream, versions)) => {
-                        inbox.push(id, Inbound::Connected(versions));
-                        let cause = Connection::new(id, stream, inbox, outbox).run().await;
-                        report.lost(format!("{peer}: {cause}"));
+                    Ok(connected) => {
+                        inbox.push(id, Inbound::Connected(connected.versions.clone()));
+                        let cause = Connection::over(id, connected, inbox, outbox, config).run().await;
+                        report.lost(cause.map(|cause| format!("{peer}: {cause}")));
                     }
                     Err(cause) => report.lost(cause),
                 }
@@ -456,7 +460,7 @@ struct Report {
 }
 
 impl Report {
-    fn lost(&mut self, cause: String) {
+    fn lost(&mut self, cause: Trouble) {
         self.made = true;
         self.inbox.push(self.id, Inbound::Lost(cause));
     }
@@ -465,7 +469,7 @@ impl Report {
 impl Drop for Report {
     fn drop(&mut self) {
         if !self.made {
-            self.lost(format!("{}: the connection was given up", self.peer));
+            self.lost(Trouble::Failed(format!("{}: the connection was given up", self.peer)));
         }
     }
 }

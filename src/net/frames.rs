@@ -15,7 +15,9 @@ pub(super) enum FrameError {
 impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FrameError::Tls => f.write_str("the port speaks TLS, but security.protocol is PLAINTEXT"),
+            FrameError::Tls => {
+                f.write_str("the port speaks TLS, and security.protocol does not: it would be SSL or SASL_SSL")
+            }
             FrameError::Other(name) => write!(f, "the port speaks {name}, not Kafka"),
             FrameError::Length(length) => {
                 write!(f, "the port does not speak Kafka, or badly: it announces an answer of {length} bytes")
@@ -25,11 +27,18 @@ impl fmt::Display for FrameError {
 }
 
 /// Bytes from a socket, cut into answers. It grows with what arrives, never with what is announced.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FrameBuffer {
     bytes: Vec<u8>,
     start: usize,
     end: usize,
+    len_max: usize,
+}
+
+impl Default for FrameBuffer {
+    fn default() -> FrameBuffer {
+        FrameBuffer::with_len_max(FRAME_LEN_MAX)
+    }
 }
 
 /// No answer to a producer comes near: the metadata of 100,000 partitions are some megabytes.
@@ -39,6 +48,11 @@ const FIRST_LEN: usize = 16 * 1024;
 const KEPT_LEN_MAX: usize = 1024 * 1024;
 
 impl FrameBuffer {
+    /// For answers that are at most so long.
+    pub(super) fn with_len_max(len_max: usize) -> FrameBuffer {
+        FrameBuffer { bytes: Vec::new(), start: 0, end: 0, len_max }
+    }
+
     /// Room for bytes to be read into, never empty; then call [`FrameBuffer::filled`].
     pub(super) fn room(&mut self) -> &mut [u8] {
         if self.start == self.end {
@@ -53,7 +67,7 @@ impl FrameBuffer {
                 self.end -= self.start;
                 self.start = 0;
             } else {
-                let len = (2 * self.bytes.len()).clamp(FIRST_LEN, 4 + FRAME_LEN_MAX);
+                let len = (2 * self.bytes.len()).clamp(FIRST_LEN, FIRST_LEN.max(4 + self.len_max));
                 self.bytes.resize(len, 0);
             }
         }
@@ -88,7 +102,7 @@ impl FrameBuffer {
         let length = i32::from_be_bytes(*first);
         match usize::try_from(length) {
             // An answer has at least its correlation id.
-            Ok(len @ 4..=FRAME_LEN_MAX) => {
+            Ok(len) if (4..=self.len_max).contains(&len) => {
                 let from = self.start + 4;
                 Ok((rest.len() >= len).then(|| from..from + len))
             }
@@ -156,7 +170,10 @@ mod tests {
 
     #[test]
     fn other_protocols_are_named() {
-        assert_eq!(says(&[0x15, 0x03, 0x03, 0, 2, 2, 40]), "the port speaks TLS, but security.protocol is PLAINTEXT");
+        assert_eq!(
+            says(&[0x15, 0x03, 0x03, 0, 2, 2, 40]),
+            "the port speaks TLS, and security.protocol does not: it would be SSL or SASL_SSL"
+        );
         assert_eq!(says(b"HTTP/1.1 400 Bad Request\r\n"), "the port speaks HTTP, not Kafka");
         assert_eq!(says(&[0xff; 4]), "the port does not speak Kafka, or badly: it announces an answer of -1 bytes");
         assert!(says(&[0, 0, 0, 3, 1]).ends_with("an answer of 3 bytes"));

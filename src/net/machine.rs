@@ -17,6 +17,8 @@ pub trait Machine: Send + 'static {
     fn handle_connected(&mut self, now: Instant, connection: ConnectionId, versions: ApiVersions);
     /// See [`Core::handle_disconnected`].
     fn handle_disconnected(&mut self, now: Instant, connection: ConnectionId, cause: String);
+    /// See [`Core::handle_refused`].
+    fn handle_refused(&mut self, now: Instant, connection: ConnectionId, cause: String);
     /// See [`Core::handle_response`].
     fn handle_response(&mut self, now: Instant, connection: ConnectionId, correlation_id: i32, response: Response);
     /// See [`Core::handle_written`].
@@ -53,6 +55,10 @@ impl Machine for Core {
 
     fn handle_disconnected(&mut self, now: Instant, connection: ConnectionId, cause: String) {
         self.handle_disconnected(now, connection, cause);
+    }
+
+    fn handle_refused(&mut self, now: Instant, connection: ConnectionId, cause: String) {
+        self.handle_refused(now, connection, cause);
     }
 
     fn handle_response(&mut self, now: Instant, connection: ConnectionId, correlation_id: i32, response: Response) {

@@ -6,7 +6,10 @@
 //! | `clock` | time, read here only |
 //! | `peer` | whom a connection is for, in the words of its errors |
 //! | `connect` | from a name to a socket, every address in turn |
+//! | `stream` | a connection's bytes, as they are or under TLS |
+//! | `security`, `tls`, `sasl` | TLS and the login |
 //! | `handshake` | the first request: which versions the broker speaks |
+//! | `trouble` | why there is no connection: for now, or for good |
 //! | `frames` | bytes as they come, cut into answers; what is not Kafka is named |
 //! | `connection` | requests out and answers in, in order |
 //! | `log_limit` | one line per broker and cause per interval |
@@ -30,10 +33,18 @@ mod handshake;
 mod log_limit;
 mod machine;
 mod peer;
+mod sasl;
 mod sealers;
+mod security;
+mod stream;
 #[cfg(test)]
 #[path = "tests/brokers.rs"]
 mod test_brokers;
+#[cfg(test)]
+#[path = "tests/certificates.rs"]
+mod test_certificates;
+mod tls;
+mod trouble;
 mod waker;
 
 pub use blocking::may_block;
@@ -42,4 +53,5 @@ pub use config::NetConfig;
 pub use counters::{NetCounters, NetCounts, TrafficCounts};
 pub use driver::{DriverHandle, Events, start};
 pub use machine::Machine;
+pub use security::{Secured, SecurityError};
 pub use waker::Waker;

@@ -91,7 +91,8 @@ impl FailureKind {
         }
     }
 
-    pub(crate) fn words(self) -> &'static str {
+    /// What the plugin did, in words.
+    pub fn words(self) -> &'static str {
         match self {
             FailureKind::Refused => "refused",
             FailureKind::Error => "returned an error",

@@ -7,10 +7,9 @@ use crate::config::{
     ChainConfig, Config, InterceptorClass, OnError, PartitionerClass, PluginConfig, PluginUse, SerializerClass,
     TopicPattern,
 };
-use crate::lane::{MayGoTo, Routes};
 use crate::plugin::{
-    BreakerOptions, BuiltinSerializer, Chain, Consistency, DeadLetter, Interceptor, Meter, Partitioner, PluginFactory,
-    PluginFailure, Policy, Serializer, Side, Used,
+    BreakerOptions, BuiltinSerializer, Chain, Consistency, DeadLetter, Interceptor, MayGoTo, Meter, Partitioner,
+    PluginFactory, PluginFailure, Policy, Routes, Serializer, Side, Used,
 };
 use crate::wasm;
 use std::collections::BTreeMap;
@@ -18,10 +17,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 /// The chains of a producer.
-pub(super) struct Chains {
+pub(crate) struct Chains {
     /// The one of all topics that have none of their own first.
-    pub(super) each: Vec<LaneChains>,
-    pub(super) routes: Arc<Routes>,
+    pub(crate) each: Vec<LaneChains>,
+    pub(crate) routes: Arc<Routes>,
     /// Counts the calls of all of them.
     pub(super) meter: Meter,
     /// What is worth telling.
@@ -29,10 +28,10 @@ pub(super) struct Chains {
 }
 
 /// A chain as often as it has lanes, each time with instances of its own.
-pub(super) struct LaneChains {
-    pub(super) lanes: Vec<Chain>,
-    pub(super) round_robin: bool,
-    pub(super) may_go_to: MayGoTo,
+pub(crate) struct LaneChains {
+    pub(crate) lanes: Vec<Chain>,
+    pub(crate) round_robin: bool,
+    pub(crate) may_go_to: MayGoTo,
 }
 
 /// A chain as it is configured.
@@ -45,6 +44,17 @@ struct Described<'a> {
 }
 
 impl Chains {
+    /// Those that a producer of this configuration would run, each for one lane.
+    ///
+    /// # Errors
+    /// A plugin is not fit for use.
+    pub(crate) fn of(config: &Config) -> Result<Chains, StartError> {
+        let mut config = config.clone();
+        config.producer.lanes = 1;
+        let client_id = config.producer.client_id.clone().unwrap_or_else(super::next_client_id);
+        Chains::new(&config, &load_plugins(&config, &client_id)?, &Natives::default())
+    }
+
     /// Makes instances of all that the configuration names, and of what the program adds to `[producer]`.
     ///
     /// # Errors

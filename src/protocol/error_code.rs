@@ -1,6 +1,6 @@
 //! Kafka's error codes: those that the producer acts on by name, and the names of all.
 
-use kafka_protocol::ResponseError;
+pub use kafka_protocol::ResponseError;
 
 macro_rules! codes {
     ($($name:ident = $variant:ident),* $(,)?) => {
@@ -20,6 +20,7 @@ codes! {
     CORRUPT_MESSAGE = CorruptMessage,
     DUPLICATE_SEQUENCE_NUMBER = DuplicateSequenceNumber,
     FENCED_LEADER_EPOCH = FencedLeaderEpoch,
+    ILLEGAL_SASL_STATE = IllegalSaslState,
     INVALID_PRODUCER_EPOCH = InvalidProducerEpoch,
     INVALID_RECORD = InvalidRecord,
     INVALID_REQUIRED_ACKS = InvalidRequiredAcks,
@@ -38,6 +39,7 @@ codes! {
     REBOOTSTRAP_REQUIRED = RebootstrapRequired,
     RECORD_LIST_TOO_LARGE = RecordListTooLarge,
     REQUEST_TIMED_OUT = RequestTimedOut,
+    SASL_AUTHENTICATION_FAILED = SaslAuthenticationFailed,
     TOPIC_ALREADY_EXISTS = TopicAlreadyExists,
     TOPIC_AUTHORIZATION_FAILED = TopicAuthorizationFailed,
     UNKNOWN_PRODUCER_ID = UnknownProducerId,
@@ -45,6 +47,7 @@ codes! {
     UNKNOWN_TOPIC_OR_PARTITION = UnknownTopicOrPartition,
     UNSUPPORTED_COMPRESSION_TYPE = UnsupportedCompressionType,
     UNSUPPORTED_FOR_MESSAGE_FORMAT = UnsupportedForMessageFormat,
+    UNSUPPORTED_SASL_MECHANISM = UnsupportedSaslMechanism,
     UNSUPPORTED_VERSION = UnsupportedVersion,
 }
 

@@ -14,6 +14,10 @@ pub enum ApiKey {
     Produce,
     /// Brokers, topics, leaders.
     Metadata,
+    /// Chooses how to log in.
+    SaslHandshake,
+    /// Logs in.
+    SaslAuthenticate,
     /// Which versions of which API a broker speaks.
     ApiVersions,
     /// Where logs begin and end.
@@ -32,6 +36,8 @@ impl ApiKey {
         match self {
             ApiKey::Produce => 0,
             ApiKey::Metadata => 3,
+            ApiKey::SaslHandshake => 17,
+            ApiKey::SaslAuthenticate => 36,
             ApiKey::ApiVersions => 18,
             ApiKey::ListOffsets => 2,
             ApiKey::CreateTopics => 19,

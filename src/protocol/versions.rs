@@ -16,6 +16,10 @@ pub const CREATE_TOPICS: RangeInclusive<i16> = 2..=7;
 pub const LIST_OFFSETS: RangeInclusive<i16> = 1..=7;
 /// DescribeConfigs: 0 is gone from Kafka 4; 4 is flexible.
 pub const DESCRIBE_CONFIGS: RangeInclusive<i16> = 1..=4;
+/// SaslHandshake: after 0 the mechanism's bytes go without a header, as nobody has to any more since Kafka 1.0.
+pub const SASL_HANDSHAKE: RangeInclusive<i16> = 1..=1;
+/// SaslAuthenticate: 1 says how long the session lives (KIP-368).
+pub const SASL_AUTHENTICATE: RangeInclusive<i16> = 0..=2;
 /// InitProducerId: 3 can continue an id (KIP-360), 4 names fencing, 5 is for transactions of the second protocol.
 pub const INIT_PRODUCER_ID: RangeInclusive<i16> = 0..=5;
 
@@ -28,6 +32,8 @@ pub const fn ours(api: ApiKey) -> RangeInclusive<i16> {
         ApiKey::ListOffsets => LIST_OFFSETS,
         ApiKey::CreateTopics => CREATE_TOPICS,
         ApiKey::DescribeConfigs => DESCRIBE_CONFIGS,
+        ApiKey::SaslHandshake => SASL_HANDSHAKE,
+        ApiKey::SaslAuthenticate => SASL_AUTHENTICATE,
         ApiKey::InitProducerId => INIT_PRODUCER_ID,
     }
 }
@@ -41,6 +47,8 @@ pub const fn is_flexible(api: ApiKey, version: i16) -> bool {
             ApiKey::ListOffsets => 6,
             ApiKey::CreateTopics => 5,
             ApiKey::DescribeConfigs => 4,
-            ApiKey::InitProducerId => 2,
+            // Never: it is sent before anything is agreed on.
+            ApiKey::SaslHandshake => i16::MAX,
+            ApiKey::SaslAuthenticate | ApiKey::InitProducerId => 2,
         }
 }

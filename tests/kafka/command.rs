@@ -110,6 +110,11 @@ fn zip_codes_go_where_their_states_are_sent() {
     }
     assert_eq!(by_state["TX"].len(), 2, "Texas is spread over both of its partitions");
 
+    // Why they go there.
+    let said = succeeds(&["explain", "-c", &config, "-t", "zips-by-coast", "--format", "jsonl", "-n", "1000", rows]);
+    assert!(said.contains("zips-by-coast-1: the partitioner's answer"), "New York");
+    assert!(said.contains("zips-by-coast, one of 4-5: the partitioner's answer"), "the rest");
+
     // Another mapping, by settings alone.
     let config = router_config(folder.path(), "alaska.toml", cluster, "regions.AK = \"5\"\nregions.default = \"0\"");
     succeeds(&["produce", "-c", &config, "-t", "zips-of-alaska", "--create-topics=6", "--format", "jsonl", rows]);

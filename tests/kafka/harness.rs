@@ -23,7 +23,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) auto_create: bool,
     /// Kafka's version; `None` is the one in the pom.
     pub(crate) version: Option<&'a str>,
-    /// More broker properties, `key=value`.
+    /// More broker properties, `key=value`; `{+N}` in one is the port N above the first broker's, N from 3 to 9.
     pub(crate) properties: &'a [&'a str],
 }
 
@@ -48,7 +48,8 @@ impl Cluster {
         }
         let home = root.join(format!("test-{}-{number}", std::process::id()));
         let mut arguments = vec!["start".to_owned(), "--brokers".to_owned(), setup.brokers.to_string()];
-        arguments.extend(["--port".to_owned(), free_ports().to_string()]);
+        let base = free_ports();
+        arguments.extend(["--port".to_owned(), base.to_string()]);
         arguments.extend(["--while".to_owned(), std::process::id().to_string()]);
         if setup.auto_create {
             arguments.push("--auto-create".to_owned());
@@ -57,7 +58,8 @@ impl Cluster {
             arguments.extend(["--version".to_owned(), version.to_owned()]);
         }
         for property in setup.properties {
-            arguments.extend(["--set".to_owned(), (*property).to_owned()]);
+            let fill = |text: String, at: u32| text.replace(&format!("{{+{at}}}"), &(base + at).to_string());
+            arguments.extend(["--set".to_owned(), (0..=10).fold((*property).to_owned(), fill)]);
         }
         let mut cluster = Cluster { home, bootstrap: String::new(), judge: Mutex::new(None) };
         cluster.bootstrap = cluster.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).trim().to_owned();

@@ -14,5 +14,6 @@ mod plugins;
 mod producers;
 mod proxy;
 mod reading;
+mod secure;
 mod topics;
 mod versions;

@@ -32,6 +32,42 @@ pub(crate) fn importing(import: &str, export: &str) -> Vec<u8> {
     bytes
 }
 
+/// A component with more in it: a core module whose memory has so many pages, and so many instances of that.
+pub(crate) fn with_memories(component: &[u8], pages: u8, instances: u8) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    let modules = short(sections(component).filter(|id| *id == CORE_MODULE).count());
+    // Its one section: one memory with a least size only. Sizes below 16,384 are two bytes of LEB128 at most.
+    let memory = [5, 4, 1, 0, pages | 0x80, 3];
+    section(&mut bytes, CORE_MODULE, &[&core_module()[..], &memory].concat());
+    for _ in 0..instances {
+        // One instance, of that module, without arguments.
+        section(&mut bytes, 2, &[1, 0, modules, 0]);
+    }
+    bytes
+}
+
+/// A component that says its version.
+pub(crate) fn with_version(component: &[u8], version: &str) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    section(&mut bytes, 0, &[&[7][..], b"version", version.as_bytes()].concat());
+    bytes
+}
+
+const CORE_MODULE: u8 = 1;
+
+/// The kinds of a component's sections, in order.
+fn sections(component: &[u8]) -> impl Iterator<Item = u8> {
+    let mut rest = &component[8..];
+    std::iter::from_fn(move || {
+        let (&id, after) = rest.split_first()?;
+        let length = after.iter().position(|byte| byte & 0x80 == 0).expect("a number ends") + 1;
+        let (number, after) = after.split_at(length);
+        let size = number.iter().rev().fold(0, |size, &byte| size << 7 | usize::from(byte & 0x7f));
+        rest = &after[size..];
+        Some(id)
+    })
+}
+
 fn extern_name(name: &str) -> Vec<u8> {
     [&[0, short(name.len())][..], name.as_bytes()].concat()
 }

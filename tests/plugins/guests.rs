@@ -1,7 +1,7 @@
 //! Builds the guest once per test process and loads it.
 
 use pointsman::plugin::{Batch, Column, FailureKind, PluginFailure, TopicColumnRef};
-use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions};
+use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
@@ -22,26 +22,38 @@ pub(crate) fn plain() -> Plugin {
     load(PluginOptions { path: built().join("examples/plain.wasm"), ..options(&[]) }).expect("it loads")
 }
 
-/// The folder of the components, built for this process.
+/// A plugin of this repository, such as `region_router`, with settings, and tried as what it is used for.
+pub(crate) fn shipped(component: &str, uses: &[Use], settings: &[(&str, &str)]) -> Result<Plugin, LoadError> {
+    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| build("plugins", &["--workspace"], "plugins"));
+    let path = BUILT.join(format!("{component}.wasm"));
+    load(PluginOptions { name: component.replace('_', "-"), path, uses: uses.to_vec(), ..options(settings) })
+}
+
+/// The folder of the test's own components, built for this process.
 fn built() -> &'static Path {
-    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/guests");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--release", "--lib", "--examples", "--target", "wasm32-wasip2"])
-            .current_dir(source)
-            .env("CARGO_TARGET_DIR", target())
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .output()
-            .expect("cargo runs");
-        assert!(
-            built.status.success(),
-            "the test guest does not build. If its target is missing: rustup target add wasm32-wasip2\n\n{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
-        target().join("wasm32-wasip2/release")
-    });
+    static BUILT: LazyLock<PathBuf> =
+        LazyLock::new(|| build("tests/plugins/guests", &["--lib", "--examples"], "guests"));
     &BUILT
+}
+
+/// Builds components of a folder into one below the target folder.
+fn build(source: &str, what: &[&str], into: &str) -> PathBuf {
+    let target = target().with_file_name(into);
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2"])
+        .args(what)
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(source))
+        .env("CARGO_TARGET_DIR", &target)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .output()
+        .expect("cargo runs");
+    assert!(
+        built.status.success(),
+        "{source} does not build. If its target is missing: rustup target add wasm32-wasip2\n\n{}",
+        String::from_utf8_lossy(&built.stderr)
+    );
+    target.join("wasm32-wasip2/release")
 }
 
 /// `target/guests`, beside the profile that this test was built into.

@@ -142,6 +142,16 @@ fn close_is_the_last_call() {
 }
 
 #[test]
+fn close_ends_at_its_deadline() {
+    let limits = Limits { timeout: std::time::Duration::from_millis(20), ..Limits::default() };
+    let plugin = with(&[("mode", "close-loop")], |options| options.limits = limits);
+    let mut interceptor = plugin.interceptor(0).unwrap();
+    let ((), lines) = listen(|| interceptor.close());
+    assert!(lines.iter().any(|line| line.contains("it ran for more than 20ms")), "{lines:?}");
+    interceptor.on_send(&records(1).batch()).expect("and should it be called again, it starts again");
+}
+
+#[test]
 fn close_may_fail_without_harm() {
     let mut interceptor = mode("close-panic").interceptor(0).unwrap();
     interceptor.close();

@@ -4,7 +4,7 @@ use crate::encode;
 use crate::guests::{guest, load, mode, options, records, router};
 use pointsman::plugin::{PluginFactory, Side, Topology};
 use pointsman::wasm::{Engine, EngineOptions, Limits, Plugin, PluginOptions, Roles, Use};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The error of loading these bytes.
@@ -155,6 +155,60 @@ fn memory_too_small_to_begin_with() {
     let limits = Limits { memory_max: 64 << 10, ..Limits::default() };
     let error = load(PluginOptions { limits, ..options(&[]) }).unwrap_err().to_string();
     assert_says(&error, &["instantiation", "memory.max = 64 KiB reached"]);
+}
+
+/// Writes these bytes and loads them with the guest's options, and a limit of 32 MiB.
+fn load_bytes(bytes: &[u8]) -> Result<Plugin, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plugin.wasm");
+    std::fs::write(&path, bytes).unwrap();
+    let limits = Limits { memory_max: 32 << 20, ..Limits::default() };
+    let options = PluginOptions { path, limits, uses: vec![Use::Interceptor], ..options(&[]) };
+    load(options).map_err(|error| error.to_string())
+}
+
+#[test]
+fn all_memories_of_a_component_are_summed() {
+    let component = std::fs::read(guest()).unwrap();
+    // 400 pages are 25 MiB: below the limit, which two of them are not.
+    const PAGES: u8 = (400 & 0x7f) as u8;
+    assert_eq!(u16::from(PAGES) + (3 << 7), 400, "as the encoder writes it");
+    load_bytes(&encode::with_memories(&component, PAGES, 1)).expect("one fits");
+    let error = load_bytes(&encode::with_memories(&component, PAGES, 2)).unwrap_err();
+    assert_says(&error, &["instantiation", "memory.max = 32 MiB reached"]);
+}
+
+#[test]
+fn a_component_may_say_its_version() {
+    let component = std::fs::read(guest()).unwrap();
+    assert_eq!(load_bytes(&component).unwrap().version(), None);
+    let plugin = load_bytes(&encode::with_version(&component, "1.4.0-rc.1")).unwrap();
+    assert_eq!(plugin.version(), Some("1.4.0-rc.1"));
+    assert_eq!(plugin.digest().len(), 64);
+}
+
+#[test]
+fn the_cache_is_found_again_by_another_engine() {
+    let dir = tempfile::tempdir().unwrap();
+    let load = || {
+        let engine = Engine::new(EngineOptions { cache_dir: Some(dir.path().join("cache")) }).unwrap();
+        Plugin::load(&engine, options(&[])).unwrap();
+    };
+    load();
+    assert_eq!(compiled(dir.path()), 1);
+    load();
+    assert_eq!(compiled(dir.path()), 1, "nothing was compiled anew");
+}
+
+/// How many components a cache holds; what it counts of them, and writes some time later, aside.
+fn compiled(dir: &Path) -> usize {
+    let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path());
+    let count = |path: PathBuf| match path.extension() {
+        _ if path.is_dir() => compiled(&path),
+        Some(_) => 0,
+        None => 1,
+    };
+    entries.map(count).sum()
 }
 
 #[test]

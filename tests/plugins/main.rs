@@ -11,3 +11,4 @@ mod lives;
 mod load;
 mod roles;
 mod sandbox;
+mod shipped;

@@ -3,9 +3,11 @@
 
 use super::guests::{Guests, Read, close, counted, fate, outcomes, read};
 use super::{Broker, PATIENCE, pollster};
+use krafka::testing::{ApiKey, Control};
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::{Config, Header, ProduceError, Producer, Record};
 use std::sync::mpsc;
+use std::time::Duration;
 
 /// Two interceptors, each of which leaves its name on every record and notes every outcome.
 fn journals(broker: &Broker) -> Producer {
@@ -284,5 +286,29 @@ fn a_record_that_an_interceptor_drops_is_told_as_dropped() {
     assert_eq!(counted(&producer, "second", "acknowledged", Some(("error", "-101"))), 1.0);
     assert_eq!(counted(&producer, "second", "sent", None), 0.0);
     fate(&producer, &Record::to("orders").value("good")).unwrap();
+    close(&producer);
+}
+
+/// Java's interceptors live as long as the producer. Here one that trapped has a successor, which hears of what its
+/// predecessor saw, with the tags.
+#[test]
+fn a_successor_hears_of_what_its_predecessor_sent() {
+    let broker = Broker::start();
+    let producer = Guests::used(r#"interceptor.classes = ["wasm:journal"]"#)
+        .plugin("journal", "timeout.ms = 20000", &[("mode", "journal"), ("trap", "trap")])
+        .start(&broker);
+    fate(&producer, &Record::to("orders").value("v")).unwrap();
+    let (arrived, arrival) = mpsc::channel();
+    broker.broker.on_once(ApiKey::Produce, move |_| {
+        let _ = arrived.send(());
+        Control::Delay(Duration::from_millis(300))
+    });
+    let header = [Header::new("a", "1")];
+    let sent = producer.send_blocking(&Record::to("orders").partition(0).value("v").headers(&header)).unwrap();
+    arrival.recv_timeout(PATIENCE).unwrap();
+    fate(&producer, &Record::to("orders").partition(0).value("trap")).unwrap_err();
+    assert_eq!(producer.plugin_metrics()["journal"].instances_discarded, 1);
+    sent.wait().unwrap();
+    assert_eq!(counted(&producer, "journal", "acknowledged", Some(("tag", "101"))), 1.0);
     close(&producer);
 }

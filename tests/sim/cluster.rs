@@ -11,7 +11,7 @@ use pointsman::protocol::messages::{
     ApiVersions, Broker as Address, InitProducerIdRequest, InitProducerIdResponse, MetadataRequest, MetadataResponse,
     PartitionMetadata, PartitionResponse, TopicId, TopicMetadata,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 pub type BrokerId = i32;
@@ -30,6 +30,8 @@ pub struct Cluster {
     pub brokers: BTreeMap<BrokerId, Broker>,
     pub topics: Vec<Topic>,
     pub next_producer_id: i64,
+    /// The epochs that the next producer ids come with; 0 behind them.
+    pub first_epochs: VecDeque<i16>,
     pub auto_create: bool,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
@@ -120,6 +122,7 @@ impl Cluster {
             brokers: brokers.collect(),
             topics: Vec::new(),
             next_producer_id: 4000,
+            first_epochs: VecDeque::new(),
             auto_create: false,
             producer_id_expiration_ms: 86_400_000,
             old_duplicates: 0,
@@ -378,7 +381,7 @@ impl Cluster {
             throttle_time_ms: 0,
             error_code: 0,
             producer_id: self.next_producer_id,
-            producer_epoch: 0,
+            producer_epoch: self.first_epochs.pop_front().unwrap_or(0),
         }
     }
 
@@ -399,6 +402,12 @@ impl Cluster {
 }
 
 impl Partition {
+    /// Every record that stands in its log, or ever stood in that of a leader.
+    pub fn ever_held(&self) -> impl Iterator<Item = &StoredRecord> {
+        let logs = self.ghosts.values().chain([&self.log]);
+        logs.flat_map(|log| &log.batches).flat_map(|batch| &batch.records).chain(&self.truncated)
+    }
+
     /// A deposed leader gives up its own log, and with it the records that only it had.
     fn bury(&mut self, broker: BrokerId) {
         if let Some(ghost) = self.ghosts.remove(&broker) {

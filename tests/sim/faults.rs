@@ -1,7 +1,7 @@
 //! What goes wrong, how often, and what the cluster does meanwhile.
 
 use crate::cluster::BatchFault;
-use crate::cluster::{BrokerId, Tp};
+use crate::cluster::{Broker, BrokerId, Topic, Tp};
 use crate::network::{RequestFault, Side};
 use crate::rng::Rng;
 use crate::world::{Event, World};
@@ -45,6 +45,8 @@ pub struct Rates {
     pub broker_crashes: u32,
     pub unauthorized: u32,
     pub cuts: u32,
+    /// A topic is deleted and made again by the same name.
+    pub made_anew: u32,
     /// How long brokers may not know what the controller has decided, in milliseconds.
     pub stale_ms: u64,
     /// Between two faults of the cluster, on average in milliseconds; 0 for none.
@@ -86,6 +88,7 @@ impl Rates {
             broker_crashes: rate(150),
             unauthorized: rate(40),
             cuts: rate(200),
+            made_anew: rate(40),
             stale_ms: *rng.pick(&[1, 50, 500, 4_000]),
             pause_ms: *rng.pick(&[50, 200, 1_000, 5_000]),
         }
@@ -208,6 +211,9 @@ impl World {
             let back = self.rng.millis(10, 1_000);
             self.after(back, Event::Fault(Fault::AuthorizedAgain(tp.0)));
         }
+        if self.rng.chance(self.rates.made_anew) {
+            self.make_anew(tp.0);
+        }
         if self.rng.chance(self.rates.cuts) {
             let open = self.connections.values().filter(|connection| connection.side == Side::Open);
             let open: Vec<_> = open.map(|connection| connection.id).collect();
@@ -217,6 +223,26 @@ impl World {
                 self.cut(id);
             }
         }
+    }
+
+    /// Deletes a topic and makes another one of its name.
+    pub fn make_anew(&mut self, old: usize) -> usize {
+        let Topic { name, partitions, max_message_bytes, compacted, .. } = &self.cluster.topics[old];
+        let (name, count) = (name.clone(), partitions.len() as i32);
+        let (max_message_bytes, compacted) = (*max_message_bytes, *compacted);
+        self.trace.line(self.now, || format!("fault: topic {name} is made anew"));
+        self.cluster.topics[old].exists = false;
+        let new = self.cluster.create_topic(&name, count, &mut self.rng);
+        // Who names a topic by its name writes to the new one before it has heard of it, and the new log takes any
+        // sequence as the first: Kafka cannot keep its promise there.
+        let by_name =
+            |broker: &Broker| broker.versions.apis.iter().any(|(api, versions)| *api == 0 && *versions.end() < 13);
+        let forgotten = self.cluster.brokers.values().any(by_name);
+        let topic = &mut self.cluster.topics[new];
+        (topic.max_message_bytes, topic.compacted) = (max_message_bytes, compacted);
+        topic.partitions.iter_mut().for_each(|partition| partition.producers_forgotten = forgotten);
+        self.spread_topic(new);
+        new
     }
 
     /// The controller elects; each broker hears of it when it does.

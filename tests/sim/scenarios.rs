@@ -1,5 +1,6 @@
 //! One test for each rule of the design's "Idempotence, order, loss", and for each fault by itself.
 
+mod order;
 mod split;
 
 use crate::check::Told;

@@ -107,6 +107,7 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         metadata_max_age: *rng.pick(&[Duration::from_secs(2), Duration::from_secs(300)]),
         connections_max_idle: *rng.pick(&[Duration::from_secs(3), Duration::from_secs(540)]),
         ignore_keys: false,
+        principal: "User:sim".into(),
         memory: MemoryPool::new(*rng.pick(&[40_000, 200_000, 32 << 20])),
         adaptive: rng.chance(800),
         availability_timeout: rng.chance(300).then_some(Duration::from_millis(100)),

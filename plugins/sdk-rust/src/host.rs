@@ -87,6 +87,12 @@ impl Random {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)
     }
+
+    /// The next number, brought below `count`, which is not 0.
+    #[inline]
+    pub fn below(&mut self, count: u64) -> u64 {
+        ((u128::from(self.next_u64()) * u128::from(count)) >> 64) as u64
+    }
 }
 
 /// A number that only grows. Make it in `configure`; what is added in a hook goes to the host in one call, when the
@@ -108,14 +114,15 @@ impl Counter {
         Counter(Pending::register(backend::metric(wit::Kind::Counter, name, labels)))
     }
 
+    /// Whether the producer keeps it: there is a bound to a plugin's series and the length of their labels.
+    pub fn is_kept(&self) -> bool {
+        PENDING.with_borrow(|pending| pending.totals[self.0].metric != 0)
+    }
+
     /// Adds to it.
     #[inline]
     pub fn add(&self, amount: f64) {
-        PENDING.with_borrow_mut(|pending| {
-            let total = &mut pending.totals[self.0];
-            total.value = if total.changed { total.value + amount } else { amount };
-            total.changed = true;
-        });
+        PENDING.with_borrow_mut(|pending| pending.change(self.0).value += amount);
     }
 }
 
@@ -128,11 +135,7 @@ impl Gauge {
     /// Sets it.
     #[inline]
     pub fn set(&self, value: f64) {
-        PENDING.with_borrow_mut(|pending| {
-            let total = &mut pending.totals[self.0];
-            total.value = value;
-            total.changed = true;
-        });
+        PENDING.with_borrow_mut(|pending| pending.change(self.0).value = value);
     }
 }
 
@@ -159,12 +162,14 @@ pub(crate) fn call<R>(hook: impl FnOnce() -> R) -> R {
 
 thread_local! {
     static CALL_TIME: Cell<u64> = const { Cell::new(0) };
-    static PENDING: RefCell<Pending> = const { RefCell::new(Pending { totals: Vec::new(), points: Vec::new() }) };
+    static PENDING: RefCell<Pending> = const { RefCell::new(Pending::NOTHING) };
 }
 
 /// What was measured since the last flush.
 struct Pending {
     totals: Vec<Total>,
+    /// Which totals changed, so that a call looks at those only.
+    changed: Vec<usize>,
     points: Vec<(u32, f64)>,
 }
 
@@ -175,6 +180,8 @@ struct Total {
 }
 
 impl Pending {
+    const NOTHING: Pending = Pending { totals: Vec::new(), changed: Vec::new(), points: Vec::new() };
+
     fn register(metric: u32) -> usize {
         PENDING.with_borrow_mut(|pending| {
             pending.totals.push(Total { metric, value: 0.0, changed: false });
@@ -182,10 +189,21 @@ impl Pending {
         })
     }
 
+    #[inline]
+    fn change(&mut self, at: usize) -> &mut Total {
+        let total = &mut self.totals[at];
+        if !total.changed {
+            total.changed = true;
+            self.changed.push(at);
+        }
+        total
+    }
+
     fn flush(&mut self) {
-        for total in self.totals.iter_mut().filter(|total| total.changed) {
-            total.changed = false;
-            self.points.push((total.metric, total.value));
+        for at in self.changed.drain(..) {
+            let Total { metric, value, changed } = &mut self.totals[at];
+            self.points.push((*metric, std::mem::take(value)));
+            *changed = false;
         }
         if !self.points.is_empty() {
             backend::observe(&self.points);

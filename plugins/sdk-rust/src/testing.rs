@@ -37,7 +37,7 @@ use crate::serializer::{Serializer, SerializerRunner, Side};
 
 pub(crate) mod host;
 
-pub use host::{logs, metric_values, set_now, set_plugin_name, set_random_seed};
+pub use host::{logs, metric_value, metric_values, set_now, set_plugin_name, set_random_seed};
 
 /// A record to try a plugin with, or one as a plugin left it.
 #[derive(Clone, Debug, PartialEq, Eq)]

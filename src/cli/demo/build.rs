@@ -25,6 +25,7 @@ pub(super) fn plugins(given: Option<&Path>) -> Result<Plugins> {
     let mut build = Command::new(&cargo);
     build.args(["build", "--quiet", "--release", "--target", TARGET, "--manifest-path"]);
     build.arg(sources.join("Cargo.toml")).arg("--target-dir").arg(target.join(FOLDER));
+    build.args(NAMES.map(|name| format!("--package={}", name.replace('_', "-"))));
     // Flags for this machine are none for a component.
     build.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     run(&mut build).context("the plugins cannot be built")?;
@@ -97,4 +98,4 @@ fn run(command: &mut Command) -> Result<()> {
 
 const TARGET: &str = "wasm32-wasip2";
 const FOLDER: &str = "plugins";
-const NAMES: [&str; 2] = ["region_router", "trace_context"];
+const NAMES: [&str; 3] = ["trace_context", "schema_frame", "region_router"];

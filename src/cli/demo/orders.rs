@@ -8,7 +8,7 @@ use std::path::Path;
 pub(super) struct Order {
     /// Index in [`REGIONS`].
     pub(super) region: usize,
-    /// The customer.
+    /// The customer, who belongs to a region.
     pub(super) key: String,
     /// JSON.
     pub(super) value: String,
@@ -27,8 +27,9 @@ pub(super) fn make(count: u32) -> Vec<Order> {
     };
     let order = |number: u32| {
         let region = random(REGIONS.len() as u64) as usize;
-        let key = format!("c-{}", random(5000));
-        let (cents, name) = (random(100_000) + 100, REGIONS[region]);
+        let name = REGIONS[region];
+        let key = format!("{name}-{}", random(1000));
+        let cents = random(100_000) + 100;
         let (whole, part) = (cents / 100, cents % 100);
         let value = format!(r#"{{"order":{number},"region":"{name}","customer":"{key}","amount":{whole}.{part:02}}}"#);
         Order { region, key, value }

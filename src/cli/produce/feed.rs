@@ -1,11 +1,11 @@
 //! The thread that reads lines and hands records to the producer.
 
-use super::format::{BadLine, Format, Line};
-use super::input::{Found, Lines, Source};
 use super::kafka::Producer;
 use super::results::{Entry, Outcome};
 use super::topics::{Cluster, Topics};
 use super::window::Window;
+use crate::cli::format::{BadLine, Format, Line};
+use crate::cli::input::{Found, Lines, Source};
 use pointsman::error::ProduceError;
 use pointsman::{Header, Record};
 use std::io::BufRead;

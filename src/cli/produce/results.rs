@@ -1,9 +1,9 @@
 //! What became of each line: the report, which is in the order of the input, the failures, the counts. Without a report
 //! each line is settled as soon as its outcome is known: a partition that is stuck holds up no other.
 
-use super::format::BadLine;
 use super::kafka::Delivery;
 use super::window::Window;
+use crate::cli::format::BadLine;
 use crate::cli::terminal::{say, thousands};
 use pointsman::RecordMetadata;
 use pointsman::error::{Fate, ProduceError};

@@ -8,11 +8,11 @@
 //! | close | delivers what was accepted, once the input has ended or a signal came |
 
 use super::feed::{End, Job, Progress, feed};
-use super::input::Source;
 use super::kafka::Producer;
 use super::results::{Counts, Entry, Results};
 use super::topics::{Cluster, Topics};
 use super::window::Window;
+use crate::cli::input::Source;
 use crate::cli::signals::Signal;
 use crate::cli::stopwatch::Stopwatch;
 use crate::cli::terminal::{self, count, say, thousands};

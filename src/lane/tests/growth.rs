@@ -5,7 +5,8 @@ use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
 use crate::lane::together::Together;
 use crate::lane::{LaneConfig, Shared, Submitted, Surroundings, start};
 use crate::plugin::{
-    Batch, BreakerOptions, Chain, Partitioner, PartitionerWants, Placements, PluginFailure, Policy, Topology, Used,
+    Batch, BreakerOptions, Chain, Consistency, Partitioner, PartitionerWants, Placements, PluginFailure, Policy,
+    Topology, TopologyBroker, Used,
 };
 use crate::protocol::messages::{
     ApiVersions, Broker, MetadataResponse, PartitionMetadata, Request, Response, TopicMetadata,
@@ -17,7 +18,7 @@ use std::time::Duration;
 /// Keeps what it was told, and puts every record into the group of the last partition.
 struct Last {
     wants: PartitionerWants,
-    told: Arc<Mutex<Vec<(String, u32)>>>,
+    told: Arc<Mutex<Vec<Topology>>>,
 }
 
 impl Partitioner for Last {
@@ -26,7 +27,7 @@ impl Partitioner for Last {
     }
 
     fn on_topology(&mut self, topology: &Topology) -> Result<Vec<Vec<u32>>, PluginFailure> {
-        self.told.lock().unwrap().push((topology.topic.clone(), topology.partitions));
+        self.told.lock().unwrap().push(topology.clone());
         Ok(vec![vec![topology.partitions - 1]])
     }
 
@@ -56,13 +57,17 @@ impl crate::core::time::Clock for Still {
 
 struct Rig {
     lane: Arc<Shared>,
-    told: Arc<Mutex<Vec<(String, u32)>>>,
+    told: Arc<Mutex<Vec<Topology>>>,
     partitions: i32,
     thread: std::thread::JoinHandle<()>,
 }
 
 impl Rig {
     fn start() -> Rig {
+        Rig::start_as(Consistency::Keyed)
+    }
+
+    fn start_as(consistency: Consistency) -> Rig {
         let memory = MemoryPool::new(1 << 20);
         let bootstrap = vec![("broker".to_owned(), 1)];
         let core_config = CoreConfig { bootstrap, memory: memory.clone(), ..CoreConfig::default() };
@@ -87,7 +92,8 @@ impl Rig {
         };
         let lane = Arc::new(Shared::new(config, around, 0, Arc::new(Together::of(1))));
         let told = Arc::new(Mutex::new(Vec::new()));
-        let partitioner = Last { wants: PartitionerWants::default(), told: Arc::clone(&told) };
+        let wants = PartitionerWants { consistency, ..PartitionerWants::default() };
+        let partitioner = Last { wants, told: Arc::clone(&told) };
         let role = Box::new(partitioner) as Box<dyn Partitioner>;
         let partitioner = Some(Used::new("last", role, Policy::Fail, BreakerOptions::default()));
         let mut chain = Chain::default();
@@ -139,7 +145,7 @@ impl Rig {
             partitions: (0..self.partitions).map(partition).collect(),
         };
         MetadataResponse {
-            brokers: vec![Broker { id: 1, host: "broker".to_owned(), port: 1, rack: None }],
+            brokers: vec![Broker { id: 1, host: "broker".to_owned(), port: 1, rack: Some("r1".to_owned()) }],
             topics: topics.iter().map(topic).collect(),
             ..MetadataResponse::default()
         }
@@ -160,7 +166,23 @@ impl Rig {
         self.lane.stop();
         self.thread.join().unwrap();
         let told = self.told.lock().unwrap();
-        told.clone()
+        told.iter().map(|topology| (topology.topic.clone(), topology.partitions)).collect()
+    }
+}
+
+#[test]
+fn leaders_and_racks_are_told_to_a_partitioner_that_goes_by_them_only() {
+    for consistency in [Consistency::Keyed, Consistency::Located, Consistency::Free] {
+        let rig = Rig::start_as(consistency);
+        rig.send(None);
+        rig.drive();
+        rig.lane.stop();
+        rig.thread.join().unwrap();
+        let told = rig.told.lock().unwrap();
+        let is_told = consistency != Consistency::Keyed;
+        assert_eq!(told[0].leaders, if is_told { vec![1, 1] } else { vec![] });
+        let broker = TopologyBroker { id: 1, rack: Some("r1".to_owned()) };
+        assert_eq!(told[0].brokers, if is_told { vec![broker] } else { vec![] });
     }
 }
 

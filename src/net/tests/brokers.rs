@@ -42,6 +42,15 @@ pub(super) fn read_frame(mut stream: impl Read) -> Option<Bytes> {
     Some(frame.into())
 }
 
+/// One request without its length, from a pipe.
+pub(super) async fn read_async(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Bytes {
+    use tokio::io::AsyncReadExt;
+    let length = stream.read_u32().await.unwrap();
+    let mut frame = vec![0; length as usize];
+    stream.read_exact(&mut frame).await.unwrap();
+    frame.into()
+}
+
 /// API, version and correlation id of a request.
 pub(super) fn header(frame: &[u8]) -> (i16, i16, i32) {
     let number = |at: usize| i16::from_be_bytes([frame[at], frame[at + 1]]);

@@ -10,7 +10,10 @@ use std::net::Shutdown;
 async fn try_connect(node: i32, host: &str, port: u16) -> Result<ApiVersions, String> {
     let config = NetConfig { client_id: "test".to_owned(), ..NetConfig::default() };
     let peer = Peer::new(NodeId(node), host, port);
-    connect(&peer, &config, Duration::from_secs(30)).await.map(|(_, versions)| versions)
+    connect(&peer, &config, Duration::from_secs(30))
+        .await
+        .map(|made| made.versions)
+        .map_err(|trouble| trouble.to_string())
 }
 
 async fn error_of(script: impl Fn(usize, std::net::TcpStream) + Send + Sync + 'static) -> String {
@@ -65,7 +68,7 @@ async fn a_broker_that_answers_an_error_is_quoted() {
 #[tokio::test]
 async fn ports_that_speak_something_else_are_named() {
     let tls = error_of(|_, stream| say_and_wait(&stream, &[0x15, 0x03, 0x03, 0, 2, 2, 80])).await;
-    assert_eq!(tls, "the port speaks TLS, but security.protocol is PLAINTEXT");
+    assert_eq!(tls, "the port speaks TLS, and security.protocol does not: it would be SSL or SASL_SSL");
     let http = error_of(|_, stream| say_and_wait(&stream, b"HTTP/1.1 400 Bad Request\r\n\r\n")).await;
     assert_eq!(http, "the port speaks HTTP, not Kafka");
     let garbage = error_of(|_, stream| say_and_wait(&stream, b"\x7fELF and so on")).await;
@@ -132,7 +135,7 @@ async fn every_address_of_a_name_is_tried() {
 async fn one_that_never_answers_is_given_up() {
     let address = listen(|_, stream| say_nothing(&stream));
     let peer = Peer::new(NodeId(-1), "127.0.0.1", address.port());
-    let error = connect(&peer, &NetConfig::default(), Duration::from_millis(20)).await.unwrap_err();
+    let error = connect(&peer, &NetConfig::default(), Duration::from_millis(20)).await.unwrap_err().to_string();
     assert!(error.ends_with(": no answer within 20 ms"), "{error}");
 }
 

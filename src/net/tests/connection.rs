@@ -30,7 +30,7 @@ impl Rig {
         let (ours, broker) = tokio::io::duplex(capacity);
         let inbox = Rc::new(Inbox::new(Waker::new()));
         let outbox = Rc::new(Outbox::default());
-        let connection = Connection::new(some_id(), ours, Rc::clone(&inbox), Rc::clone(&outbox));
+        let connection = Connection::new(some_id(), ours, Rc::clone(&inbox), Rc::clone(&outbox), Arc::default());
         Rig { inbox, outbox, ends: RefCell::new(Some((connection, broker))) }
     }
 
@@ -57,7 +57,7 @@ impl Rig {
     /// ended.
     async fn run(&self, script: impl AsyncFnOnce(DuplexStream)) -> String {
         let (connection, broker) = self.ends.take().expect("run once");
-        tokio::join!(connection.run(), script(broker)).0
+        tokio::join!(connection.run(), script(broker)).0.to_string()
     }
 }
 
@@ -196,7 +196,7 @@ async fn what_is_wrong_with_an_answer_is_said() {
     let absurd = cause_of(&i32::MAX.to_be_bytes()).await;
     assert!(absurd.contains("announces an answer of 2147483647 bytes"), "{absurd}");
     let tls = cause_of(&[0x15, 3, 3, 0, 2, 1, 0]).await;
-    assert_eq!(tls, "the port speaks TLS, but security.protocol is PLAINTEXT");
+    assert_eq!(tls, "the port speaks TLS, and security.protocol does not: it would be SSL or SASL_SSL");
     let cut = metadata_answer(0);
     assert_eq!(cause_of(&cut[..cut.len() - 1]).await, "the broker closed the connection in the middle of an answer");
     let mut broken = metadata_answer(0);

@@ -260,7 +260,7 @@ fn the_end_of_a_connections_task_is_told_even_if_it_panics() {
     inbox.swap(&mut told);
     let Some((from, Inbound::Lost(cause))) = told.pop() else { panic!("it is told") };
     assert_eq!(from, connection);
-    assert_eq!(cause, "bootstrap server localhost:9092: the connection was given up");
+    assert_eq!(cause.to_string(), "bootstrap server localhost:9092: the connection was given up");
 }
 
 /// A core with a mistake.
@@ -288,6 +288,7 @@ impl Machine for Panicking {
         panic!("a mistake of the test");
     }
     fn handle_disconnected(&mut self, _: Instant, _: ConnectionId, _: String) {}
+    fn handle_refused(&mut self, _: Instant, _: ConnectionId, _: String) {}
     fn handle_response(&mut self, _: Instant, _: ConnectionId, _: i32, _: Response) {}
     fn handle_written(&mut self, _: Instant, _: ConnectionId, _: i32) {}
     fn handle_timeout(&mut self, _: Instant) {}

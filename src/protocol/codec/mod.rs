@@ -15,6 +15,7 @@ pub mod list_offsets;
 pub mod metadata;
 mod produce;
 mod read;
+pub mod sasl;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -51,7 +52,12 @@ pub fn decode_response(api: ApiKey, version: i16, frame: &[u8]) -> Result<Respon
         ApiKey::Produce => Response::Produce(produce::decode(frame, version)?),
         ApiKey::Metadata => Response::Metadata(metadata::decode(frame, version)?),
         ApiKey::InitProducerId => Response::InitProducerId(init_producer_id::decode(frame, version)?),
-        ApiKey::ApiVersions | ApiKey::CreateTopics | ApiKey::ListOffsets | ApiKey::DescribeConfigs => {
+        ApiKey::ApiVersions
+        | ApiKey::CreateTopics
+        | ApiKey::ListOffsets
+        | ApiKey::DescribeConfigs
+        | ApiKey::SaslHandshake
+        | ApiKey::SaslAuthenticate => {
             return Err(Reader::new(frame, false).error("a response that no request of the producer has"));
         }
     })

@@ -139,6 +139,11 @@ impl<'a> Reader<'a> {
         self.nullable_string()?.ok_or_else(|| self.error("a string is null"))
     }
 
+    pub(super) fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>> {
+        let Some(len) = self.length(true)? else { return Ok(None) };
+        self.bytes(len).map(Some)
+    }
+
     /// The tagged fields, each by its number and a reader of its own bytes; none in the old encoding.
     pub(super) fn each_tag(&mut self, mut field: impl FnMut(u32, &mut Reader<'a>) -> Result<()>) -> Result<()> {
         if !self.flexible {

@@ -1,7 +1,7 @@
 //! Every message in every version against the `kafka-protocol` crate, and frames that were tampered with.
 
 use super::frame::{Frame, IoSlices};
-use super::{api_versions, create_topics, describe_configs, list_offsets, metadata};
+use super::{api_versions, create_topics, describe_configs, list_offsets, metadata, sasl};
 use super::{correlation_id, decode_response, encode_request};
 use crate::protocol::messages::*;
 use crate::protocol::{error_code, versions};
@@ -14,8 +14,13 @@ use uuid::Uuid;
 
 /// Reads a request with the crate and checks its header and that nothing is left over.
 fn read_theirs<T: Decodable + HeaderVersion>(frame: &Frame, api: ApiKey, version: i16) -> T {
-    let mut bytes = Bytes::from(frame.to_vec());
+    let bytes = frame.to_vec();
     assert_eq!(frame.len(), bytes.len());
+    read_bytes(bytes, api, version)
+}
+
+fn read_bytes<T: Decodable + HeaderVersion>(bytes: Vec<u8>, api: ApiKey, version: i16) -> T {
+    let mut bytes = Bytes::from(bytes);
     assert_eq!(i32::from_be_bytes(bytes.split_to(4)[..].try_into().unwrap()) as usize, bytes.len());
     let header = theirs::RequestHeader::decode(&mut bytes, T::header_version(version)).unwrap();
     assert_eq!(header.request_api_key, api.code());
@@ -493,6 +498,38 @@ proptest! {
     }
 
     #[test]
+    fn sasl_in_every_version(
+        mechanism in name(),
+        mechanisms in proptest::collection::vec(name(), 0..5),
+        auth_bytes in any::<Vec<u8>>(),
+        error_code in any::<i16>(),
+        message in text(),
+        lifetime in any::<i64>(),
+        version in versions::SASL_AUTHENTICATE,
+    ) {
+        let frame = sasl::encode_handshake(&mechanism, 1, 77, "client é").unwrap();
+        let read: theirs::SaslHandshakeRequest = read_bytes(frame, ApiKey::SaslHandshake, 1);
+        prop_assert_eq!(read.mechanism.as_str(), mechanism);
+        let listed = mechanisms.iter().map(|name| StrBytes::from_string(name.clone())).collect();
+        let response = theirs::SaslHandshakeResponse::default().with_error_code(error_code).with_mechanisms(listed);
+        let read = sasl::decode_handshake(&write_theirs(&response, 1), 1).unwrap();
+        prop_assert_eq!(read, sasl::SaslHandshakeResponse { error_code, mechanisms });
+
+        let frame = sasl::encode_authenticate(&auth_bytes, version, 77, "client é").unwrap();
+        let read: theirs::SaslAuthenticateRequest = read_bytes(frame.to_vec(), ApiKey::SaslAuthenticate, version);
+        prop_assert_eq!(&read.auth_bytes[..], &auth_bytes[..]);
+        let session_lifetime_ms = if version >= 1 { lifetime } else { 0 };
+        let response = theirs::SaslAuthenticateResponse::default()
+            .with_error_code(error_code)
+            .with_error_message(str_bytes(&message))
+            .with_auth_bytes(Bytes::from(auth_bytes.clone()))
+            .with_session_lifetime_ms(session_lifetime_ms);
+        let read = sasl::decode_authenticate(&write_theirs(&response, version), version).unwrap();
+        let expected = sasl::SaslAuthenticateResponse { error_code, error_message: message, auth_bytes, session_lifetime_ms };
+        prop_assert!(read == expected);
+    }
+
+    #[test]
     fn metadata_of_all_topics_in_every_version(version in versions::METADATA) {
         let frame = metadata::encode_all(version, 77, "client é").unwrap();
         let read: theirs::MetadataRequest = read_theirs(&frame, ApiKey::Metadata, version);
@@ -532,6 +569,8 @@ proptest! {
             let _ = create_topics::decode(&frame, read_as);
             let _ = list_offsets::decode(&frame, read_as);
             let _ = describe_configs::decode(&frame, read_as);
+            let _ = sasl::decode_handshake(&frame, read_as);
+            let _ = sasl::decode_authenticate(&frame, read_as);
             let _ = metadata::decode_with_placements(&frame, read_as);
         }
     }
@@ -545,6 +584,8 @@ proptest! {
         let _ = create_topics::decode(&frame, version);
         let _ = list_offsets::decode(&frame, version);
         let _ = describe_configs::decode(&frame, version);
+        let _ = sasl::decode_handshake(&frame, version);
+        let _ = sasl::decode_authenticate(&frame, version);
         let _ = metadata::decode_with_placements(&frame, version);
     }
 }

@@ -23,6 +23,9 @@ final class Tool {
               grow TOPIC PARTITIONS             more partitions
               describe TOPIC                    id, and per partition: leader, replicas, isr, begin and end offset
               wait-isr [--timeout S]            until every replica of every topic is in sync
+            who may what
+              user NAME MECHANISM PASSWORD      a SCRAM user, or its new password
+              allow PRINCIPAL OPERATION PREFIX  on all topics whose names begin so
             what stands in a topic (all partitions, from the beginning)
               read TOPIC [--isolation read_committed] [--expect N] [--timeout S]
                                                 one line of JSON per record; keys, values and headers as base64
@@ -95,6 +98,8 @@ final class Tool {
                 case "grow" -> Topics.grow(admin(), args);
                 case "describe" -> Topics.describe(admin(), args, json);
                 case "wait-isr" -> Topics.waitIsr(admin(), args);
+                case "user" -> Security.user(admin(), args);
+                case "allow" -> Security.allow(admin(), args);
                 case "read" -> Reading.read(bootstrap(), args, json);
                 case "check-order" -> Reading.checkOrder(bootstrap(), args, json);
                 case "digest" -> Reading.digest(bootstrap(), args, json);

@@ -1,3 +1,4 @@
+use super::scanner::special_bytes;
 use super::*;
 
 fn find<'a>(path: &str, document: &'a str) -> Result<Option<Value<'a>>, Malformed> {
@@ -103,6 +104,20 @@ fn refuses_what_is_malformed_up_to_the_field() {
 #[test]
 fn does_not_look_behind_the_field() {
     assert_eq!(text("a", r#"{"a":"x" and so on"#).unwrap(), "x");
+}
+
+/// What the scanner has passed is a whole document, or it says where not.
+#[test]
+fn a_scanner_that_comes_to_the_end_has_read_json() {
+    let whole = |document: &str| {
+        let mut scanner = Scanner::new(document.as_bytes());
+        scanner.skip_value().map(|text| text.len()).and_then(|length| scanner.end().map(|()| length))
+    };
+    assert_eq!(whole(" {\"a\" : [1, 2] } \n"), Ok(15));
+    assert_eq!(whole("1 2"), Err(Malformed { at: 2 }));
+    assert_eq!(whole("{} ,"), Err(Malformed { at: 3 }));
+    assert_eq!(whole(" "), Err(Malformed { at: 1 }));
+    assert_eq!(Scanner::new(b"[").open(b'}'), Err(Malformed { at: 0 }));
 }
 
 #[test]

@@ -44,6 +44,17 @@ pub fn metric_values(name: &str) -> Vec<f64> {
     })
 }
 
+/// The value of one counter or gauge in this test so far. Labels in the order that the plugin gave them in.
+pub fn metric_value(name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    HOST.with_borrow(|host| {
+        let same = |metric: &&Metric| {
+            let given = metric.labels.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            metric.name == name && given.eq(labels.iter().copied())
+        };
+        host.metrics.iter().find(same).and_then(|metric| metric.values.last().copied())
+    })
+}
+
 /// Stops the clock at so many nanoseconds since the Unix epoch. Until then it is the machine's.
 pub fn set_now(nanos: u64) {
     HOST.with_borrow_mut(|host| host.now = Some(nanos));

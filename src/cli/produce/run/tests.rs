@@ -1,9 +1,9 @@
 //! Runs against a producer that does as it is told.
 
-use super::super::format::Format;
 use super::super::kafka::Delivery;
 use super::super::topics::Create;
 use super::*;
+use crate::cli::format::Format;
 use pointsman::error::{Fate, ProduceError};
 use pointsman::{Record, RecordMetadata};
 use std::path::PathBuf;

@@ -163,6 +163,9 @@ impl Guest for crate::Guest {
         if vice::is("journal") {
             count("closed", &[]);
         }
+        if vice::is("close-loop") {
+            vice::spin();
+        }
         if vice::is("close-panic") {
             panic!("cannot close");
         }
@@ -173,6 +176,9 @@ impl Guest for crate::Guest {
 /// many headers the record had.
 fn journal(records: &Batch, edits: &mut Edits) {
     let (name, values) = (host::plugin_name(), records.values.as_ref().expect("asked for"));
+    if vice::setting("trap").is_some_and(|trap| vice::holds(&values.data, &trap)) {
+        panic!("told to");
+    }
     let (mut lengths, mut data) = (vec![], vec![]);
     for value in vice::entries(&values.lengths, &values.data) {
         let value = [value.unwrap_or_default(), b">", name.as_bytes()].concat();

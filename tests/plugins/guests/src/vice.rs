@@ -177,7 +177,8 @@ pub fn burn(rounds: usize) {
     black_box(sum);
 }
 
-fn spin() -> ! {
+/// For ever.
+pub fn spin() -> ! {
     let mut i = 0u64;
     loop {
         i = black_box(i + 1);

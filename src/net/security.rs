@@ -1,0 +1,79 @@
+//! What connections are secured with, ready for use.
+
+use super::sasl::SaslClient;
+use super::tls::TlsClient;
+use crate::security::Security;
+use std::fmt;
+use std::sync::Arc;
+
+/// [`Security`] with its files read. Clones share them, and what is read anew.
+#[derive(Clone, Default)]
+pub struct Secured {
+    inner: Option<Arc<Inner>>,
+}
+
+struct Inner {
+    protocol: &'static str,
+    tls: Option<TlsClient>,
+    sasl: Option<SaslClient>,
+}
+
+/// Why connections cannot be secured as configured.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key}: {what}")]
+pub struct SecurityError {
+    /// The key.
+    pub key: &'static str,
+    /// What is wrong with what it names. No secret is in it.
+    pub what: String,
+}
+
+impl SecurityError {
+    pub(super) fn new(key: &'static str, what: impl Into<String>) -> SecurityError {
+        SecurityError { key, what: what.into() }
+    }
+}
+
+impl Secured {
+    /// Reads the files that the settings name.
+    ///
+    /// # Errors
+    /// One of them, or what is in it, is of no use.
+    pub fn load(settings: &Security) -> Result<Secured, SecurityError> {
+        if *settings == Security::default() {
+            return Ok(Secured::default());
+        }
+        let tls = settings.tls.as_ref().map(TlsClient::load).transpose()?;
+        let sasl = settings.sasl.as_ref().map(SaslClient::load).transpose()?;
+        Ok(Secured { inner: Some(Arc::new(Inner { protocol: settings.protocol(), tls, sasl })) })
+    }
+
+    /// As in `security.protocol`.
+    pub(super) fn protocol(&self) -> &'static str {
+        self.inner.as_ref().map_or("PLAINTEXT", |inner| inner.protocol)
+    }
+
+    pub(super) fn tls(&self) -> Option<&TlsClient> {
+        self.inner.as_ref()?.tls.as_ref()
+    }
+
+    pub(super) fn sasl(&self) -> Option<&SaslClient> {
+        self.inner.as_ref()?.sasl.as_ref()
+    }
+
+    /// Who brokers take us for, as far as is known here: they may map names to others.
+    pub fn principal(&self) -> String {
+        let named = match (self.sasl(), self.tls()) {
+            (Some(sasl), _) => Some(sasl.principal()),
+            (None, Some(tls)) => tls.principal(),
+            (None, None) => None,
+        };
+        format!("User:{}", named.as_deref().unwrap_or("ANONYMOUS"))
+    }
+}
+
+impl fmt::Debug for Secured {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Secured").field("protocol", &self.protocol()).finish_non_exhaustive()
+    }
+}
