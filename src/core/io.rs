@@ -46,7 +46,7 @@ pub enum Action {
         /// Why it cannot be used.
         outcome: Result<(), ProduceError>,
     },
-    /// A topic that is in use has more partitions than before, or other leaders.
+    /// A topic that is in use has more partitions than before, or fewer, or other leaders.
     Topology {
         /// Its name.
         name: Arc<str>,

@@ -239,13 +239,14 @@ impl Core {
         }
         self.refresh.last_answer = Some(now);
         self.metadata_answered();
+        let moved = self.take_racks(&response.brokers);
         // A broker that is starting answers before it knows the others.
         if !response.brokers.is_empty() {
             self.take_brokers(now, &response.brokers);
         }
         let mut again = false;
         for topic in response.topics {
-            again |= self.take_topic(now, topic);
+            again |= self.take_topic(now, topic, &moved);
         }
         if again {
             self.refresh.failures += 1;
@@ -260,6 +261,20 @@ impl Core {
         self.drive_links(now);
     }
 
+    /// Which of the brokers that are known stand in another rack than they did.
+    fn take_racks(&mut self, brokers: &[Broker]) -> BTreeSet<NodeId> {
+        let mut moved = BTreeSet::new();
+        for broker in brokers {
+            if let Some(node) = self.nodes.get_mut(&NodeId(broker.id))
+                && node.rack != broker.rack
+            {
+                node.rack.clone_from(&broker.rack);
+                moved.insert(node.id);
+            }
+        }
+        moved
+    }
+
     pub(super) fn take_brokers(&mut self, now: Instant, brokers: &[Broker]) {
         for broker in brokers {
             let id = NodeId(broker.id);
@@ -271,17 +286,15 @@ impl Core {
                     self.drop_connection(now, id, "the broker has moved to another address");
                 }
                 None => {
-                    self.nodes.insert(id, Node::new(id, broker.host.clone(), broker.port));
+                    let rack = broker.rack.clone();
+                    self.nodes.insert(id, Node { rack, ..Node::new(id, broker.host.clone(), broker.port) });
                 }
-            }
-            if let Some(node) = self.nodes.get_mut(&id) {
-                node.rack.clone_from(&broker.rack);
             }
         }
     }
 
     /// Whether the topic has to be asked for again.
-    fn take_topic(&mut self, now: Instant, mut answer: TopicMetadata) -> bool {
+    fn take_topic(&mut self, now: Instant, mut answer: TopicMetadata, moved: &BTreeSet<NodeId>) -> bool {
         let Some(&index) = self.topics_by_name.get(answer.name.as_str()) else { return false };
         let error = answer.error_code;
         match verdict(Asked::Topic, error) {
@@ -332,7 +345,7 @@ impl Core {
             self.schedule(now, id);
         }
         let mut leaderless = false;
-        let mut is_news = self.topics[index].partitions.len() > known;
+        let mut is_news = self.topics[index].partitions.len() != known;
         for partition in &answer.partitions {
             let Ok(at) = usize::try_from(partition.index) else { continue };
             let id = self.topics[index].partitions[at];
@@ -341,17 +354,15 @@ impl Core {
                 self.bump(id, false);
                 self.partitions[id as usize].leader_epoch = -1;
             }
-            let before = self.partitions[id as usize].leader;
-            self.set_leader(now, id, partition.leader, partition.leader_epoch);
-            is_news |= before != self.partitions[id as usize].leader;
+            is_news |= self.set_leader(now, id, partition.leader, partition.leader_epoch);
+            let leader = self.partitions[id as usize].leader;
+            is_news |= leader.is_some_and(|leader| moved.contains(&leader));
             // Or its leader is none of the brokers that are told of: one that is down, and may not be for long.
-            leaderless |= self.partitions[id as usize].leader.is_none();
+            leaderless |= leader.is_none();
         }
         if is_news && known > 0 {
-            let topic = &self.topics[index];
-            let (name, partitions) = (Arc::clone(&topic.name), topic.partitions.len());
             // Before those who waited for it go on.
-            self.actions.push_back(Action::Topology { name, partitions });
+            self.tell_topology(index);
         }
         let topic = &mut self.topics[index];
         if !topic.partitions.is_empty() && std::mem::take(&mut topic.wanted) {
@@ -361,14 +372,22 @@ impl Core {
         leaderless || self.topics[index].partitions.is_empty()
     }
 
+    /// A topic has more partitions than before, or fewer, or other leaders.
+    pub(super) fn tell_topology(&mut self, topic: usize) {
+        let topic = &self.topics[topic];
+        let (name, partitions) = (Arc::clone(&topic.name), topic.partitions.len());
+        self.actions.push_back(Action::Topology { name, partitions });
+    }
+
     /// Takes a partition's leader from metadata or from a Produce response, unless it is older than what is known.
-    pub(super) fn set_leader(&mut self, now: Instant, id: u32, leader: i32, epoch: i32) {
+    /// Whether it is another one.
+    pub(super) fn set_leader(&mut self, now: Instant, id: u32, leader: i32, epoch: i32) -> bool {
         let partition = &mut self.partitions[id as usize];
         if epoch >= 0 && epoch < partition.leader_epoch {
             // Of a topic that was made anew this is the truth, and brokers that tell no topic ids leave it at that.
             let since = *partition.older_since.get_or_insert(now);
             if now.saturating_since(since) < OLDER_EPOCH_MAX {
-                return;
+                return false;
             }
         }
         partition.older_since = None;
@@ -376,10 +395,12 @@ impl Core {
         if epoch >= 0 {
             partition.leader_epoch = epoch;
         }
-        if partition.leader != leader {
+        let is_another = partition.leader != leader;
+        if is_another {
             partition.leader = leader;
             self.schedule(now, id);
         }
+        is_another
     }
 
     /// The node to ask for metadata or a producer id: the one with the fewest requests among those that are up.

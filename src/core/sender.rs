@@ -331,8 +331,8 @@ impl Core {
 
     fn handle_partition(&mut self, now: Instant, node: NodeId, id: u32, order: Order, answer: PartitionResponse) {
         let (leader, epoch) = answer.current_leader;
-        if leader >= 0 {
-            self.set_leader(now, id, leader, epoch);
+        if leader >= 0 && self.set_leader(now, id, leader, epoch) {
+            self.tell_topology(self.partitions[id as usize].topic);
         }
         let Some(sent) = self.take_in_flight(id, order) else { return };
         let partition = &mut self.partitions[id as usize];

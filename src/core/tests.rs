@@ -17,8 +17,11 @@ struct Rig {
     now: Instant,
     /// Brokers that take connections, by node id; the bootstrap server is always there.
     brokers: BTreeMap<i32, &'static str>,
+    racks: BTreeMap<i32, &'static str>,
     /// Topics as the cluster has them: the leader of each partition.
     topics: BTreeMap<&'static str, Vec<i32>>,
+    /// Of all topics. Zeros: the brokers are too old to know of ids.
+    topic_id: [u8; 16],
     metadata_error: i16,
     /// Whether metadata is answered.
     is_silent: bool,
@@ -31,6 +34,8 @@ struct Rig {
     asked: Vec<(Vec<String>, String)>,
     /// The partitions of Produce requests, in order.
     produced: Vec<i32>,
+    /// The next answer names this leader, of that epoch.
+    new_leader: Option<(i32, i32)>,
     /// Batches of this partition are refused for the sake of this record, once.
     refuse_record: Option<(i32, i32)>,
     told: Vec<Action>,
@@ -58,6 +63,8 @@ impl Rig {
             core: Core::new(config, 7, Instant::default()),
             now: Instant::default(),
             brokers: [(1, "one"), (2, "two")].into(),
+            racks: [(1, "east")].into(),
+            topic_id: [0; 16],
             topics: topics.iter().cloned().collect(),
             metadata_error: code::NONE,
             is_silent: false,
@@ -66,6 +73,7 @@ impl Rig {
             peers: BTreeMap::new(),
             asked: Vec::new(),
             produced: Vec::new(),
+            new_leader: None,
             refuse_record: None,
             told: Vec::new(),
         };
@@ -177,7 +185,7 @@ impl Rig {
                             index: partition.index,
                             error_code: if refused.is_some() { code::INVALID_RECORD } else { code::NONE },
                             record_errors: refused.into_iter().map(|(_, record)| (record, None)).collect(),
-                            current_leader: (-1, -1),
+                            current_leader: self.new_leader.take().unwrap_or((-1, -1)),
                             log_append_time: -1,
                             ..PartitionResponse::default()
                         });
@@ -193,14 +201,19 @@ impl Rig {
         if self.metadata_error != code::NONE {
             return MetadataResponse { error_code: self.metadata_error, ..MetadataResponse::default() };
         }
-        let broker = |(id, host): (&i32, &&str)| Broker { id: *id, host: (*host).to_owned(), port: 1, rack: None };
+        let broker = |(id, host): (&i32, &&str)| Broker {
+            id: *id,
+            host: (*host).to_owned(),
+            port: 1,
+            rack: self.racks.get(id).map(|rack| (*rack).to_owned()),
+        };
         let topic = |name: &String| {
             let leaders = self.topics.get(name.as_str()).cloned().unwrap_or_default();
             let partition = |(index, leader)| PartitionMetadata { error_code: 0, index, leader, leader_epoch: 3 };
             TopicMetadata {
                 error_code: if leaders.is_empty() { code::UNKNOWN_TOPIC_OR_PARTITION } else { code::NONE },
                 name: name.clone(),
-                id: [0; 16],
+                id: self.topic_id,
                 partitions: (0..).zip(leaders).map(partition).collect(),
             }
         };
@@ -279,22 +292,78 @@ fn growth_and_new_leaders_are_told_once() {
     let config = CoreConfig { metadata_max_age: SECOND, ..CoreConfig::default() };
     let mut rig = Rig::new(config, &[("orders", vec![1, 2])]);
     rig.topic("orders");
-    let told = |rig: &mut Rig| {
-        let told = std::mem::take(&mut rig.told).into_iter();
-        told.filter_map(|action| match action {
-            Action::Topology { name, partitions } => Some((name.to_string(), partitions)),
-            _ => None,
-        })
-        .collect::<Vec<_>>()
-    };
     rig.pass(3 * SECOND);
-    assert_eq!(told(&mut rig), [], "what is learnt first is no news");
+    assert!(news(&mut rig).is_empty(), "what is learnt first is no news");
     rig.topics.insert("orders", vec![1, 2, 1]);
     rig.pass(3 * SECOND);
-    assert_eq!(told(&mut rig), [("orders".to_owned(), 3)]);
+    assert_eq!(news(&mut rig), [3]);
     rig.topics.insert("orders", vec![2, 2, 1]);
     rig.pass(3 * SECOND);
-    assert_eq!(told(&mut rig), [("orders".to_owned(), 3)]);
+    assert_eq!(news(&mut rig), [3]);
+}
+
+/// How many partitions "orders" was told to have.
+fn news(rig: &mut Rig) -> Vec<usize> {
+    let told = std::mem::take(&mut rig.told).into_iter();
+    told.filter_map(|action| if let Action::Topology { partitions, .. } = action { Some(partitions) } else { None })
+        .collect()
+}
+
+#[test]
+fn leaders_are_known_with_their_racks_and_new_racks_are_news() {
+    let config = CoreConfig { metadata_max_age: SECOND, ..CoreConfig::default() };
+    let mut rig = Rig::new(config, &[("orders", vec![1, 2, 1]), ("others", vec![2])]);
+    let (orders, others) = (rig.topic("orders"), rig.topic("others"));
+    let racks = |rig: &Rig, topic| rig.core.topic_info(topic).brokers;
+    let broker = |id: i32, rack: Option<&str>| (id, rack.map(str::to_owned));
+    assert_eq!(racks(&rig, orders), [broker(1, Some("east")), broker(2, None)]);
+    assert_eq!(racks(&rig, others), [broker(2, None)]);
+    rig.told.clear();
+    rig.racks = [(1, "west")].into();
+    rig.pass(3 * SECOND);
+    assert_eq!(news(&mut rig), [3], "of the topic that it leads, once");
+    assert_eq!(racks(&rig, orders), [broker(1, Some("west")), broker(2, None)]);
+}
+
+#[test]
+fn a_topic_made_anew_is_told_with_its_count_and_loses_the_partitions_that_are_gone() {
+    let config = CoreConfig { metadata_max_age: SECOND, ..CoreConfig::default() };
+    let mut rig = Rig::new(config, &[]);
+    rig.topic_id = [1; 16];
+    rig.topics.insert("orders", vec![1, 2, 1, -1]);
+    let topic = rig.topic("orders");
+    rig.append(topic, Placement::Partition(3)).unwrap();
+    rig.told.clear();
+    // Fewer, of the same leaders as before.
+    rig.topic_id = [2; 16];
+    rig.topics.insert("orders", vec![1, 2]);
+    rig.pass(3 * SECOND);
+    let failed = rig.told.iter().filter_map(|action| if let Action::Done(done) = action { Some(done) } else { None });
+    let failed: Vec<_> = failed.flat_map(|done| &done.runs).map(|run| run.outcome.clone()).collect();
+    let gone = ProduceError::NoSuchPartition { topic: "orders".into(), partition: 3, count: 2 };
+    assert_eq!(failed, [Outcome::Failed(gone.clone())], "it waited for a leader");
+    assert_eq!(news(&mut rig), [2]);
+    assert_eq!(rig.append(topic, Placement::Partition(3)), Err(gone));
+    // And more again: the old ones do not come back.
+    rig.topic_id = [3; 16];
+    rig.topics.insert("orders", vec![1, 2, 2, 2, 2]);
+    rig.pass(3 * SECOND);
+    assert_eq!(news(&mut rig), [5]);
+    rig.produced.clear();
+    assert_eq!(rig.append(topic, Placement::Partition(3)), Ok(3));
+    assert_eq!(rig.produced, [3]);
+}
+
+/// KIP-951: metadata that come later say nothing new.
+#[test]
+fn a_leader_that_an_answer_names_is_news() {
+    let mut rig = Rig::new(CoreConfig::default(), &[("orders", vec![1, 1])]);
+    let topic = rig.topic("orders");
+    rig.told.clear();
+    rig.new_leader = Some((2, 4));
+    rig.append(topic, Placement::Partition(0)).unwrap();
+    assert_eq!(news(&mut rig), [2]);
+    assert_eq!(rig.core.topic_info(topic).leaders, [2, 1]);
 }
 
 #[test]

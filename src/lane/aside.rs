@@ -100,6 +100,11 @@ impl Aside {
         None
     }
 
+    /// The ends of flushes that wait for what is aside.
+    pub(super) fn take_flushes(&mut self) -> impl Iterator<Item = Job> + use<> {
+        std::mem::take(&mut self.flushes).into_iter().map(|(_, job)| job)
+    }
+
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.lines.values().flatten().map(|set| set.deadline).min()
     }

@@ -3,6 +3,7 @@
 mod ends;
 mod errors;
 mod growth;
+mod hooks;
 mod line;
 mod together;
 
@@ -63,16 +64,16 @@ fn core(memory: &MemoryPool) -> Core {
 }
 
 fn lane(memory: usize) -> Arc<Shared> {
-    lane_with(memory, Arc::new(Standing), || true)
+    lane_with(memory, Arc::new(Standing), |_| ())
 }
 
 fn lane_where(memory: usize, may_block: fn() -> bool) -> Arc<Shared> {
-    lane_with(memory, Arc::new(Standing), may_block)
+    lane_with(memory, Arc::new(Standing), |config| config.may_block = may_block)
 }
 
-fn lane_with(memory: usize, clock: Arc<dyn Clock>, may_block: fn() -> bool) -> Arc<Shared> {
+fn lane_with(memory: usize, clock: Arc<dyn Clock>, set: impl FnOnce(&mut LaneConfig)) -> Arc<Shared> {
     let memory = MemoryPool::new(memory);
-    let config = LaneConfig {
+    let mut config = LaneConfig {
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
         acknowledgements: false,
@@ -80,9 +81,10 @@ fn lane_with(memory: usize, clock: Arc<dyn Clock>, may_block: fn() -> bool) -> A
         round_robin: false,
         may_go_to: None,
         topics_after_chain: false,
-        may_block,
+        may_block: || true,
         windows: Windows::default(),
     };
+    set(&mut config);
     let core = Arc::new(Mutex::new(core(&memory)));
     let threads = Arc::new(DeliveryThread::default());
     let around = Surroundings { core, memory, clock, wake_driver: Arc::new(|| ()), delivery_thread: threads };

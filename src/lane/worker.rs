@@ -66,6 +66,15 @@ struct Worker {
     over: Option<ProduceError>,
 }
 
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // After a panic: what is aside has failed with its deliveries, and what the core has is still delivered.
+        for job in self.aside.take_flushes() {
+            self.lane.0.flush_core(job);
+        }
+    }
+}
+
 /// Whatever ends the thread, everybody who waits for the lane learns of it.
 struct Guard(Arc<Shared>);
 

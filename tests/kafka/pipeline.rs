@@ -101,6 +101,57 @@ fn a_plugin_that_traps_fails_the_record_that_it_trapped_on() {
 
 #[test]
 #[ignore = "broker"]
+fn dead_letters_and_records_that_were_sent_elsewhere_are_read_back_by_java() {
+    let cluster = Cluster::shared();
+    for topic in ["letters-dead", "letters-moved"] {
+        cluster.tool(&["create", topic, "1"]);
+    }
+    let text = format!(
+        r#"
+        [producer]
+        bootstrap.servers = "{}"
+        interceptor.classes = ["wasm:mover", "wasm:guest"]
+        [plugins.mover]
+        component = {component:?}
+        [plugins.mover.settings]
+        mode = "retopic"
+        to = "letters-moved"
+        [plugins.guest]
+        component = {component:?}
+        timeout.ms = 20000
+        on-error = "dead-letter"
+        dead-letter.topic = "letters-dead"
+        dead-letter.include.key = true
+        [plugins.guest.settings]
+        mode = "panic"
+        bad = "bad"
+        stage = "on-send"
+        "#,
+        cluster.bootstrap(),
+        component = guest(),
+    );
+    let producer = Producer::start(Config::from_toml(&text).expect("a configuration")).expect("a producer");
+    let good = producer.send_blocking(&Record::to("letters-virtual").key("k").value("good")).unwrap().wait().unwrap();
+    assert_eq!(&*good.topic, "letters-moved");
+    let bad = producer.send_blocking(&Record::to("letters-virtual").key("k").value("bad")).unwrap().wait();
+    let Err(ProduceError::DeadLettered { topic, partition: 0, offset: Some(0), .. }) = &bad else { panic!("{bad:?}") };
+    assert_eq!(&**topic, "letters-dead");
+    producer.close_blocking(PATIENCE).unwrap();
+    let read = |topic: &str| -> Vec<serde_json::Value> {
+        cluster.tool(&["read", topic]).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    assert_eq!(read("letters-moved").len(), 1);
+    let letters = read("letters-dead");
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!((&letters[0]["key"], &letters[0]["value"]), (&"aw==".into(), &().into()));
+    let headers = letters[0]["headers"].as_array().unwrap();
+    // The stage, on-send, and the topic, letters-moved, in base64.
+    assert!(headers.contains(&serde_json::json!(["dead-letter.stage", "b24tc2VuZA=="])), "{headers:?}");
+    assert!(headers.contains(&serde_json::json!(["dead-letter.topic", "bGV0dGVycy1tb3ZlZA=="])), "{headers:?}");
+}
+
+#[test]
+#[ignore = "broker"]
 fn plain_records_are_read_back_by_java() {
     let cluster = Cluster::shared();
     cluster.tool(&["create", "plain", "3"]);

@@ -1,7 +1,8 @@
 //! A seeded simulator: the producer's core against a cluster in one thread on virtual time.
 //!
-//! `POINTSMAN_SIM_SEEDS=5000 cargo test --test sim seeds` runs more seeds, `POINTSMAN_SIM_SEED=17` one of them, with
-//! `POINTSMAN_SIM_TRACE=1` and `-- --nocapture` its whole trace. The same seed is the same run, to the letter.
+//! `tests/run --seeds 5000`, or `POINTSMAN_SIM_SEEDS=5000 cargo test --test sim seeds`, runs more seeds,
+//! `POINTSMAN_SIM_SEED=17` one of them, with `POINTSMAN_SIM_TRACE=1` and `-- --nocapture` its whole trace. The same seed
+//! is the same run, to the letter.
 
 #![expect(unreachable_pub, reason = "a test has no interface: pub says what a module offers to the others")]
 

@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::lane::AckItem;
+use crate::plugin::{Edit, Fields, TopicColumn};
 use std::sync::mpsc;
 
 /// An interceptor that takes the lane's thread with it, after so many calls.
 struct Panics {
     wants: InterceptorWants,
     after: u32,
+    /// Sends every record there.
+    elsewhere: Option<&'static str>,
 }
 
 impl Interceptor for Panics {
@@ -17,7 +20,11 @@ impl Interceptor for Panics {
 
     fn on_send(&mut self, _: &Batch<'_>) -> Result<Edits, PluginFailure> {
         self.after = self.after.checked_sub(1).expect("on purpose");
-        Ok(Edits::default())
+        let topics = self.elsewhere.map(|topic| Edit {
+            indexes: Vec::new(),
+            content: TopicColumn { names: vec![topic.to_owned()], indexes: Vec::new() },
+        });
+        Ok(Edits { topics, ..Edits::default() })
     }
 
     fn on_acknowledgement(&mut self, _: &Acknowledgements<'_>) -> Result<(), PluginFailure> {
@@ -29,8 +36,13 @@ impl Interceptor for Panics {
 
 /// Starts the lane's thread, which works off so many chunks.
 fn run(lane: &Arc<Shared>, chunks: u32) -> std::thread::JoinHandle<()> {
-    let wants = InterceptorWants { on_send: Some(Reads::default()), ..InterceptorWants::default() };
-    let role = Box::new(Panics { wants, after: chunks }) as Box<dyn Interceptor>;
+    run_to(lane, chunks, None)
+}
+
+fn run_to(lane: &Arc<Shared>, chunks: u32, elsewhere: Option<&'static str>) -> std::thread::JoinHandle<()> {
+    let changes = Fields { topic: true, ..Fields::default() };
+    let wants = InterceptorWants { on_send: Some(Reads::default()), changes, ..InterceptorWants::default() };
+    let role = Box::new(Panics { wants, after: chunks, elsewhere }) as Box<dyn Interceptor>;
     let mut chain = Chain::default();
     chain.interceptors.push(Used::new("panics", role, Policy::Fail, BreakerOptions::default()));
     start(Arc::clone(lane), chain, Duration::from_secs(120)).expect("a thread")
@@ -91,6 +103,28 @@ fn the_end_of_a_lane_that_panicked_comes_after_what_it_had_appended() {
     lane.acknowledge(AckItem::DriverDied("why".into()));
     lane.flush_closed(flush("dead"));
     assert_eq!(flushed.try_iter().collect::<Vec<_>>(), ["dead"]);
+}
+
+#[test]
+fn a_flush_that_waits_for_what_is_aside_outlives_the_lane() {
+    let lane = lane(1 << 20);
+    let Submitted::Accepted(first) = lane.submit(&order("1"), None, true) else { panic!("there is room") };
+    let (over, flushed) = mpsc::channel();
+    lane.flush(Box::new(move || over.send(()).unwrap()));
+    let Submitted::Accepted(second) = lane.submit(&order("2"), None, true) else { panic!("there is room") };
+    let thread = run_to(&lane, 1, Some("elsewhere"));
+    assert!(thread.join().is_err());
+    assert!(matches!(first.wait(), Err(ProduceError::Fatal { .. })), "it was aside");
+    assert!(matches!(second.wait(), Err(ProduceError::Fatal { .. })));
+    let mut core = lane.core.lock().unwrap();
+    let actions: Vec<Action> = std::iter::from_fn(|| core.poll_action()).collect();
+    drop(core);
+    for action in actions {
+        if let Action::Flushed(flush) = action {
+            lane.acknowledge(AckItem::Flushed(flush));
+        }
+    }
+    assert_eq!(flushed.recv(), Ok(()));
 }
 
 #[test]

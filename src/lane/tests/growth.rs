@@ -59,6 +59,9 @@ struct Rig {
     lane: Arc<Shared>,
     told: Arc<Mutex<Vec<Topology>>>,
     partitions: i32,
+    /// Of the topic.
+    id: [u8; 16],
+    rack: &'static str,
     thread: std::thread::JoinHandle<()>,
 }
 
@@ -99,7 +102,7 @@ impl Rig {
         let mut chain = Chain::default();
         chain.partitioner = partitioner;
         let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120)).unwrap();
-        Rig { lane, told, partitions: 2, thread }
+        Rig { lane, told, partitions: 2, id: [1; 16], rack: "r1", thread }
     }
 
     /// Plays driver and cluster until nothing is left to do.
@@ -112,7 +115,7 @@ impl Rig {
             } else if let Some(action) = core.poll_action() {
                 match action {
                     Action::Connect { connection, .. } => {
-                        let apis = [(0, 12), (3, 9), (22, 4)].map(|(api, last)| (api, 0..=last)).into();
+                        let apis = [(0, 12), (3, 12), (22, 4)].map(|(api, last)| (api, 0..=last)).into();
                         core.handle_connected(now, connection, ApiVersions { apis });
                     }
                     Action::Topic { name, outcome } => {
@@ -141,11 +144,11 @@ impl Rig {
         let topic = |name: &String| TopicMetadata {
             error_code: 0,
             name: name.clone(),
-            id: [0; 16],
+            id: self.id,
             partitions: (0..self.partitions).map(partition).collect(),
         };
         MetadataResponse {
-            brokers: vec![Broker { id: 1, host: "broker".to_owned(), port: 1, rack: Some("r1".to_owned()) }],
+            brokers: vec![Broker { id: 1, host: "broker".to_owned(), port: 1, rack: Some(self.rack.to_owned()) }],
             topics: topics.iter().map(topic).collect(),
             ..MetadataResponse::default()
         }
@@ -161,12 +164,25 @@ impl Rig {
         }
     }
 
-    fn end(self) -> Vec<(String, u32)> {
+    /// Waits until the partitioner was told so often.
+    fn until_told(&self, times: usize) {
+        while self.told.lock().unwrap().len() < times {
+            std::thread::yield_now();
+        }
+    }
+
+    /// The cluster's news come.
+    fn refresh(&self) {
+        self.lane.core.lock().unwrap().refresh_topic(Instant::default(), "orders");
+        self.drive();
+    }
+
+    fn end(self) -> Vec<Topology> {
         // Behind everything that is staged.
         self.lane.stop();
         self.thread.join().unwrap();
         let told = self.told.lock().unwrap();
-        told.iter().map(|topology| (topology.topic.clone(), topology.partitions)).collect()
+        told.clone()
     }
 }
 
@@ -186,21 +202,58 @@ fn leaders_and_racks_are_told_to_a_partitioner_that_goes_by_them_only() {
     }
 }
 
+/// What a keyed plugin is told.
+fn keyed(partitions: u32) -> Topology {
+    Topology { topic: "orders".to_owned(), partitions, ..Topology::default() }
+}
+
+#[test]
+fn a_located_partitioner_is_told_leaders_and_racks_whenever_they_change() {
+    let mut rig = Rig::start_as(Consistency::Located);
+    rig.send(None);
+    rig.drive();
+    rig.send(None);
+    rig.until_told(1);
+    rig.rack = "west";
+    rig.refresh();
+    rig.send(None);
+    let told = |rack: &str| Topology {
+        leaders: vec![1, 1],
+        brokers: vec![TopologyBroker { id: 1, rack: Some(rack.to_owned()) }],
+        ..keyed(2)
+    };
+    assert_eq!(rig.end(), ["r1", "west"].map(told));
+}
+
+#[test]
+fn the_partitioner_is_told_of_a_topic_that_was_made_anew_with_fewer() {
+    let mut rig = Rig::start();
+    rig.partitions = 5;
+    rig.send(None);
+    rig.drive();
+    rig.send(None);
+    rig.until_told(1);
+    (rig.partitions, rig.id) = (3, [2; 16]);
+    rig.refresh();
+    assert!(!rig.send(None), "it goes to the last of those that are left");
+    assert!(rig.send(Some(4)), "that one is gone: it waits for one refresh");
+    let core = Arc::clone(&rig.lane.core);
+    assert_eq!(rig.end(), [5, 3].map(keyed));
+    assert!(format!("{:?}", core.lock().unwrap()).contains("Completion(orders-2"));
+}
+
 #[test]
 fn the_partitioner_is_told_of_growth_before_the_next_record() {
     let mut rig = Rig::start();
     assert!(rig.send(None), "the topic is not known");
     rig.drive();
     assert!(!rig.send(None));
-    while rig.told.lock().unwrap().is_empty() {
-        std::thread::yield_now();
-    }
+    rig.until_told(1);
     rig.partitions = 5;
-    rig.lane.core.lock().unwrap().refresh_topic(Instant::default(), "orders");
-    rig.drive();
+    rig.refresh();
     assert!(!rig.send(None));
     let core = Arc::clone(&rig.lane.core);
-    assert_eq!(rig.end(), [("orders".to_owned(), 2), ("orders".to_owned(), 5)]);
+    assert_eq!(rig.end(), [2, 5].map(keyed));
     // Its new group is where the last record went.
     assert!(format!("{:?}", core.lock().unwrap()).contains("Completion(orders-4"));
 }

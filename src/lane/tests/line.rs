@@ -54,7 +54,7 @@ fn closing_refuses_those_in_line() {
 #[test]
 fn who_waited_for_metadata_first_waits_no_longer_for_memory() {
     let clock = Arc::new(Hand::default());
-    let lane = lane_with(1000, Arc::clone(&clock) as Arc<dyn Clock>, || true);
+    let lane = lane_with(1000, Arc::clone(&clock) as Arc<dyn Clock>, |_| ());
     let large = "x".repeat(800);
     let Submitted::Accepted(_) = lane.submit(&order(&large), None, true) else { panic!("there is room") };
     let rare = Record::to("rare").value(&large);
