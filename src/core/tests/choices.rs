@@ -4,20 +4,25 @@ use super::*;
 
 impl Rig {
     fn keyed(&mut self, topic: TopicHandle, key: Option<&[u8]>) -> i32 {
-        let record = Append { key, ..record(topic, Placement::Default, self.now) };
+        self.keyed_by(topic, Placement::Default, key)
+    }
+
+    fn keyed_by(&mut self, topic: TopicHandle, placement: Placement, key: Option<&[u8]>) -> i32 {
+        let record = Append { key, ..record(topic, placement, self.now) };
         self.core.append(self.now, &record).expect("there is room").completion.partition()
     }
 }
 
-fn placed(rig: &mut Rig, topic: TopicHandle, count: usize) -> Vec<i32> {
-    (0..count).map(|at| rig.keyed(topic, (at % 2 == 0).then_some(b"key"))).collect()
+fn in_turn(rig: &mut Rig, topic: TopicHandle, count: usize) -> Vec<i32> {
+    let key = |at: usize| at.is_multiple_of(2).then_some(&b"key"[..]);
+    (0..count).map(|at| rig.keyed_by(topic, Placement::RoundRobin, key(at))).collect()
 }
 
 #[test]
 fn round_robin_takes_turns_whatever_the_key() {
-    let mut rig = Rig::new(CoreConfig { round_robin: true, ..CoreConfig::default() }, &[("t", vec![1, 2, 1])]);
+    let mut rig = Rig::new(CoreConfig::default(), &[("t", vec![1, 2, 1])]);
     let topic = rig.topic("t");
-    let placed = placed(&mut rig, topic, 9);
+    let placed = in_turn(&mut rig, topic, 9);
     for turn in placed.windows(3) {
         assert_eq!(turn.iter().collect::<BTreeSet<_>>().len(), 3, "{placed:?}");
     }
@@ -26,15 +31,14 @@ fn round_robin_takes_turns_whatever_the_key() {
 /// As Java's RoundRobinPartitioner: a partition without a leader has no turn, as long as another one has a leader.
 #[test]
 fn round_robin_passes_over_a_partition_without_a_leader() {
-    let config = CoreConfig { round_robin: true, ..CoreConfig::default() };
-    let mut rig = Rig::new(config.clone(), &[("t", vec![1, -1, 2])]);
+    let mut rig = Rig::new(CoreConfig::default(), &[("t", vec![1, -1, 2])]);
     let topic = rig.topic("t");
-    let placed = placed(&mut rig, topic, 12);
+    let placed = in_turn(&mut rig, topic, 12);
     assert!(!placed.contains(&1), "{placed:?}");
     assert!(placed.contains(&0) && placed.contains(&2), "{placed:?}");
-    let mut rig = Rig::new(config, &[("t", vec![-1, -1])]);
+    let mut rig = Rig::new(CoreConfig::default(), &[("t", vec![-1, -1])]);
     let topic = rig.topic("t");
-    assert_eq!(self::placed(&mut rig, topic, 4).iter().collect::<BTreeSet<_>>().len(), 2, "all of them wait");
+    assert_eq!(in_turn(&mut rig, topic, 4).iter().collect::<BTreeSet<_>>().len(), 2, "all of them wait");
 }
 
 #[test]
