@@ -43,7 +43,9 @@ pub struct ProducerConfig {
     pub max_request_size: usize,
     /// `max.in.flight.requests.per.connection`, default 5; at least 1, and at most 5 with idempotence.
     pub max_in_flight_requests_per_connection: usize,
-    /// `enable.idempotence`, default true; off as well where `acks` or `retries` rule it out.
+    /// `enable.idempotence`, default true; off as well where `acks` or `retries` rule it out. Without it a record whose
+    /// acknowledgement was lost is written a second time by the retry, and with more than one request in flight a retry
+    /// may come behind later records.
     pub enable_idempotence: bool,
     /// `compression.type`, default `none`.
     pub compression_type: CompressionType,
