@@ -63,7 +63,8 @@ impl Guest for crate::Guest {
             }
             "drop" => edits.dropped = (0..count).collect(),
             "refuse" => {
-                let (bad, values) = (vice::setting("bad").unwrap_or_default(), records.values.as_ref().expect("asked for"));
+                let (bad, values) =
+                    (vice::setting("bad").unwrap_or_default(), records.values.as_ref().expect("asked for"));
                 let is_bad = |value: Option<&[u8]>| value.is_some_and(|value| vice::holds(value, &bad));
                 let bad = (0..).zip(vice::entries(&values.lengths, &values.data)).filter(|(_, value)| is_bad(*value));
                 edits.refused = bad.map(|(index, _)| Refusal { index, reason: "not with that word".into() }).collect();
