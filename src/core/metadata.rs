@@ -351,7 +351,11 @@ impl Core {
             let id = self.topics[index].partitions[at];
             if recreated {
                 // A log of that name that begins anew has never heard of our sequences.
-                self.bump(id, false);
+                if self.partitions[id as usize].in_flight.is_empty() {
+                    self.bump(id, false);
+                } else {
+                    self.partitions[id as usize].sequences.log_made_anew();
+                }
                 // Should it come back from the old log, the new one knows it by no number.
                 for sent in &mut self.partitions[id as usize].in_flight {
                     if let Some(batch) = &mut sent.batch {

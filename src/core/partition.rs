@@ -86,6 +86,8 @@ pub(super) struct Sequences {
     proven_on: Option<NodeId>,
     last_sent: Instant,
     holes: Vec<Hole>,
+    /// The log was made anew while batches were in flight: it begins with a new epoch when they are through.
+    made_anew: bool,
 }
 
 /// A batch that had a sequence and will not be sent again.
@@ -163,6 +165,15 @@ impl Sequences {
     /// Whether a hole stands before `order`, and if so whether it is certain.
     pub(super) fn hole_before(&self, order: Order) -> Option<bool> {
         self.holes.iter().filter(|hole| hole.order < order).map(|hole| hole.definite).reduce(|a, b| a || b)
+    }
+
+    /// What is in flight may be meant for a log that is no more.
+    pub(super) fn log_made_anew(&mut self) {
+        self.made_anew = true;
+    }
+
+    pub(super) fn is_made_anew(&self) -> bool {
+        self.made_anew
     }
 
     /// Forgets id, epoch and holes: the next batch starts at 0 of whatever is current then.
@@ -268,6 +279,9 @@ impl Partition {
         }
         if !idempotence {
             return Gate::Open;
+        }
+        if self.sequences.is_made_anew() {
+            return if self.in_flight.is_empty() { Gate::Bump } else { Gate::Closed };
         }
         // Who has never heard of the producer takes any sequence as its first (KAFKA-15591): then what follows a hole
         // of unknown fate says nothing of it, unless it may be there itself.

@@ -137,7 +137,9 @@ impl Core {
             Gate::Open => true,
             Gate::Closed => false,
             Gate::Bump => {
-                self.bump(id, true);
+                // What was under way to a log that is no more may yet come to the new one.
+                let refused = !self.partitions[id as usize].sequences.is_made_anew();
+                self.bump(id, refused);
                 gate(self) == Gate::Open
             }
         }

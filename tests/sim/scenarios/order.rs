@@ -168,3 +168,25 @@ fn a_topic_is_made_anew_under_load() {
     assert!(held > 0, "{}", world.story());
     world.finished();
 }
+
+/// Those that come back from it are numbered anew, in their order, before anything of the new epoch goes out.
+#[test]
+fn a_topic_is_made_anew_while_batches_are_in_flight() {
+    let mut world = world(2, 1, CoreConfig { metadata_max_age: SECOND / 5, ..config() });
+    world.send(0, 1);
+    world.settled();
+    world.request_script = Some(Box::new(|at| (1..6).contains(&at).then_some(RequestFault::Delay(SECOND / 2))));
+    let under_way = world.send(0, 5);
+    let behind = world.send(0, 3);
+    world.run_for(SECOND / 100);
+    let new = world.make_anew(0);
+    world.cluster.partition((new, 0)).leader = 2;
+    world.cluster.learn_all();
+    world.settled();
+    let told: Vec<_> = under_way.iter().chain(&behind).map(|number| world.told(*number)).collect();
+    assert_eq!(told, offsets(0, 8), "{}", world.story());
+    let log = world.cluster.topics[new].partitions[0].log.batches.iter();
+    let sequences: Vec<_> = log.map(|batch| (batch.epoch, batch.base_sequence)).collect();
+    assert_eq!(sequences, (0..8).map(|sequence| (1, sequence)).collect::<Vec<_>>());
+    world.finished();
+}
