@@ -8,3 +8,5 @@ pub mod config;
 mod frames;
 #[path = "../../src/protocol/mod.rs"]
 pub mod protocol;
+#[path = "../../src/security.rs"]
+pub mod security;
