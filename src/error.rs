@@ -284,7 +284,9 @@ impl ProduceError {
         match self {
             ProduceError::Broker { code, .. } | ProduceError::NotAuthorized { code, .. } => *code,
             ProduceError::Authentication { .. } => error_code::SASL_AUTHENTICATION_FAILED,
-            ProduceError::Dropped { .. } => -101,
+            ProduceError::Dropped { failure: None, .. } => -101,
+            // By its policy, and not on purpose.
+            ProduceError::Dropped { failure: Some(failure), .. } => failure.acknowledgement_code(),
             ProduceError::Plugin { kind: FailureKind::Refused, .. } => -102,
             ProduceError::Plugin { .. } | ProduceError::DeadLetterFailed { .. } => -103,
             ProduceError::DeadLettered { .. } => -108,
@@ -323,6 +325,18 @@ fn suffix(cause: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_record_dropped_for_a_failure_was_not_dropped_on_purpose() {
+        let of = |kind| {
+            let (topic, plugin, cause) = ("orders".into(), "mask".into(), "x".into());
+            Some(Arc::new(ProduceError::Plugin { topic, plugin, hook: Hook::OnSend, kind, cause }))
+        };
+        for (failure, code) in [(None, -101), (of(FailureKind::Refused), -102), (of(FailureKind::Trap), -103)] {
+            let dropped = ProduceError::Dropped { topic: "orders".into(), plugin: "mask".into(), failure };
+            assert_eq!(dropped.acknowledgement_code(), code, "{dropped}");
+        }
+    }
 
     #[test]
     fn an_error_names_topic_and_partition_where_they_are_known() {

@@ -3,16 +3,16 @@
 //! Nothing is sent. The plugins run as they do in a producer, from one instance each that lives as long as the
 //! [`Explainer`], so that what they remember of one record shows in the next.
 
-use crate::config::{Config, PartitionerClass};
+use crate::config::Config;
 use crate::core::partition_of_key;
 use crate::core::time::Instant;
 use crate::error::ProduceError;
 use crate::net::Clock;
 use crate::plugin::{
-    Chain, Column, Consistency, End, Ended, FailureKind, HeaderColumns, Hook, Meter, NULL, PluginFailure, Records,
-    TopicFailure, Topology,
+    Chain, Column, Consistency, End, Ended, FailureKind, HeaderColumns, Hook, MayGoTo, Meter, NULL, PluginFailure,
+    Records, Routes, TopicFailure, Topology,
 };
-use crate::producer::{self, StartError};
+use crate::producer::{Chains, LaneChains, StartError};
 use crate::record::Record;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,14 +20,24 @@ use std::time::Duration;
 
 /// Runs records through the configured chain, stage by stage.
 pub struct Explainer {
+    /// One for each chain, in their order.
+    ways: Vec<Way>,
+    /// Which of them a topic's records go.
+    routes: Arc<Routes>,
+    clock: Clock,
+    began: Instant,
+}
+
+/// The stages of one chain.
+struct Way {
     interceptors: Vec<Stage>,
     serializers: Vec<Stage>,
     partitioner: Option<Stage>,
     placing: Placing,
+    /// Whether an interceptor may send a record to a topic, or why not.
+    may_go_to: MayGoTo,
     /// The groups of the topics that the partitioner was told of.
     groups: BTreeMap<Arc<str>, Groups>,
-    clock: Clock,
-    began: Instant,
 }
 
 /// A chain with a single plugin, so that what it does can be told from what the others do.
@@ -143,22 +153,15 @@ impl Explainer {
     /// # Errors
     /// A plugin is not fit for use.
     pub fn new(config: &Config) -> Result<Explainer, StartError> {
-        let Chain { interceptors, key_serializer, value_serializer, partitioner, .. } = producer::chain_of(config)?;
-        let interceptors =
-            interceptors.into_iter().map(|used| Stage::new(used.policy.name(), |chain| chain.interceptors.push(used)));
-        let key = key_serializer.map(|used| Stage::new(used.policy.name(), |chain| chain.key_serializer = Some(used)));
-        let value =
-            value_serializer.map(|used| Stage::new(used.policy.name(), |chain| chain.value_serializer = Some(used)));
-        let partitioner =
-            partitioner.map(|used| Stage::new(used.policy.name(), |chain| chain.partitioner = Some(used)));
-        let (interceptors, serializers) = (interceptors.collect(), key.into_iter().chain(value).collect());
-        let placing = Placing {
-            round_robin: config.producer.partitioner_class == PartitionerClass::RoundRobin,
-            ignore_keys: config.producer.partitioner_ignore_keys,
-        };
+        let Chains { each, routes, .. } = Chains::of(config)?;
+        let ignore_keys = config.producer.partitioner_ignore_keys;
         let clock = Clock::new();
         let began = clock.now();
-        Ok(Explainer { interceptors, serializers, partitioner, placing, groups: BTreeMap::new(), clock, began })
+        let ways = each.into_iter().flat_map(|LaneChains { lanes, round_robin, may_go_to }| {
+            let placing = Placing { round_robin, ignore_keys };
+            lanes.into_iter().map(move |chain| Way::new(chain, placing, may_go_to.clone()))
+        });
+        Ok(Explainer { ways: ways.collect(), routes, clock, began })
     }
 
     /// The way of one record. `topology` is asked for each topic that a record arrives at, once.
@@ -168,13 +171,38 @@ impl Explainer {
     pub fn explain<E>(
         &mut self,
         record: &Record<'_>,
+        topology: impl FnMut(&str) -> Result<Topology, E>,
+    ) -> Result<Explanation, E> {
+        let timestamp = record.timestamp.unwrap_or_else(|| self.clock.wall_ms());
+        let now = self.clock.now() - self.began;
+        self.ways[self.routes.chain_of(record.topic)].explain(record, timestamp, now, topology)
+    }
+}
+
+impl Way {
+    fn new(chain: Chain, placing: Placing, may_go_to: MayGoTo) -> Way {
+        let Chain { interceptors, key_serializer, value_serializer, partitioner, .. } = chain;
+        let interceptors =
+            interceptors.into_iter().map(|used| Stage::new(used.policy.name(), |chain| chain.interceptors.push(used)));
+        let key = key_serializer.map(|used| Stage::new(used.policy.name(), |chain| chain.key_serializer = Some(used)));
+        let value =
+            value_serializer.map(|used| Stage::new(used.policy.name(), |chain| chain.value_serializer = Some(used)));
+        let partitioner =
+            partitioner.map(|used| Stage::new(used.policy.name(), |chain| chain.partitioner = Some(used)));
+        let (interceptors, serializers) = (interceptors.collect(), key.into_iter().chain(value).collect());
+        Way { interceptors, serializers, partitioner, placing, may_go_to, groups: BTreeMap::new() }
+    }
+
+    fn explain<E>(
+        &mut self,
+        record: &Record<'_>,
+        timestamp: i64,
+        now: Duration,
         mut topology: impl FnMut(&str) -> Result<Topology, E>,
     ) -> Result<Explanation, E> {
         let mut records = Records::default();
-        let timestamp = record.timestamp.unwrap_or_else(|| self.clock.wall_ms());
         let headers = record.headers.iter().map(|header| (header.name.as_bytes(), header.value));
         records.push(&record.topic.into(), record.partition, timestamp, record.key, record.value, headers);
-        let now = self.clock.now() - self.began;
         let mut steps = Vec::new();
         let mut ended = Vec::new();
 
@@ -185,6 +213,11 @@ impl Explainer {
             if let Some(destination) = end(&mut ended) {
                 return Ok(Explanation { steps, destination });
             }
+        }
+        let sent_to = &records.topics[records.topic_of[0] as usize];
+        if let Some(Err(reason)) = self.may_go_to.as_ref().map(|may_go_to| may_go_to(sent_to)) {
+            let destination = Destination::Nowhere(ProduceError::Topic { topic: Arc::clone(sent_to), reason });
+            return Ok(Explanation { steps, destination });
         }
         for stage in &mut self.serializers {
             stage.run(&mut steps, &mut records, |chain, records| chain.serialize(now, records, &mut ended));

@@ -20,5 +20,5 @@ pub use config::Config;
 pub use error::ProduceError;
 pub use lane::Delivery;
 pub use metrics::MetricsSnapshot;
-pub use producer::{Accept, CloseError, Producer, StartError};
+pub use producer::{Accept, CloseError, Producer, ProducerBuilder, StartError};
 pub use record::{Header, PartitionInfo, Record, RecordMetadata};

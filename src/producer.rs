@@ -1,45 +1,46 @@
 //! The producer: the only place that joins the parts.
 
+mod builder;
+mod chains;
 mod close;
+mod natives;
 mod signal;
 
+pub use builder::ProducerBuilder;
+pub(crate) use chains::{Chains, LaneChains};
 pub use close::CloseError;
 
-use crate::config::{
-    Acks, CompressionType, Config, InterceptorClass, MetadataRecoveryStrategy, OnError, PartitionerClass, PluginConfig,
-    PluginUse, ProducerConfig, SerializerClass,
-};
+use crate::config::{Acks, CompressionType, Config, DnsLookup, MetadataRecoveryStrategy, ProducerConfig};
 use crate::core::{Action, Compression, Core, CoreConfig, Done, MemoryPool, Windows};
 use crate::error::ProduceError;
 use crate::lane::{
-    self, AckItem, Delivery, DeliveryThread, LaneConfig, Looked, Lookup, Shared, Submitted, UserCallback, Waiter,
+    self, Delivery, DeliveryThread, LaneConfig, Lanes, Looked, Lookup, Submitted, Surroundings, UserCallback, Waiter,
 };
 use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
-use crate::net::{self, Clock, NetConfig, Waker as DriverWaker};
-use crate::plugin::{
-    BreakerOptions, BuiltinSerializer, Chain, DeadLetter, Interceptor, Partitioner, PluginFactory, PluginFailure,
-    Policy, Serializer, Side, Used,
-};
+use crate::net::{self, Clock, NetConfig, SystemNames, Waker as DriverWaker};
+use crate::plugin::PluginFailure;
 use crate::record::{PartitionInfo, Record, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
 use crate::wasm;
 use close::{Ending, Threads};
+use natives::Natives;
 use signal::{SetOnDrop, Signal, Signalled};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 use std::time::Duration;
 
 /// A Kafka producer. Clones are the same producer; it may be used from any number of threads and tasks.
 ///
-/// Records of one thread or task to one partition are written in the order of the calls of `send`. A record's place
-/// is taken when `send` is called, not when what it returns is polled.
+/// Records of one thread or task to one partition are written in the order of the calls of `send`; with `lanes` above 1
+/// those of a topic and key, or of a topic and partition that they name. A record's place is taken when `send` is called,
+/// not when what it returns is polled.
 ///
 /// [`Producer::close`] is the only end without loss: when the last clone is dropped, what is not delivered by then
 /// fails with [`ProduceError::Closed`].
@@ -49,7 +50,7 @@ pub struct Producer {
 }
 
 struct Inner {
-    lane: Arc<Shared>,
+    lanes: Arc<Lanes>,
     core: Arc<Mutex<Core>>,
     clock: Clock,
     waker: DriverWaker,
@@ -57,6 +58,7 @@ struct Inner {
     ending: Arc<Ending>,
     metrics: Arc<Sources>,
     prometheus_address: Option<SocketAddr>,
+    notices: Vec<String>,
 }
 
 /// Why a producer did not start.
@@ -82,13 +84,13 @@ pub enum StartError {
         /// How it failed.
         failure: PluginFailure,
     },
-    /// The configuration asks for something that is not there yet.
-    #[error("{key}: {what} is not supported yet")]
-    NotSupportedYet {
+    /// The program brings a plugin for a place that the configuration has filled, and there is one only.
+    #[error("{key} is set in the configuration, and by the program ({plugin}): take one of the two away")]
+    SetTwice {
         /// The key.
         key: &'static str,
-        /// What it asks for.
-        what: String,
+        /// The program's plugin.
+        plugin: String,
     },
     /// A certificate or key that the configuration names cannot be used.
     #[error(transparent)]
@@ -120,16 +122,25 @@ impl Producer {
     /// # Errors
     /// A plugin or the system is not fit for use.
     pub fn start(config: Config) -> Result<Producer, StartError> {
-        for notice in &config.notices {
+        Producer::builder(config).start()
+    }
+
+    /// Adds plugins of the program's own to those of the configuration, and starts.
+    pub fn builder(config: Config) -> ProducerBuilder {
+        ProducerBuilder::new(config)
+    }
+
+    /// Starts with what the program adds.
+    fn assemble(config: Config, natives: &Natives) -> Result<Producer, StartError> {
+        let client_id = config.producer.client_id.clone().unwrap_or_else(next_client_id);
+        let loaded = chains::load_plugins(&config, &client_id)?;
+        let Chains { each, routes, meter, notices } = Chains::new(&config, &loaded, natives)?;
+        let Config { producer: config, notices: mut all_notices, .. } = config;
+        all_notices.extend(notices);
+        for notice in &all_notices {
             tracing::warn!(target: "pointsman::config", "{notice}");
         }
-        let Config { producer: config, plugins, .. } = config;
-        supported(&config)?;
         let security = net::Secured::load(&config.security)?;
-        let client_id = config.client_id.clone().unwrap_or_else(next_client_id);
-        let loaded = load_plugins(&config, &plugins, &client_id)?;
-        let chain = chain(&config, &plugins, &loaded)?;
-        let meter = chain.meter.clone();
         // Before anything runs that would have to be stopped.
         let listener = listener(&config)?;
 
@@ -137,38 +148,47 @@ impl Producer {
         let memory = MemoryPool::new(config.buffer_memory);
         let mut seed = [0; 8];
         getrandom::fill(&mut seed).map_err(|error| std::io::Error::other(error.to_string()))?;
-        let core = Core::new(core_config(&config, &memory, &security), u64::from_ne_bytes(seed), clock.now());
+        let core_config = core_config(&config, &memory, bootstrap(&config)?, &security);
+        let core = Core::new(core_config, u64::from_ne_bytes(seed), clock.now());
         let core = Arc::new(Mutex::new(core));
         let waker = DriverWaker::new();
         let delivery_thread = Arc::new(DeliveryThread::default());
-        let lane_config = LaneConfig {
+        let surroundings = Surroundings {
+            core: Arc::clone(&core),
+            memory,
+            clock: Arc::new(clock),
+            wake_driver: {
+                let waker = waker.clone();
+                Arc::new(move || waker.wake())
+            },
+            delivery_thread: Arc::clone(&delivery_thread),
+        };
+        let lane_count: usize = each.iter().map(|chain| chain.lanes.len()).sum();
+        let lane_config = |chain: &LaneChains| LaneConfig {
             max_block: config.max_block,
-            staged_max: (4 << 20).min(config.buffer_memory / 8).max(1),
-            acknowledgements: chain.wants_acknowledgements(),
-            topics_after_chain: chain.changes_topics(),
+            // All lanes together stage no more than half of the memory.
+            staged_max: (4 << 20).min(config.buffer_memory / 8.max(2 * lane_count)).max(1),
+            acknowledgements: chain.lanes[0].wants_acknowledgements(),
+            any_acknowledgements: false,
+            round_robin: chain.round_robin,
+            topics_after_chain: chain.lanes[0].changes_topics(),
+            may_go_to: chain.may_go_to.clone(),
             may_block: net::may_block,
             windows: windows(&config),
         };
-        let wake_driver = {
-            let waker = waker.clone();
-            Box::new(move || waker.wake())
-        };
-        let lane = Arc::new(Shared::new(
-            lane_config,
-            Arc::clone(&core),
-            memory,
-            Arc::new(clock),
-            wake_driver,
-            Arc::clone(&delivery_thread),
-        ));
-        let passing_on = PassingOn {
-            lane: Arc::clone(&lane),
-            core: Arc::clone(&core),
-            clock,
-            waker: waker.clone(),
-            delivery_thread: Arc::clone(&delivery_thread),
-        };
-        let lane_thread = lane::start(Arc::clone(&lane), chain, config.delivery_timeout, 0)?;
+        let configs = each.iter().map(|chain| (lane_config(chain), chain.lanes.len())).collect();
+        let lanes = Arc::new(Lanes::new(configs, routes, &surroundings));
+        let passing_on = PassingOn { lanes: Arc::clone(&lanes), core: Arc::clone(&core), clock, waker: waker.clone() };
+        let mut lane_threads = Vec::with_capacity(lane_count);
+        for (lane, chain) in lanes.iter().zip(each.into_iter().flat_map(|chain| chain.lanes)) {
+            match lane::start(Arc::clone(lane), chain, config.delivery_timeout) {
+                Ok(thread) => lane_threads.push(thread),
+                Err(error) => {
+                    lanes.stop();
+                    return Err(error.into());
+                }
+            }
+        }
         let driver = match net::start(
             Arc::clone(&core),
             net_config(&config, client_id.clone(), security),
@@ -178,7 +198,7 @@ impl Producer {
         ) {
             Ok(driver) => driver,
             Err(error) => {
-                lane.stop();
+                lanes.stop();
                 return Err(error.into());
             }
         };
@@ -186,16 +206,17 @@ impl Producer {
             client_id,
             clock: Arc::new(clock),
             core: Arc::clone(&core),
-            lane: Arc::clone(&lane),
+            lanes: Arc::clone(&lanes),
             net: driver.counters(),
             meter,
             plugins: loaded,
             flush_ns: AtomicU64::new(0),
         });
-        let threads = Threads { driver, lane: lane_thread, endpoint: None, statistics: None };
-        let ending = Arc::new(Ending::new(threads, Arc::clone(&lane), Arc::clone(&delivery_thread)));
+        let threads = Threads { driver, lanes: lane_threads, endpoint: None, statistics: None };
+        let ending = Arc::new(Ending::new(threads, Arc::clone(&lanes), Arc::clone(&delivery_thread)));
         let prometheus_address = listener.as_ref().map(Listener::address);
-        let inner = Inner { lane, core, clock, waker, delivery_thread, ending, metrics, prometheus_address };
+        let notices = all_notices;
+        let inner = Inner { lanes, core, clock, waker, delivery_thread, ending, metrics, prometheus_address, notices };
         // From here on, an error drops it and so ends what runs.
         inner.tell_metrics(listener, config.statistics_interval)?;
         Ok(Producer { inner: Arc::new(inner) })
@@ -224,14 +245,14 @@ impl Producer {
     fn accept(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Accept {
         // In a callback nothing may wait: what it would wait for may be behind it in line.
         let may_wait = !self.inner.delivery_thread.is_current();
-        self.accept_of(self.inner.lane.submit(record, callback, may_wait))
+        self.accept_of(self.inner.lanes.submit(record, callback, may_wait))
     }
 
     fn accept_of(&self, submitted: Submitted) -> Accept {
         let state = match submitted {
             Submitted::Accepted(delivery) => AcceptState::Settled(Some(Ok(delivery))),
             Submitted::Refused(error) => AcceptState::Settled(Some(Err(error))),
-            Submitted::Waiting(waiter) => AcceptState::InLine { waiter, lane: Arc::clone(&self.inner.lane) },
+            Submitted::Waiting(waiter) => AcceptState::InLine { waiter, lanes: Arc::clone(&self.inner.lanes) },
         };
         Accept { state }
     }
@@ -242,7 +263,7 @@ impl Producer {
     /// [`ProduceError::BufferFull`] where [`Producer::send`] would wait for memory, and what else keeps it from being
     /// accepted.
     pub fn try_send(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
-        match self.inner.lane.submit(record, None, false) {
+        match self.inner.lanes.submit(record, None, false) {
             Submitted::Accepted(delivery) => Ok(delivery),
             Submitted::Refused(error) => Err(error),
             Submitted::Waiting(_) => Err(ProduceError::BufferFull),
@@ -260,7 +281,7 @@ impl Producer {
 
     fn accept_blocking(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Result<Delivery, ProduceError> {
         let may_wait = !self.inner.delivery_thread.is_current();
-        match self.inner.lane.submit(record, callback, may_wait) {
+        match self.inner.lanes.submit(record, callback, may_wait) {
             // Most sends are accepted at once.
             Submitted::Accepted(delivery) => Ok(delivery),
             Submitted::Refused(error) => Err(error),
@@ -280,15 +301,15 @@ impl Producer {
         self.accept_blocking(record, Some(Box::new(callback)))
     }
 
-    /// [`Producer::send`] for each record, in order, for less: the lane is locked once. Nothing of another thread
-    /// comes between records that are accepted at once.
+    /// [`Producer::send`] for each record, in order, for less: the lane is locked once for all that go by the same one.
+    /// Nothing of another thread comes between those that are accepted at once.
     ///
     /// Each record is accepted or refused for itself: one that can never fit is refused and the next one goes on.
     /// Those that have to wait are in line, in order, when this returns, each with a copy of its record outside
     /// `buffer.memory`; [`Producer::send_batch_blocking`] makes no copies.
     pub fn send_batch(&self, records: &[Record<'_>]) -> Vec<Accept> {
         let may_wait = !self.inner.delivery_thread.is_current();
-        let answers = self.inner.lane.submit_many(records, may_wait, false);
+        let answers = self.inner.lanes.submit_many(records, may_wait, false);
         answers.into_iter().map(|answer| self.accept_of(answer)).collect()
     }
 
@@ -298,7 +319,7 @@ impl Producer {
         let may_wait = !self.inner.delivery_thread.is_current();
         let mut outcomes = Vec::with_capacity(records.len());
         while outcomes.len() < records.len() {
-            for answer in self.inner.lane.submit_many(&records[outcomes.len()..], may_wait, true) {
+            for answer in self.inner.lanes.submit_many(&records[outcomes.len()..], may_wait, true) {
                 outcomes.push(block_on(self.accept_of(answer)).and_then(|outcome| outcome));
             }
         }
@@ -312,7 +333,7 @@ impl Producer {
     /// The topic cannot be used, or nothing is known of it in time.
     pub async fn partitions_for(&self, topic: &str) -> Result<Vec<PartitionInfo>, ProduceError> {
         loop {
-            match self.inner.lane.look_up(topic)? {
+            match self.inner.lanes.look_up(topic)? {
                 Looked::Known(handle) => {
                     let leaders = self.inner.lock_core().topic_info(handle).leaders;
                     let info = |(partition, leader)| PartitionInfo {
@@ -348,8 +369,12 @@ impl Producer {
         }
         let began = self.inner.clock.now();
         let signal = Arc::new(Signal::default());
-        let done = SetOnDrop(Arc::clone(&signal));
-        self.inner.lane.flush(Box::new(move || drop(done)));
+        let done = Arc::new(SetOnDrop(Arc::clone(&signal)));
+        self.inner.lanes.flush(|| {
+            let done = Arc::clone(&done);
+            Box::new(move || drop(done))
+        });
+        drop(done);
         Signalled(signal).await;
         self.inner.metrics.flushed(self.inner.clock.now() - began);
         Ok(())
@@ -413,6 +438,12 @@ impl Producer {
         self.inner.metrics.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.metrics())).collect()
     }
 
+    /// What is worth knowing of the configuration and its plugins: keys without effect, values that were adjusted, a
+    /// chain that keeps to one lane.
+    pub fn notices(&self) -> &[String] {
+        &self.inner.notices
+    }
+
     /// Where `metrics.prometheus.listen` made the producer listen, with the port that was found for port 0.
     pub fn prometheus_address(&self) -> Option<SocketAddr> {
         self.inner.prometheus_address
@@ -454,7 +485,7 @@ pub struct Accept {
 
 enum AcceptState {
     Settled(Option<Result<Delivery, ProduceError>>),
-    InLine { waiter: Arc<Waiter>, lane: Arc<Shared> },
+    InLine { waiter: Arc<Waiter>, lanes: Arc<Lanes> },
 }
 
 impl Accept {
@@ -495,11 +526,11 @@ impl Future for Accept {
 
 impl Drop for Accept {
     fn drop(&mut self) {
-        if let AcceptState::InLine { waiter, lane } = &self.state {
+        if let AcceptState::InLine { waiter, lanes } = &self.state {
             waiter.cancel();
             // Whoever is behind it in line may need less.
             if !sabotage::is_on(Sabotage::LoseWakeUp) {
-                lane.admit();
+                lanes.admit();
             }
         }
     }
@@ -513,38 +544,33 @@ impl std::fmt::Debug for Accept {
 
 /// Passes on what the driver learns.
 struct PassingOn {
-    lane: Arc<Shared>,
+    lanes: Arc<Lanes>,
     core: Arc<Mutex<Core>>,
     clock: Clock,
     waker: DriverWaker,
-    delivery_thread: Arc<DeliveryThread>,
 }
 
 impl net::Events for PassingOn {
     fn done(&mut self, done: Done) {
-        if self.lane.config.acknowledgements {
-            self.lane.acknowledge(AckItem::Done(done));
-        } else {
-            self.delivery_thread.complete(done);
-        }
+        self.lanes.done(done);
     }
 
     fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>) {
-        self.lane.topic_settled(&name, &outcome);
+        self.lanes.topic_settled(&name, &outcome);
     }
 
     fn topology(&mut self, name: Arc<str>, partitions: usize) {
-        self.lane.topology_changed(name, partitions);
+        self.lanes.topology_changed(&name, partitions);
     }
 
     fn flushed(&mut self, flush: u64) {
         // Behind the outcomes that it waited for.
-        self.lane.acknowledge(AckItem::Flushed(flush));
+        self.lanes.flushed(flush);
     }
 
     fn pass_ended(&mut self) {
-        self.lane.admit();
-        if self.lane.is_memory_short() {
+        self.lanes.admit();
+        if self.lanes.is_memory_short() {
             let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             if core.expedite(self.clock.now()) {
                 drop(core);
@@ -566,7 +592,7 @@ impl net::Events for PassingOn {
         for batch in done {
             self.done(batch);
         }
-        self.lane.acknowledge(AckItem::DriverDied(reason.into()));
+        self.lanes.driver_died(&reason.into());
     }
 }
 
@@ -612,22 +638,28 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, ProduceError> {
     }
 }
 
-fn supported(config: &ProducerConfig) -> Result<(), StartError> {
-    let not_yet = |key, what: &str| Err(StartError::NotSupportedYet { key, what: what.to_owned() });
-    if config.lanes > 1 {
-        return not_yet("lanes", "more than one lane");
-    }
-    Ok(())
-}
-
 fn next_client_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
     format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed))
 }
 
-fn core_config(config: &ProducerConfig, memory: &MemoryPool, security: &net::Secured) -> CoreConfig {
+/// The bootstrap servers, as `client.dns.lookup` wants them.
+fn bootstrap(config: &ProducerConfig) -> std::io::Result<Vec<(String, u16)>> {
+    let servers: Vec<_> = config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect();
+    match config.client_dns_lookup {
+        DnsLookup::UseAllDnsIps => Ok(servers),
+        DnsLookup::ResolveCanonicalBootstrapServersOnly => net::canonical_servers(&servers, &SystemNames),
+    }
+}
+
+fn core_config(
+    config: &ProducerConfig,
+    memory: &MemoryPool,
+    bootstrap: Vec<(String, u16)>,
+    security: &net::Secured,
+) -> CoreConfig {
     CoreConfig {
-        bootstrap: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
+        bootstrap,
         acks: config.acks.code(),
         idempotence: config.enable_idempotence && config.acks == Acks::All,
         batch_size: config.batch_size,
@@ -652,7 +684,6 @@ fn core_config(config: &ProducerConfig, memory: &MemoryPool, security: &net::Sec
         ignore_keys: config.partitioner_ignore_keys,
         adaptive: config.partitioner_adaptive_partitioning_enable,
         availability_timeout: config.partitioner_availability_timeout,
-        round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
         memory: memory.clone(),
         principal: security.principal().into(),
         windows: windows(config),
@@ -689,140 +720,8 @@ fn net_config(config: &ProducerConfig, client_id: String, security: net::Secured
         receive_buffer_bytes: bytes(config.receive_buffer_bytes),
         setup_timeout: config.socket_connection_setup_timeout,
         setup_timeout_max: config.socket_connection_setup_timeout_max,
+        names: Arc::new(SystemNames),
         security,
         windows: windows(config),
     }
-}
-
-/// One engine for all producers of the process: what it compiled is shared.
-fn engine() -> Result<wasm::Engine, wasm::LoadError> {
-    static ENGINE: OnceLock<wasm::Engine> = OnceLock::new();
-    if let Some(engine) = ENGINE.get() {
-        return Ok(engine.clone());
-    }
-    let engine = wasm::Engine::new(wasm::EngineOptions { cache_dir: cache_dir() })?;
-    Ok(ENGINE.get_or_init(|| engine).clone())
-}
-
-/// Where compiled components are kept: `$XDG_CACHE_HOME/pointsman`, or `.cache/pointsman` in the home folder.
-fn cache_dir() -> Option<PathBuf> {
-    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let base = folder("XDG_CACHE_HOME").or_else(|| folder("HOME").map(|home| home.join(".cache")));
-    base.map(|base| base.join("pointsman"))
-}
-
-fn load_plugins(
-    config: &ProducerConfig,
-    plugins: &BTreeMap<String, PluginConfig>,
-    client_id: &str,
-) -> Result<BTreeMap<String, wasm::Plugin>, StartError> {
-    let mut uses: BTreeMap<&str, Vec<wasm::Use>> = BTreeMap::new();
-    for (used, name) in config.plugins_in_use() {
-        uses.entry(name).or_default().push(match used {
-            PluginUse::Interceptor => wasm::Use::Interceptor,
-            PluginUse::KeySerializer => wasm::Use::Serializer(Side::Key),
-            PluginUse::ValueSerializer => wasm::Use::Serializer(Side::Value),
-            PluginUse::Partitioner => wasm::Use::Partitioner,
-        });
-    }
-    let mut loaded = BTreeMap::new();
-    for (name, uses) in uses {
-        // The config has checked that every plugin that is used is there.
-        let Some(plugin) = plugins.get(name) else { continue };
-        let options = wasm::PluginOptions {
-            name: name.to_owned(),
-            path: plugin.component.clone(),
-            sha256: plugin.sha256,
-            settings: plugin.settings.clone(),
-            limits: wasm::Limits { timeout: plugin.timeout, memory_max: plugin.memory_max, ..wasm::Limits::default() },
-            client_id: client_id.to_owned(),
-            uses,
-        };
-        let component = engine().and_then(|engine| wasm::Plugin::load(&engine, options));
-        let component = component.map_err(|source| StartError::Plugin { name: name.to_owned(), source })?;
-        loaded.insert(name.to_owned(), component);
-    }
-    Ok(loaded)
-}
-
-/// The chain that a producer of this configuration would run.
-pub(crate) fn chain_of(config: &Config) -> Result<Chain, StartError> {
-    let client_id = config.producer.client_id.clone().unwrap_or_else(next_client_id);
-    let loaded = load_plugins(&config.producer, &config.plugins, &client_id)?;
-    chain(&config.producer, &config.plugins, &loaded)
-}
-
-fn chain(
-    config: &ProducerConfig,
-    plugins: &BTreeMap<String, PluginConfig>,
-    loaded: &BTreeMap<String, wasm::Plugin>,
-) -> Result<Chain, StartError> {
-    const LANE: u32 = 0;
-    let used = |name: &str| {
-        let (Some(config), Some(plugin)) = (plugins.get(name), loaded.get(name)) else {
-            unreachable!("every plugin in use was loaded")
-        };
-        (config, plugin)
-    };
-    let mut chain = Chain::default();
-    for InterceptorClass::Wasm(name) in &config.interceptor_classes {
-        let (config, plugin) = used(name);
-        chain.interceptors.push(with_policy::<dyn Interceptor>(config, plugin, plugin.interceptor(LANE))?);
-    }
-    let serializer = |class: &SerializerClass, side| match class {
-        SerializerClass::Wasm(name) => {
-            let (config, plugin) = used(name);
-            with_policy::<dyn Serializer>(config, plugin, plugin.serializer(LANE, side)).map(Some)
-        }
-        builtin => Ok(builtin_serializer(builtin)),
-    };
-    chain.key_serializer = serializer(&config.key_serializer, Side::Key)?;
-    chain.value_serializer = serializer(&config.value_serializer, Side::Value)?;
-    if let PartitionerClass::Wasm(name) = &config.partitioner_class {
-        let (config, plugin) = used(name);
-        chain.partitioner = Some(with_policy::<dyn Partitioner>(config, plugin, plugin.partitioner(LANE))?);
-    }
-    Ok(chain)
-}
-
-/// A plugin in one of its roles, with what the config says of its failures.
-fn with_policy<R: ?Sized>(
-    config: &PluginConfig,
-    plugin: &wasm::Plugin,
-    role: Result<Box<R>, PluginFailure>,
-) -> Result<Used<R>, StartError> {
-    let role = role.map_err(|failure| StartError::PluginStart { name: config.name.clone(), failure })?;
-    let policy = match &config.on_error {
-        OnError::Fail => Policy::Fail,
-        OnError::Pass => Policy::Pass,
-        OnError::Drop => Policy::Drop,
-        OnError::Fallback => Policy::Fallback,
-        OnError::DeadLetter(letter) => Policy::DeadLetter(Arc::new(DeadLetter {
-            topic: letter.topic.as_str().into(),
-            include_key: letter.include_key,
-            include_value: letter.include_value,
-            version: plugin.version().map(Into::into),
-            digest: Some(plugin.digest().into()),
-        })),
-    };
-    let breaker = BreakerOptions { incidents: config.breaker_failures, cooldown: config.breaker_cooldown };
-    Ok(Used::new(config.name.as_str(), role, policy, breaker))
-}
-
-/// `None` leaves the bytes as they are.
-fn builtin_serializer(class: &SerializerClass) -> Option<Used<dyn Serializer>> {
-    let serializer = match class {
-        SerializerClass::Bytes | SerializerClass::Wasm(_) => return None,
-        SerializerClass::String => BuiltinSerializer::String,
-        SerializerClass::Integer => BuiltinSerializer::Integer,
-        SerializerClass::Long => BuiltinSerializer::Long,
-        SerializerClass::Short => BuiltinSerializer::Short,
-        SerializerClass::Float => BuiltinSerializer::Float,
-        SerializerClass::Double => BuiltinSerializer::Double,
-        SerializerClass::Uuid => BuiltinSerializer::Uuid,
-        SerializerClass::Void => BuiltinSerializer::Void,
-        SerializerClass::Json => BuiltinSerializer::Json,
-    };
-    let plugin = format!("{} (built in)", serializer.name());
-    Some(Used::new(plugin, Box::new(serializer) as Box<dyn Serializer>, Policy::Fail, BreakerOptions::default()))
 }

@@ -108,3 +108,21 @@ pub struct RecordMetadata {
     /// Bytes of the value as sent; `None` for null.
     pub serialized_value_size: Option<usize>,
 }
+
+/// Kafka's rule for topic names.
+///
+/// # Errors
+/// How the name breaks it, in words.
+pub(crate) fn valid_topic(name: &str) -> Result<(), String> {
+    let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
+    if name.is_empty() || name == "." || name == ".." {
+        return Err("not a topic name".to_owned());
+    }
+    if name.len() > 249 {
+        return Err(format!("a topic name has at most 249 letters, this one {}", name.len()));
+    }
+    match name.chars().find(|letter| !legal(*letter)) {
+        Some(letter) => Err(format!("{letter:?} cannot be in a topic name (letters, digits, '.', '_' and '-' can)")),
+        None => Ok(()),
+    }
+}

@@ -210,3 +210,25 @@ fn a_wasm_file_that_is_no_component() {
 #[cfg(feature = "embedded-broker")]
 #[path = "cli/broker.rs"]
 mod broker;
+
+#[test]
+fn chains_of_topics_are_checked_and_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[producer]\nbootstrap.servers = \"127.0.0.1:1\"\n[topics.\"orders.*\"]\nvalue.serializer = \"json\"\n";
+    let good = file(folder.path(), "good.toml", text);
+    pointsman(&["config", "check", "-c", &good], "").shows(&["is valid"]);
+    let listed = [r#"[topics."orders.*"]"#, "  value.serializer = json    # ", "good.toml:4"];
+    pointsman(&["config", "list", "-c", &good], "").shows(&listed);
+    pointsman(&["config", "list", "serializer"], "").shows(&[r#"[topics."NAME"]"#, "key.serializer, value.serializer"]);
+    let bad = file(folder.path(), "bad.toml", text.replace("value.serializer", "value.serialiser"));
+    let said = ["bad.toml:4: topics.orders.*.value.serialiser", "did you mean value.serializer?"];
+    pointsman(&["config", "check", "-c", &bad], "").fails(2, &said);
+    // The chain that a record's topic has is the one that is explained.
+    let explain = |topic| {
+        let arguments = ["explain", "-c", &good, "-t", topic, "--partitions", "3"];
+        pointsman(&arguments, "{\n")
+    };
+    assert!(explain("orders.eu").stdout.contains("json"), "{}", explain("orders.eu").stdout);
+    let plain = explain("payments");
+    assert!(plain.code == Some(0) && !plain.stdout.contains("json"), "{}{}", plain.stdout, plain.stderr);
+}

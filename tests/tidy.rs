@@ -19,7 +19,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("net", &["core", "error", "protocol", "security"]),
     // It reads everybody's counters, and nobody but the producer knows it.
     ("metrics", &["core", "lane", "net", "plugin", "wasm"]),
-    ("config", &["security"]),
+    ("config", &["record", "security"]),
     ("producer", &["config", "core", "error", "lane", "metrics", "net", "plugin", "record", "sabotage", "wasm"]),
     // A chain as the producer's, without the producer.
     ("explain", &["config", "core", "error", "net", "plugin", "producer", "record"]),

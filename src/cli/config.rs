@@ -6,7 +6,7 @@ use super::terminal::{count, print};
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use pointsman::Producer;
-use pointsman::config::{Config, Importance, Key, PluginConfig, Status, keys, plugin_keys};
+use pointsman::config::{Config, Importance, Key, PluginConfig, Status, keys, plugin_keys, topic_keys};
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -84,11 +84,8 @@ impl Check {
         for notice in config.notices.drain(..) {
             writeln!(text, "note: {notice}")?;
         }
-        let mut uses: Vec<String> = config
-            .producer
-            .plugins_in_use()
-            .map(|(used_as, name)| format!("{} = wasm:{name}", used_as.key()))
-            .collect();
+        let mut uses: Vec<String> =
+            config.plugins_in_use().into_iter().map(|(key, name)| format!("{key} = wasm:{name}")).collect();
         uses.dedup();
         let servers: Vec<String> = config.producer.bootstrap_servers.iter().map(ToString::to_string).collect();
         // Loads and configures every plugin in use; that it waits for no broker makes it a check.
@@ -123,6 +120,11 @@ impl List {
                 describe(&mut text, key)?;
             }
             writeln!(text)?;
+        }
+        let of_topics: Vec<&str> = topic_keys().filter(|key| self.is_named(key)).map(|key| key.name).collect();
+        if !of_topics.is_empty() {
+            writeln!(text, "[topics.\"NAME\"] or [topics.\"BEGINNING*\"], for those topics alone")?;
+            writeln!(text, "  {}\n", of_topics.join(", "))?;
         }
         if hidden > 0 {
             writeln!(text, "{} more with --all", count(hidden as u64, "key"))?;
@@ -160,6 +162,12 @@ impl List {
                 None => hidden += 1,
             }
         }
+        for topic in &config.topics {
+            writeln!(text, "[topics.\"{}\"]", topic.pattern)?;
+            for (key, setting) in topic.settings.iter().filter(|(key, _)| self.is_named_so(key)) {
+                writeln!(text, "  {key} = {}    # {}", setting.value.as_deref().unwrap_or_default(), setting.place)?;
+            }
+        }
         for plugin in config.plugins.values() {
             describe_plugin(&mut text, plugin)?;
         }
@@ -174,7 +182,11 @@ impl List {
     }
 
     fn is_named(&self, key: &Key) -> bool {
-        self.filter.as_ref().is_none_or(|filter| key.name.contains(filter.as_str()))
+        self.is_named_so(key.name)
+    }
+
+    fn is_named_so(&self, key: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| key.contains(filter.as_str()))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::nearest::nearest;
 use anyhow::{Result, anyhow};
-use pointsman::config::ProducerConfig;
+use pointsman::config::{DnsLookup, ProducerConfig};
 use pointsman::net::admin::{AdminError, BlockingAdmin, created};
-use pointsman::net::{NetConfig, Secured};
+use pointsman::net::{NetConfig, Secured, SystemNames, canonical_servers};
 use pointsman::protocol::codec::create_topics::NewTopic;
 use std::fmt;
 use std::time::Duration;
@@ -21,14 +21,24 @@ impl Servers {
     pub(super) fn new(config: &ProducerConfig) -> Result<Servers> {
         let bytes = |bytes: Option<usize>| bytes.map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
         let default = NetConfig::default();
+        let servers: Vec<_> =
+            config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect();
+        let servers = match config.client_dns_lookup {
+            DnsLookup::UseAllDnsIps => servers,
+            // Who cannot be resolved is named when it is connected to.
+            DnsLookup::ResolveCanonicalBootstrapServersOnly => {
+                canonical_servers(&servers, &SystemNames).unwrap_or(servers)
+            }
+        };
         Ok(Servers {
-            servers: config.bootstrap_servers.iter().map(|server| (server.host.clone(), server.port)).collect(),
+            servers,
             config: NetConfig {
                 client_id: config.client_id.clone().unwrap_or(default.client_id),
                 send_buffer_bytes: bytes(config.send_buffer_bytes),
                 receive_buffer_bytes: bytes(config.receive_buffer_bytes),
                 setup_timeout: config.socket_connection_setup_timeout,
                 setup_timeout_max: config.socket_connection_setup_timeout_max,
+                names: default.names,
                 security: Secured::load(&config.security)?,
                 windows: default.windows,
             },

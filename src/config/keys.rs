@@ -206,7 +206,7 @@ const KEYS: &[Key] = &[
     key("delivery.timeout.ms", Kind::Millis(0, INT), Some("120000"), Medium, Implemented,
         "From an accepted send until its delivery has succeeded or failed, retries included"),
     key("enable.idempotence", Kind::Bool, Some("true"), Low, Implemented,
-        "Number the batches so that a retry neither doubles nor reorders records"),
+        "Number the batches so that a retry neither doubles nor reorders records; without it a retry may write them twice"),
     key("enable.metrics.push", Kind::Bool, Some("true"), Low,
         Accepted("metrics are not pushed to brokers (KIP-714)"),
         "Send client metrics to brokers that ask for them"),

@@ -30,6 +30,11 @@
 //! plugins.region-router.settings.regions.bj=0-1
 //! ```
 //!
+//! Topics may have chains of their own, by name or by the beginning of their names: `[topics."orders.*"]` with
+//! `interceptor.classes`, `key.serializer`, `value.serializer` and `partitioner.class` (as properties,
+//! `topics.orders.*.partitioner.class=…`). What such a table leaves out is as in `[producer]`; a topic's own name counts
+//! before the longest beginning that it fits.
+//!
 //! Settings come, each overriding the ones before, from Kafka's defaults, a preset, the file, the overrides.
 //!
 //! | preset | sets |
@@ -55,6 +60,7 @@ mod security;
 mod setting;
 mod suggest;
 mod toml;
+mod topics;
 mod value;
 
 pub use error::{Error, Place, Problem, ProblemKind, Source};
@@ -65,6 +71,7 @@ pub use producer::{
     PluginUse, ProducerConfig, SerializerClass,
 };
 pub use setting::Setting;
+pub use topics::{ChainConfig, TopicConfig, TopicPattern, topic_keys};
 
 use entry::Entry;
 use std::collections::BTreeMap;
@@ -79,7 +86,9 @@ use std::path::Path;
 pub struct Config {
     /// The producer's own settings.
     pub producer: ProducerConfig,
-    /// The plugins by name. All that the producer's settings name are here; others may be.
+    /// The chains that some topics have for themselves, the most specific pattern first.
+    pub topics: Vec<TopicConfig>,
+    /// The plugins by name. All that the chains name are here; others may be.
     pub plugins: BTreeMap<String, PluginConfig>,
     /// What was set under `[producer]`, by key, as it was set; a key that is not here has its default.
     pub settings: BTreeMap<&'static str, Setting>,
@@ -88,6 +97,19 @@ pub struct Config {
 }
 
 impl Config {
+    /// Every use of a plugin: the key that names it, as it would stand in a properties file, and the plugin's name. The
+    /// chain of all topics first, then those of some, each in the order of [`ChainConfig::plugins_in_use`].
+    pub fn plugins_in_use(&self) -> Vec<(String, String)> {
+        let common = self.producer.chain();
+        let mut uses: Vec<_> =
+            common.plugins_in_use().map(|(used_as, name)| (used_as.key().to_owned(), name.to_owned())).collect();
+        for topic in &self.topics {
+            let own = topic.chain.plugins_in_use().filter(|(used_as, _)| topic.settings.contains_key(used_as.key()));
+            uses.extend(own.map(|(used_as, name)| (topic.pattern.key(used_as.key()), name.to_owned())));
+        }
+        uses
+    }
+
     /// Reads a file: `.toml` as TOML, anything else as Java properties. A name without an extension is read as TOML if
     /// the text has a table header.
     ///

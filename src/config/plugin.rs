@@ -5,6 +5,7 @@ use super::error::{Place, Problem, ProblemKind, Source};
 use super::keys::plugin_keys;
 use super::suggest;
 use super::value::{self, Value, quote};
+use crate::record::valid_topic;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -112,10 +113,8 @@ impl PluginConfig {
         if let Some((what, help)) = goes_past(self.required, &self.on_error) {
             refuse(ProblemKind::Conflict, "on-error", what, help);
         }
-        if let OnError::DeadLetter(DeadLetter { topic, .. }) = &self.on_error
-            && topic.is_empty()
-        {
-            refuse(ProblemKind::Missing, "dead-letter.topic", "missing".into(), NO_LETTER_TOPIC_HELP);
+        if let Some((kind, what)) = goes_nowhere(&self.on_error) {
+            refuse(kind, "dead-letter.topic", what, NO_LETTER_TOPIC_HELP);
         }
     }
 
@@ -142,20 +141,19 @@ impl PluginConfig {
                 "it takes the 64 hexadecimal digits that sha256sum prints",
             );
         }
-        let topic = table.text("dead-letter.topic");
         let on_error = match table.text("on-error").as_str() {
             "pass" => OnError::Pass,
             "drop" => OnError::Drop,
             "fallback" => OnError::Fallback,
             "dead-letter" => OnError::DeadLetter(DeadLetter {
-                topic: topic.clone(),
+                topic: table.text("dead-letter.topic"),
                 include_key: table.truth("dead-letter.include.key"),
                 include_value: table.truth("dead-letter.include.value"),
             }),
             _ => OnError::Fail,
         };
-        if matches!(on_error, OnError::DeadLetter(_)) && topic.is_empty() {
-            refuse(ProblemKind::Missing, "dead-letter.topic", "missing".into(), NO_LETTER_TOPIC_HELP);
+        if let Some((kind, what)) = goes_nowhere(&on_error) {
+            refuse(kind, "dead-letter.topic", what, NO_LETTER_TOPIC_HELP);
         }
         let required = table.truth("required");
         if let Some((what, help)) = goes_past(required, &on_error) {
@@ -325,6 +323,16 @@ fn goes_past(required: bool, policy: &OnError) -> Option<(String, &'static str)>
         let what = format!("{} would let records go past a plugin that is required", policy.name());
         (what, "write fail, drop or dead-letter, or take required away")
     })
+}
+
+/// Why letters have no topic to go to.
+fn goes_nowhere(on_error: &OnError) -> Option<(ProblemKind, String)> {
+    let OnError::DeadLetter(DeadLetter { topic, .. }) = on_error else { return None };
+    if topic.is_empty() {
+        return Some((ProblemKind::Missing, "missing".to_owned()));
+    }
+    let rule = valid_topic(topic).err()?;
+    Some((ProblemKind::InvalidValue, format!("{} is no topic's name: {rule}", quote(topic))))
 }
 
 const NO_LETTER_TOPIC_HELP: &str = "name the topic that on-error = \"dead-letter\" sends to";

@@ -3,6 +3,7 @@
 use super::error::{Place, Problem, ProblemKind};
 use super::keys::{Key, keys};
 use super::security;
+use super::topics::ChainConfig;
 use super::value::{self, Value, quote};
 use crate::security::Security;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,9 @@ pub struct ProducerConfig {
     pub max_request_size: usize,
     /// `max.in.flight.requests.per.connection`, default 5; at least 1, and at most 5 with idempotence.
     pub max_in_flight_requests_per_connection: usize,
-    /// `enable.idempotence`, default true; off as well where `acks` or `retries` rule it out.
+    /// `enable.idempotence`, default true; off as well where `acks` or `retries` rule it out. Without it a record whose
+    /// acknowledgement was lost is written a second time by the retry, and with more than one request in flight a retry
+    /// may come behind later records.
     pub enable_idempotence: bool,
     /// `compression.type`, default `none`.
     pub compression_type: CompressionType,
@@ -216,22 +219,14 @@ impl ProducerConfig {
         ProducerConfig { bootstrap_servers, ..ProducerConfig::from_values(&Values::default(), &mut Vec::new()) }
     }
 
-    /// The names of the plugins in use, in the order interceptors, key serializer, value serializer, partitioner; one
-    /// that is used twice comes twice.
-    pub fn plugins_in_use(&self) -> impl Iterator<Item = (PluginUse, &str)> {
-        let interceptors =
-            self.interceptor_classes.iter().map(|InterceptorClass::Wasm(name)| (PluginUse::Interceptor, name));
-        let serializers =
-            [(PluginUse::KeySerializer, &self.key_serializer), (PluginUse::ValueSerializer, &self.value_serializer)];
-        let serializers = serializers.into_iter().filter_map(|(place, class)| match class {
-            SerializerClass::Wasm(name) => Some((place, name)),
-            _ => None,
-        });
-        let partitioner = match &self.partitioner_class {
-            PartitionerClass::Wasm(name) => Some((PluginUse::Partitioner, name)),
-            _ => None,
-        };
-        interceptors.chain(serializers).chain(partitioner).map(|(place, name)| (place, name.as_str()))
+    /// The chain of every topic that has none of its own.
+    pub fn chain(&self) -> ChainConfig {
+        ChainConfig {
+            interceptor_classes: self.interceptor_classes.clone(),
+            key_serializer: self.key_serializer.clone(),
+            value_serializer: self.value_serializer.clone(),
+            partitioner_class: self.partitioner_class.clone(),
+        }
     }
 
     /// Builds the types; what is wrong goes to `problems`, and its default takes its place.
@@ -497,7 +492,7 @@ impl Values {
         level
     }
 
-    fn partitioner(&self, problems: &mut Vec<Problem>) -> PartitionerClass {
+    pub(super) fn partitioner(&self, problems: &mut Vec<Problem>) -> PartitionerClass {
         let class = self.text("partitioner.class");
         let help = match class.as_str() {
             "" | "built-in" => return PartitionerClass::BuiltIn,
@@ -524,7 +519,7 @@ impl Values {
         PartitionerClass::BuiltIn
     }
 
-    fn serializer(&self, name: &'static str, problems: &mut Vec<Problem>) -> SerializerClass {
+    pub(super) fn serializer(&self, name: &'static str, problems: &mut Vec<Problem>) -> SerializerClass {
         let class = self.text(name);
         let short = match class.strip_prefix("org.apache.kafka.common.serialization.") {
             Some(short) => short,
@@ -557,7 +552,7 @@ impl Values {
         SerializerClass::Bytes
     }
 
-    fn interceptors(&self, problems: &mut Vec<Problem>) -> Vec<InterceptorClass> {
+    pub(super) fn interceptors(&self, problems: &mut Vec<Problem>) -> Vec<InterceptorClass> {
         let mut interceptors = Vec::new();
         for class in self.list("interceptor.classes") {
             let help = match class.strip_prefix("wasm:") {

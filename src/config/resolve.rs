@@ -5,9 +5,10 @@ use super::error::{Error, Place, Problem, ProblemKind, Source};
 use super::keys::{ALIASES, Key, Status, is_foreign, keys};
 use super::plugin::{OnError, PluginConfig};
 use super::producer::{NOT_SHOWN, PluginUse, ProducerConfig, Values};
+use super::topics::{ChainConfig, LANES_MAX, TopicConfig, TopicPattern};
 use super::value::{self, quote};
 use super::{Config, check, preset, providers, setting, suggest};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Later entries override earlier ones. `whole` is the place named for what is missing.
 pub(super) fn resolve(
@@ -18,8 +19,11 @@ pub(super) fn resolve(
 ) -> Result<Config, Error> {
     let mut notices = Vec::new();
     let entries = providers::apply(entries, &mut problems);
-    let (of_plugins, of_producer): (Vec<_>, Vec<_>) =
-        entries.into_iter().partition(|entry| entry.key == "plugins" || entry.key.starts_with("plugins."));
+    let is_of = |entry: &Entry, table: &str| {
+        entry.key.strip_prefix(table).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let (of_plugins, others): (Vec<_>, Vec<_>) = entries.into_iter().partition(|entry| is_of(entry, "plugins"));
+    let (of_topics, of_producer): (Vec<_>, Vec<_>) = others.into_iter().partition(|entry| is_of(entry, "topics"));
 
     let of_producer = last_of_each(with_preset(of_producer), &mut notices);
     let values = read_values(&of_producer, whole, &mut problems, &mut notices);
@@ -32,12 +36,26 @@ pub(super) fn resolve(
         plugin.check(&place, &mut problems);
         plugins.insert(plugin.name.clone(), (plugin, place));
     }
-    check_plugins_in_use(&producer, &values, &plugins, &mut problems, &mut notices);
+    let topics = TopicConfig::read_all(of_topics, &producer, &mut problems);
+    check_lanes(&producer, topics.len(), values.place("lanes").unwrap_or(whole), &mut problems);
+
+    let mut used: BTreeSet<String> = BTreeSet::new();
+    let common = producer.chain();
+    let of_producer = (&common, &values, None);
+    let of_topics = topics.iter().map(|(topic, values)| (&topic.chain, values, Some(&topic.pattern)));
+    for (chain, values, pattern) in std::iter::once(of_producer).chain(of_topics) {
+        check_plugins_in_use(chain, values, pattern, &plugins, &mut problems);
+        used.extend(chain.plugins_in_use().map(|(_, name)| name.to_owned()));
+    }
+    for (name, (_, place)) in plugins.iter().filter(|(name, _)| !used.contains(*name)) {
+        notices.push(format!("{place}: plugin {name} is not used; wasm:{name} in [producer] would use it"));
+    }
 
     if problems.is_empty() {
         let plugins = plugins.into_iter().map(|(name, (plugin, _))| (name, plugin)).collect();
         let settings = setting::settings(&values);
-        Ok(Config { producer, plugins, settings, notices })
+        let topics = topics.into_iter().map(|(topic, _)| topic).collect();
+        Ok(Config { producer, topics, plugins, settings, notices })
     } else {
         Err(Error::new(problems))
     }
@@ -182,33 +200,45 @@ fn is_showable(name: &str) -> bool {
     name.len() <= LETTERS_MAX && name.bytes().all(is_plain)
 }
 
+/// Each lane is a thread, and each chain has its own.
+fn check_lanes(producer: &ProducerConfig, tables: usize, place: &Place, problems: &mut Vec<Problem>) {
+    let lanes = (1 + tables) * producer.lanes;
+    if lanes > LANES_MAX {
+        let what = format!("{} chains of {} lanes each are {lanes} threads", 1 + tables, producer.lanes);
+        let help = format!("all chains together may have {LANES_MAX}: set fewer lanes, or have fewer tables of topics");
+        problems.push(Problem::new(ProblemKind::Conflict, place, Some("lanes"), what).help(help));
+    }
+}
+
+/// Checks the plugins that a chain names by keys of its own: those of `[producer]`, or of a pattern's table.
 fn check_plugins_in_use(
-    producer: &ProducerConfig,
+    chain: &ChainConfig,
     values: &Values,
+    pattern: Option<&TopicPattern>,
     plugins: &BTreeMap<String, (PluginConfig, Place)>,
     problems: &mut Vec<Problem>,
-    notices: &mut Vec<String>,
 ) {
-    for (used_as, name) in producer.plugins_in_use() {
+    for (used_as, name) in chain.plugins_in_use() {
+        let Some(key_place) = values.place(used_as.key()) else { continue };
+        let key = pattern.map_or_else(|| used_as.key().to_owned(), |pattern| pattern.key(used_as.key()));
         let Some((plugin, place)) = plugins.get(name) else {
-            let Some(place) = values.place(used_as.key()) else { continue };
             let help = match suggest::nearest(name, plugins.keys().map(String::as_str), 1).first() {
                 Some(near) => format!("add [plugins.{name}] with its component, or write wasm:{near}"),
                 None => format!("add a table [plugins.{name}] with component = \"{name}.wasm\""),
             };
             let what = format!("wasm:{name} names a plugin that is not described: no {}", quote_table(name));
-            problems.push(Problem::new(ProblemKind::Missing, place, Some(used_as.key()), what).help(help));
+            problems.push(Problem::new(ProblemKind::Missing, key_place, Some(&key), what).help(help));
             continue;
         };
         let is_partitioner = used_as == PluginUse::Partitioner;
         let conflict = match plugin.on_error {
             OnError::Fallback if !is_partitioner => Some((
-                format!("fallback is for partitioners, and {name} is used in {}", used_as.key()),
+                format!("fallback is for partitioners, and {name} is used in {key}"),
                 "write fail, pass, drop or dead-letter; for both uses, describe the component twice".to_owned(),
             )),
             // It would be a fallback that nobody sees: what is not placed is placed by the built-in partitioner.
             OnError::Pass if is_partitioner => Some((
-                format!("{name} is used in {}, and a record cannot go on without a partition", used_as.key()),
+                format!("{name} is used in {key}, and a record cannot go on without a partition"),
                 "write fallback to have the built-in partitioner place it, at the price of its key's order".to_owned(),
             )),
             _ => None,
@@ -216,11 +246,6 @@ fn check_plugins_in_use(
         if let Some((what, help)) = conflict {
             let key = format!("plugins.{name}.on-error");
             problems.push(Problem::new(ProblemKind::Conflict, place, Some(&key), what).help(help));
-        }
-    }
-    for (name, (_, place)) in plugins {
-        if !producer.plugins_in_use().any(|(_, used)| used == name) {
-            notices.push(format!("{place}: plugin {name} is not used; wasm:{name} in [producer] would use it"));
         }
     }
 }

@@ -115,7 +115,7 @@ fn the_same_from_toml_properties_and_code() {
         Config::builder().set("bootstrap.servers", "a:1,b:2").set("partitioner.class", "wasm:p").plugin(plugin).build();
     // Only where a setting stands is not the same.
     let meaning = |config: Result<Config, Error>| {
-        let Config { producer, plugins, settings, notices } = config.unwrap();
+        let Config { producer, plugins, settings, notices, .. } = config.unwrap();
         (producer, plugins, settings.into_iter().map(|(key, set)| (key, set.value)).collect::<Vec<_>>(), notices)
     };
     let toml = meaning(toml);
@@ -340,6 +340,9 @@ fn policies_fit_their_use() {
     refused(&interceptor("fallback", ""), conflict, &["fallback is for partitioners", "interceptor.classes"]);
     refused(&partitioner("pass", ""), conflict, &["partitioner.class", "cannot go on without", "write fallback"]);
     refused(&interceptor("dead-letter", ""), ProblemKind::Missing, &["plugins.p.dead-letter.topic", "name the topic"]);
+    let spaced = "plugins.p.dead-letter.topic=dead letters";
+    let words = ["line 5", "dead-letter.topic", "\"dead letters\" is no topic's name", "' ' cannot be"];
+    refused(&interceptor("dead-letter", spaced), ProblemKind::InvalidValue, &words);
     let unused = "plugins.p.dead-letter.topic=dead";
     refused(&interceptor("drop", unused), conflict, &["dead-letter.topic", "only, which is drop"]);
 
@@ -476,4 +479,83 @@ proptest! {
     fn no_value_of_any_key_makes_it_panic(at in 0..keys().len(), value in "[ -~]{0,30}") {
         let _ = Config::builder().set(keys()[at].name, value).build();
     }
+}
+
+const TOPICS: &str = r#"
+[producer]
+bootstrap.servers = "a:1"
+key.serializer = "string"
+interceptor.classes = ["wasm:trace"]
+partitioner.class = "wasm:router"
+
+[topics."orders.*"]
+value.serializer = "json"
+partitioner.class = "built-in"
+[topics."orders.eu.*"]
+interceptor.classes = []
+[topics.orders.eu.x]
+interceptor.classes = ["wasm:mask", "wasm:trace"]
+
+[plugins.trace]
+component = "trace.wasm"
+[plugins.router]
+component = "router.wasm"
+[plugins.mask]
+component = "mask.wasm"
+"#;
+
+#[test]
+fn topics_have_chains_of_their_own_and_inherit_the_rest() {
+    let config = Config::from_toml(TOPICS).unwrap();
+    assert_eq!(config.notices, [""; 0]);
+    let patterns: Vec<String> = config.topics.iter().map(|topic| topic.pattern.to_string()).collect();
+    assert_eq!(patterns, ["orders.eu.x", "orders.eu.*", "orders.*"], "the most specific first");
+    let trace = InterceptorClass::Wasm("trace".into());
+    let [x, eu, orders] = &config.topics[..] else { panic!("three") };
+    assert_eq!(x.chain.interceptor_classes, [InterceptorClass::Wasm("mask".into()), trace.clone()]);
+    assert_eq!(x.chain.partitioner_class, PartitionerClass::Wasm("router".into()));
+    assert_eq!((eu.chain.interceptor_classes.len(), &eu.chain.key_serializer), (0, &SerializerClass::String));
+    assert_eq!(orders.chain.interceptor_classes, [trace]);
+    assert_eq!(
+        (&orders.chain.value_serializer, &orders.chain.partitioner_class),
+        (&SerializerClass::Json, &PartitionerClass::BuiltIn)
+    );
+    assert_eq!(orders.settings["value.serializer"].place.line, Some(9));
+    let uses: Vec<String> = config.plugins_in_use().into_iter().map(|(key, name)| format!("{key} {name}")).collect();
+    assert_eq!(
+        uses,
+        [
+            "interceptor.classes trace",
+            "partitioner.class router",
+            "topics.orders.eu.x.interceptor.classes mask",
+            "topics.orders.eu.x.interceptor.classes trace"
+        ]
+    );
+}
+
+#[test]
+fn chains_of_topics_in_properties_and_code() {
+    let config = properties("topics.orders.*.value.serializer=json\ntopics.orders.*.value.serializer=string\n");
+    assert_eq!(config.topics[0].chain.value_serializer, SerializerClass::String, "the last one counts");
+    let config =
+        Config::builder().set("bootstrap.servers", "a:1").set("topics.a.key.serializer", "long").build().unwrap();
+    assert_eq!(config.topics[0].chain.key_serializer, SerializerClass::Long);
+}
+
+#[test]
+fn what_is_wrong_with_a_topic_s_table() {
+    refused("topics.a.interceptor.clases=wasm:x", ProblemKind::UnknownKey, &["did you mean interceptor.classes"]);
+    refused("topics.a.b.linger.ms=1", ProblemKind::UnknownKey, &["set linger.ms in [producer]", "may have"]);
+    refused("topics.a.nonsense=1", ProblemKind::UnknownKey, &["may have interceptor.classes, key.serializer"]);
+    refused("topics=1", ProblemKind::UnknownKey, &["may have"]);
+    refused("topics.a*b.key.serializer=json", ProblemKind::InvalidValue, &["star that is not its end", "BEGINNING*"]);
+    refused("topics.a b.key.serializer=json", ProblemKind::UnknownKey, &["topics.a"]);
+    refused("topics.a.key.serializer=jsn", ProblemKind::InvalidValue, &["topics.a.key.serializer", "line 2", "json"]);
+    let missing = "topics.a.*.partitioner.class=wasm:rooter\nplugins.router.component=x\npartitioner.class=wasm:router";
+    refused(missing, ProblemKind::Missing, &["topics.a.*.partitioner.class", "line 2", "wasm:router"]);
+    let fallback = "topics.a.value.serializer=wasm:p\nplugins.p.component=x\nplugins.p.on-error=fallback";
+    refused(fallback, ProblemKind::Conflict, &["topics.a.value.serializer"]);
+    let many: String = (0..4).map(|n| format!("topics.t{n}.key.serializer=json\n")).collect();
+    refused(&format!("{many}lanes=256"), ProblemKind::Conflict, &["1280 threads", "1024"]);
+    assert_eq!(noticed("plugins.p.component=x", &["p is not used"]).topics.len(), 0);
 }

@@ -4,10 +4,10 @@ use super::entry::{Entry, Raw};
 use super::error::{Place, Problem, ProblemKind};
 use ::toml::de::{DeTable, DeValue};
 
-/// Reads a TOML text: `[producer]`, `[plugins.NAME]` and `[plugins.NAME.settings]`.
+/// Reads a TOML text: `[producer]`, `[plugins.NAME]` and `[plugins.NAME.settings]`, `[topics."PATTERN"]`.
 ///
-/// Keys of `[producer]` come out under their own names, those of plugins as `plugins.NAME.…`, all in the order of the
-/// file.
+/// Keys of `[producer]` come out under their own names, those of plugins as `plugins.NAME.…` and of topics as
+/// `topics.PATTERN.…`, all in the order of the file.
 pub(super) fn read(text: &str, file: &Place, problems: &mut Vec<Problem>) -> Vec<Entry> {
     let lines = Lines::new(text);
     let (table, errors) = DeTable::parse_recoverable(text);
@@ -35,6 +35,7 @@ pub(super) fn read(text: &str, file: &Place, problems: &mut Vec<Problem>) -> Vec
         match (name, value.get_ref()) {
             ("producer", DeValue::Table(table)) => reader.flatten("", table),
             ("plugins", DeValue::Table(table)) => reader.flatten("plugins.", table),
+            ("topics", DeValue::Table(table)) => reader.flatten("topics.", table),
             ("preset", _) => reader.value("preset".into(), at, value.get_ref()),
             _ => reader.stray(name, at),
         }
@@ -96,23 +97,16 @@ impl Reader<'_> {
         self.file.at_line(self.lines.position(at).0)
     }
 
-    /// Something at the top level that is neither of the two tables.
+    /// Something at the top level that is none of the tables.
     fn stray(&mut self, name: &str, at: usize) {
         let place = self.place(at);
         self.problems.push(match name {
-            "topics" => Problem::new(
-                ProblemKind::NotSupportedYet,
-                &place,
-                Some("topics"),
-                "chains per topic are not supported yet",
-            )
-            .help("leave the table out; [producer] holds the chain of every topic"),
-            "producer" | "plugins" => {
+            "producer" | "plugins" | "topics" => {
                 Problem::new(ProblemKind::Syntax, &place, Some(name), "a single value where a table is expected")
                     .help(format!("write [{name}] on a line of its own, with its keys below"))
             }
             _ => Problem::new(ProblemKind::UnknownKey, &place, Some(name), "outside of any known table")
-                .help("Kafka's keys go below [producer], plugins into [plugins.NAME]"),
+                .help("Kafka's keys go below [producer], plugins into [plugins.NAME], chains of some topics into [topics.\"NAME\"]"),
         });
     }
 }
@@ -286,7 +280,7 @@ mod tests {
     fn strays_are_told_where_to_go() {
         assert!(read_err("acks = \"all\"\n")[0].help.contains("[producer]"));
         assert!(read_err("producer = 1\n")[0].help.contains("[producer]"));
-        assert_eq!(read_err("[topics.a]\nacks = 1\n")[0].kind, ProblemKind::NotSupportedYet);
+        assert!(read_err("topics = 1\n")[0].help.contains("[topics]"));
     }
 
     #[test]

@@ -42,6 +42,8 @@ pub struct Append<'a> {
 pub enum Placement {
     /// The built-in choice: by key, or sticky without one.
     Default,
+    /// The partitions in turn, whatever the key.
+    RoundRobin,
     /// This one.
     Partition(i32),
     /// One of a set, chosen as the built-in choice does without a key: sticky, by queue length.
@@ -93,7 +95,7 @@ impl Core {
             let topic = &self.topics[record.topic.index()].name;
             let partition = match record.placement {
                 Placement::Partition(partition) => Some(partition),
-                Placement::Default | Placement::Group(_) => None,
+                Placement::Default | Placement::RoundRobin | Placement::Group(_) => None,
             };
             return Err(ended.error(Fate::NotWritten).at(topic, partition));
         }
@@ -209,7 +211,7 @@ impl Core {
                 let chosen = group.sticky.choose(members.len(), &mut self.rng, config.adaptive, standing, queued);
                 (members[chosen] as usize, Some(StickyOf::Group(handle)))
             }
-            (Placement::Default, _) if self.config.round_robin => {
+            (Placement::RoundRobin, _) => {
                 topic.next_in_turn = topic.next_in_turn.wrapping_add(1);
                 let first = topic.next_in_turn;
                 let usable = |at: &usize| self.partitions[topic.partitions[*at] as usize].leader.is_some();

@@ -54,8 +54,6 @@ pub struct CoreConfig {
     pub adaptive: bool,
     /// `partitioner.availability.timeout.ms`; `None` (0): no partition is passed over for its broker's sake.
     pub availability_timeout: Option<Duration>,
-    /// Partitions are taken in turn instead of by key or sticky.
-    pub round_robin: bool,
     /// `buffer.memory`.
     pub memory: MemoryPool,
     /// Who brokers take us for, for errors: `User:NAME`.
@@ -89,7 +87,6 @@ impl Default for CoreConfig {
             ignore_keys: false,
             adaptive: true,
             availability_timeout: None,
-            round_robin: false,
             memory: MemoryPool::new(32 * 1024 * 1024),
             principal: "User:ANONYMOUS".into(),
             windows: Windows::default(),

@@ -65,6 +65,30 @@ pub struct Measured {
     pub max: f64,
 }
 
+impl Measured {
+    /// Sums, rates and the greatest value over several; an average only where one alone has values.
+    pub fn merged<'a>(parts: impl IntoIterator<Item = &'a Measured>) -> Measured {
+        let mut all =
+            Measured { total: 0.0, count: 0, per_second: 0.0, count_per_second: 0.0, average: f64::NAN, max: f64::NAN };
+        for part in parts {
+            // By their numbers in the windows, as far as these are known.
+            let weights = (all.count_per_second, part.count_per_second);
+            all.average = match (all.average.is_nan(), part.average.is_nan()) {
+                (true, _) => part.average,
+                (false, true) => all.average,
+                (false, false) => (all.average * weights.0 + part.average * weights.1) / (weights.0 + weights.1),
+            };
+            all.total += part.total;
+            all.count += part.count;
+            all.per_second += part.per_second;
+            all.count_per_second += part.count_per_second;
+            // The one of the two that is a number.
+            all.max = all.max.max(part.max);
+        }
+        all
+    }
+}
+
 impl Sampled {
     /// Without any value.
     pub fn new(windows: Windows) -> Sampled {

@@ -352,6 +352,12 @@ impl Core {
             if recreated {
                 // A log of that name that begins anew has never heard of our sequences.
                 self.bump(id, false);
+                // Should it come back from the old log, the new one knows it by no number.
+                for sent in &mut self.partitions[id as usize].in_flight {
+                    if let Some(batch) = &mut sent.batch {
+                        batch.info.forget_sequence(false);
+                    }
+                }
                 self.partitions[id as usize].leader_epoch = -1;
             }
             is_news |= self.set_leader(now, id, partition.leader, partition.leader_epoch);

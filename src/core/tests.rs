@@ -2,6 +2,7 @@
 //! random are for `tests/sim`.
 
 mod batches;
+mod choices;
 
 use super::*;
 use crate::protocol::error_code as code;

@@ -27,33 +27,48 @@ struct PendingChunk {
     origins: Origins,
 }
 
-/// Names a record among those that are pending: the chunk's number and the slot.
+/// Names a record among those that are pending: the lane's number, the chunk's, which begins anew after some months, and
+/// the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Token(u64);
 
 impl Token {
-    pub(super) fn new(chunk: u64, slot: u32) -> Token {
-        Token(chunk * RECORDS_MAX as u64 + u64::from(slot))
+    /// Of a record whose outcome passes no lane, among others that do.
+    pub(super) const NONE: u64 = u64::MAX;
+
+    pub(super) fn new(lane: usize, chunk: u64, slot: u32) -> Token {
+        Token((lane as u64) << (CHUNK_BITS + SLOT_BITS) | chunk << SLOT_BITS | u64::from(slot))
+    }
+
+    pub(super) fn from_bits(bits: u64) -> Option<Token> {
+        (bits != Token::NONE).then_some(Token(bits))
     }
 
     pub(super) fn to_bits(self) -> u64 {
         self.0
     }
 
+    pub(super) fn lane(self) -> usize {
+        (self.0 >> (CHUNK_BITS + SLOT_BITS)) as usize
+    }
+
     fn chunk(self) -> u64 {
-        self.0 / RECORDS_MAX as u64
+        (self.0 >> SLOT_BITS) & ((1 << CHUNK_BITS) - 1)
     }
 
     fn slot(self) -> usize {
-        (self.0 % RECORDS_MAX as u64) as usize
+        (self.0 & ((1 << SLOT_BITS) - 1)) as usize
     }
 }
+
+const SLOT_BITS: u32 = RECORDS_MAX.ilog2();
+const CHUNK_BITS: u32 = 40;
 
 impl Pending {
     /// Keeps what the acknowledgements of a chunk's records will need; `left` of them are still to come.
     pub(super) fn keep(&mut self, left: usize, timestamps: Vec<i64>, tags: Vec<Vec<u64>>, origins: Origins) -> u64 {
         let chunk = self.next;
-        self.next += 1;
+        self.next = (self.next + 1) % (1 << CHUNK_BITS);
         if left > 0 {
             self.chunks.insert(chunk, PendingChunk { left, timestamps, tags, origins });
         }
@@ -86,12 +101,20 @@ pub(super) struct Outcomes {
 }
 
 impl Outcomes {
-    /// Adds the outcomes of a batch's records, telling the chain whenever a call's worth is there.
-    pub(super) fn add_done(&mut self, now: Instant, done: &Done, pending: &mut Pending, chain: &mut Chain) {
-        let mut tokens = done.tokens.iter().map(|&bits| Token(bits));
+    /// Adds the outcomes of this lane's records of a batch, telling the chain whenever a call's worth is there.
+    pub(super) fn add_done(
+        &mut self,
+        now: Instant,
+        done: &Done,
+        lane: usize,
+        pending: &mut Pending,
+        chain: &mut Chain,
+    ) {
+        let mut tokens = done.tokens.iter().map(|&bits| Token::from_bits(bits));
         for run in &done.runs {
             for nth in 0..run.count {
                 let Some(token) = tokens.next() else { return };
+                let Some(token) = token.filter(|token| token.lane() == lane) else { continue };
                 let Some(chunk) = pending.chunks.get_mut(&token.chunk()) else { continue };
                 let slot = token.slot();
                 let created = chunk.timestamps.get(slot).copied().unwrap_or(-1);

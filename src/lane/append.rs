@@ -15,8 +15,8 @@ use std::sync::{Arc, MutexGuard};
 /// What is kept from passage to passage.
 #[derive(Default)]
 pub(super) struct Batches {
-    /// By the core's partition number: the batch that the passage's last record for it went to, as its place in the
-    /// passage's completions. Valid where the first is the passage's number.
+    /// By the core's partition number: the batch that the last record for it went to, as its place in the passage's
+    /// completions. Valid where the first is the number of what is being appended.
     last: Vec<(u64, u32)>,
     number: u64,
     headers: Vec<u8>,
@@ -38,17 +38,14 @@ pub(super) struct Appending<'a> {
 }
 
 impl Appending<'_> {
-    /// Before the first records of a passage.
-    pub(super) fn begin(&mut self) {
-        self.batches.number += 1;
-    }
-
     /// Appends records with a target for each. Those that have an origin are letters.
     pub(super) fn append(&mut self, records: &Records, targets: &[i32], origins: &Origins) {
         if records.is_empty() {
             return;
         }
         self.callbacks.rewind();
+        // What was a partition's open batch may be another's by now.
+        self.batches.number += 1;
         let handles: Vec<Option<TopicHandle>> =
             records.topics.iter().map(|topic| self.topics.get(topic).copied()).collect();
         let groups: Vec<&[GroupHandle]> =
@@ -67,13 +64,17 @@ impl Appending<'_> {
                 let Some(topic) = handles[topic_at] else { unreachable!("records of other topics are elsewhere") };
                 let record = Append {
                     topic,
-                    placement: placement(target, groups[topic_at]),
+                    placement: placement(target, groups[topic_at], self.shared.config.round_robin),
                     timestamp: records.timestamps[at],
                     accepted: self.accepted,
                     key,
                     value,
                     headers: block,
-                    token: self.pending.map(|chunk| Token::new(chunk, slot).to_bits()),
+                    token: match self.pending {
+                        Some(chunk) => Some(Token::new(self.shared.number, chunk, slot).to_bits()),
+                        None if self.shared.config.any_acknowledgements => Some(Token::NONE),
+                        None => None,
+                    },
                 };
                 let origin = if origins.is_empty() { None } else { origins.get(&slot) };
                 match core.append(self.now, &record) {
@@ -140,9 +141,10 @@ impl Appending<'_> {
 }
 
 /// What the partitioner answered, in the core's terms.
-fn placement(target: i32, groups: &[GroupHandle]) -> Placement {
+fn placement(target: i32, groups: &[GroupHandle], round_robin: bool) -> Placement {
     match target {
         0.. => Placement::Partition(target),
+        -1 if round_robin => Placement::RoundRobin,
         -1 => Placement::Default,
         // The chain has checked the number against its topic's groups.
         _ => groups

@@ -6,7 +6,6 @@ use crate::core::time::Instant;
 use crate::core::{Measured, Sampled, Windows};
 use crate::error::ProduceError;
 use crate::plugin::{End, Ended};
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Of chunks; behind the staging lock.
@@ -131,6 +130,28 @@ pub(crate) struct LaneCounts {
     pub(crate) refused: Measured,
 }
 
+impl LaneCounts {
+    /// What lanes of the same producer have counted together. Memory is one for all.
+    pub(crate) fn sum(lanes: &[LaneCounts]) -> LaneCounts {
+        let sum = |of: fn(&LaneCounts) -> &Measured| Measured::merged(lanes.iter().map(of));
+        LaneCounts {
+            memory_total: lanes.first().map_or(0, |lane| lane.memory_total),
+            memory_available: lanes.first().map_or(0, |lane| lane.memory_available),
+            waiting: lanes.iter().map(|lane| lane.waiting).sum(),
+            staged: lanes.iter().map(|lane| lane.staged).sum(),
+            chunk_records: sum(|lane| &lane.chunk_records),
+            chunk_bytes: sum(|lane| &lane.chunk_bytes),
+            queue_ms: sum(|lane| &lane.queue_ms),
+            errors: sum(|lane| &lane.errors),
+            dropped: sum(|lane| &lane.dropped),
+            metadata_wait_ns: lanes.iter().map(|lane| lane.metadata_wait_ns).sum(),
+            memory_wait_ns: sum(|lane| &lane.memory_wait_ns),
+            exhausted: sum(|lane| &lane.exhausted),
+            refused: sum(|lane| &lane.refused),
+        }
+    }
+}
+
 impl Shared {
     /// Counts records that got into no batch after their chunk was counted.
     pub(super) fn count_ended(&self, now: Instant, ended: &[Ended]) {
@@ -146,7 +167,7 @@ impl Shared {
         LaneCounts {
             memory_total: self.memory.total(),
             memory_available: self.memory.available(),
-            waiting: self.waiting_for_memory.load(Ordering::Acquire),
+            waiting: self.waiting_count(),
             staged: state.staged_bytes(),
             chunk_records: chunks.records.measure(now),
             chunk_bytes: chunks.bytes.measure(now),

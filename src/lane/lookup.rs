@@ -1,10 +1,11 @@
 //! Those who wait for a topic's metadata and send nothing.
 
 use super::delivery::closed;
-use super::staging::{Shared, valid_topic};
+use super::staging::Shared;
 use crate::core::time::Instant;
 use crate::core::{TopicHandle, TopicStatus};
 use crate::error::ProduceError;
+use crate::record::valid_topic;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 

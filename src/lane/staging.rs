@@ -4,20 +4,21 @@ use super::callbacks::Callbacks;
 use super::chunk::{self, Chunk, staged_size};
 use super::counters::{ChunkCounters, ChunkFacts};
 use super::delivery::{Delivery, Unplaced, closed};
+use super::together::Together;
 use super::waiting::{Waiter, Waiting};
 use super::{DeliveryThread, UserCallback};
 use crate::core::time::{Clock, Instant};
 use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
 use crate::error::{Fate, ProduceError};
-use crate::plugin::Records;
-use crate::record::Record;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use crate::plugin::{MayGoTo, Records};
+use crate::record::{Record, valid_topic};
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 /// What a lane needs to know of the configuration.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct LaneConfig {
     /// `max.block.ms`.
     pub(crate) max_block: Duration,
@@ -25,9 +26,15 @@ pub(crate) struct LaneConfig {
     pub(crate) staged_max: usize,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
+    /// Whether those of any lane do: then every record says where its outcome is to pass.
+    pub(crate) any_acknowledgements: bool,
+    /// Whether records that nobody places take turns among the partitions: `partitioner.class=round-robin`.
+    pub(crate) round_robin: bool,
     /// Whether a record's topic is looked up only after the interceptors, one of which may change it: nobody is to ask
     /// for, and so perhaps make, a topic that is but a name between the application and them.
     pub(crate) topics_after_chain: bool,
+    /// Whether a record may go on to a topic that an interceptor chose, or why not.
+    pub(crate) may_go_to: MayGoTo,
     /// Whether the calling thread may be blocked.
     pub(crate) may_block: fn() -> bool,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
@@ -37,16 +44,19 @@ pub(crate) struct LaneConfig {
 /// What senders, the driver and the lane's thread share.
 pub(crate) struct Shared {
     pub(crate) config: LaneConfig,
+    /// Among the producer's lanes.
+    pub(super) number: usize,
+    pub(super) together: Arc<Together>,
     pub(crate) core: Arc<Mutex<Core>>,
     pub(crate) memory: MemoryPool,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) wake_driver: Box<dyn Fn() + Send + Sync>,
+    pub(crate) wake_driver: Arc<dyn Fn() + Send + Sync>,
     pub(crate) delivery_thread: Arc<DeliveryThread>,
     state: Mutex<State>,
     work: Condvar,
     pub(super) waiting: Mutex<Waiting>,
-    /// Senders that wait for memory; a newcomer queues behind them.
-    pub(super) waiting_for_memory: AtomicUsize,
+    /// Senders that wait for memory, or room; a newcomer queues behind them.
+    waiting_for_memory: AtomicUsize,
     /// Passages that are set aside.
     aside: AtomicUsize,
 }
@@ -68,13 +78,9 @@ pub(super) struct State {
     asleep: bool,
     /// Senders wait; the lane's thread watches their deadlines.
     pub(super) watch: bool,
-    /// Jobs that wait for a flush of the core, by its number.
-    flushes: BTreeMap<u64, Job>,
     closed: bool,
     /// The lane's thread is gone.
     ended: bool,
-    /// The driver is gone: nothing that is flushed will ever be done.
-    driver_died: bool,
 
     pub(super) counters: ChunkCounters,
 }
@@ -96,8 +102,8 @@ pub(super) type Job = Box<dyn FnOnce() + Send>;
 
 /// Outcomes on their way through the lane.
 pub(crate) enum AckItem {
-    /// Of a batch.
-    Done(Done),
+    /// Of a batch, which may hold records of other lanes, too.
+    Done(Arc<Done>),
     /// Every outcome that a flush waits for has passed.
     Flushed(u64),
     /// A topic that was asked for became usable, or cannot be used.
@@ -142,15 +148,20 @@ pub(super) struct Work {
     pub(super) watch: bool,
 }
 
+/// What a producer's lanes have around them.
+#[derive(Clone)]
+pub(crate) struct Surroundings {
+    pub(crate) core: Arc<Mutex<Core>>,
+    pub(crate) memory: MemoryPool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) wake_driver: Arc<dyn Fn() + Send + Sync>,
+    pub(crate) delivery_thread: Arc<DeliveryThread>,
+}
+
 impl Shared {
-    pub(crate) fn new(
-        config: LaneConfig,
-        core: Arc<Mutex<Core>>,
-        memory: MemoryPool,
-        clock: Arc<dyn Clock>,
-        wake_driver: Box<dyn Fn() + Send + Sync>,
-        delivery_thread: Arc<DeliveryThread>,
-    ) -> Shared {
+    /// A lane by its number, among those that are together.
+    pub(super) fn new(config: LaneConfig, around: Surroundings, number: usize, together: Arc<Together>) -> Shared {
+        let Surroundings { core, memory, clock, wake_driver, delivery_thread } = around;
         let state = State {
             queue: VecDeque::new(),
             acknowledgements: Vec::new(),
@@ -162,14 +173,14 @@ impl Shared {
             spare: Vec::new(),
             asleep: false,
             watch: false,
-            flushes: BTreeMap::new(),
             closed: false,
             ended: false,
-            driver_died: false,
 
             counters: ChunkCounters::new(config.windows),
         };
         Shared {
+            number,
+            together,
             core,
             memory,
             clock,
@@ -260,6 +271,7 @@ impl Shared {
         }
         // Nobody is overtaken: while someone waits for memory, so does everyone after.
         if self.waiting_for_memory.load(Ordering::Acquire) == 0
+            && !self.together.is_starving()
             && state.has_room(&self.config)
             && self.memory.try_take(bytes)
         {
@@ -428,8 +440,8 @@ impl Shared {
         let mut waiting = self.lock_waiting();
         let refused = waiting.take_all();
         let lookups = std::mem::take(&mut waiting.lookups);
+        self.set_waiting(0);
         drop(waiting);
-        self.waiting_for_memory.store(0, Ordering::Release);
         for waiter in refused {
             waiter.refuse(closed().at(&waiter.topic(), waiter.partition()));
         }
@@ -457,29 +469,11 @@ impl Shared {
 
     /// Has everything in the core sent now; `job` runs when all of it is done.
     pub(super) fn flush_core(&self, job: Job) {
-        let mut state = self.lock();
-        if state.driver_died {
-            drop(state);
-            self.delivery_thread.run(job);
-            return;
+        let core = || self.lock_core().flush(self.clock.now());
+        match self.together.flush(core, job) {
+            Some(job) => self.delivery_thread.run(job),
+            None => (self.wake_driver)(),
         }
-        // Under both locks: the end of the flush is not told before its job is there.
-        let flush = self.lock_core().flush(self.clock.now());
-        state.flushes.insert(flush, job);
-        drop(state);
-        (self.wake_driver)();
-    }
-
-    /// The job that waited for a flush.
-    pub(super) fn take_flushed(&self, flush: u64) -> Option<Job> {
-        self.lock().flushes.remove(&flush)
-    }
-
-    /// Nothing will be done any more: the jobs of all flushes.
-    pub(super) fn take_flushes(&self) -> Vec<Job> {
-        let mut state = self.lock();
-        state.driver_died = true;
-        std::mem::take(&mut state.flushes).into_values().collect()
     }
 
     /// Ends the lane's thread after everything that is queued.
@@ -502,15 +496,26 @@ impl Shared {
         self.rouse(&mut state);
     }
 
-    /// Passes an outcome on without the lane's thread.
+    /// Passes an outcome on that the lane's thread has told its plugins of, or never will.
     pub(super) fn pass_by(&self, item: AckItem) {
         let over = match item {
-            AckItem::Done(done) => return self.delivery_thread.complete(done),
-            AckItem::Flushed(flush) => self.take_flushed(flush).into_iter().collect(),
-            AckItem::DriverDied(_) => self.take_flushes(),
+            AckItem::Done(done) => return self.together.told(done, &self.delivery_thread),
+            AckItem::Flushed(flush) => self.together.flushed(flush).into_iter().collect(),
+            AckItem::DriverDied(_) => self.together.bereaved(),
             AckItem::Topic(..) | AckItem::Abandoned => return,
         };
         over.into_iter().for_each(|job| self.delivery_thread.run(job));
+    }
+
+    /// So many wait for memory in this lane now.
+    pub(super) fn set_waiting(&self, count: usize) {
+        let before = self.waiting_for_memory.swap(count, Ordering::AcqRel);
+        self.together.count_waiting(count, before);
+    }
+
+    /// How many wait for memory in this lane.
+    pub(super) fn waiting_count(&self) -> usize {
+        self.waiting_for_memory.load(Ordering::Acquire)
     }
 
     /// Waits for work. Acknowledgements come with it whole: they are finite and free memory. `until` bounds the wait.
@@ -666,21 +671,6 @@ const PASSING_TOPICS_MAX: usize = 4096;
 
 /// Lengths are 32 bits in Kafka's protocol.
 const WIRE_MAX: usize = i32::MAX as usize;
-
-/// Kafka's rule for topic names.
-pub(super) fn valid_topic(name: &str) -> Result<(), String> {
-    let legal = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-');
-    if name.is_empty() || name == "." || name == ".." {
-        return Err("not a topic name".to_owned());
-    }
-    if name.len() > 249 {
-        return Err(format!("a topic name has at most 249 letters, this one {}", name.len()));
-    }
-    match name.chars().find(|letter| !legal(*letter)) {
-        Some(letter) => Err(format!("{letter:?} cannot be in a topic name (letters, digits, '.', '_' and '-' can)")),
-        None => Ok(()),
-    }
-}
 
 /// What becomes of records when the driver is no more.
 pub(super) fn died(reason: &Arc<str>) -> ProduceError {

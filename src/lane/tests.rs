@@ -5,11 +5,13 @@ mod errors;
 mod growth;
 mod hooks;
 mod line;
+mod together;
 
-use super::{DeliveryThread, LaneConfig, Shared, Submitted, start};
+use super::{DeliveryThread, LaneConfig, Shared, Submitted, Surroundings, start};
 use crate::core::time::{Clock, Instant};
 use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
 use crate::error::ProduceError;
+use crate::lane::together::Together;
 use crate::plugin::{
     Acknowledgements, Batch, BreakerOptions, Chain, Edits, Interceptor, InterceptorWants, PluginFailure, Policy, Reads,
     Used,
@@ -75,6 +77,9 @@ fn lane_with(memory: usize, clock: Arc<dyn Clock>, set: impl FnOnce(&mut LaneCon
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
         acknowledgements: false,
+        any_acknowledgements: false,
+        round_robin: false,
+        may_go_to: None,
         topics_after_chain: false,
         may_block: || true,
         windows: Windows::default(),
@@ -82,7 +87,8 @@ fn lane_with(memory: usize, clock: Arc<dyn Clock>, set: impl FnOnce(&mut LaneCon
     set(&mut config);
     let core = Arc::new(Mutex::new(core(&memory)));
     let threads = Arc::new(DeliveryThread::default());
-    let lane = Arc::new(Shared::new(config, core, memory, clock, Box::new(|| ()), threads));
+    let around = Surroundings { core, memory, clock, wake_driver: Arc::new(|| ()), delivery_thread: threads };
+    let lane = Arc::new(Shared::new(config, around, 0, Arc::new(Together::of(1))));
     lane.topic_settled("orders", &Ok(()));
     lane
 }

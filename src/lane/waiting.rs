@@ -15,7 +15,6 @@ use crate::core::{TopicStatus, Windows};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
 use std::time::Duration;
@@ -220,7 +219,7 @@ impl Shared {
             return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
         }
         waiting.push_for_memory(Arc::clone(&waiter));
-        self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        self.set_waiting(waiting.memory.len());
         drop(waiting);
         // Memory may have come back between the attempt and the line.
         self.admit();
@@ -247,7 +246,7 @@ impl Shared {
             Ok(()) => {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
                 line.into_iter().for_each(|waiter| waiting.push_for_memory(waiter));
-                self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+                self.set_waiting(waiting.memory.len());
                 let partitions = self.known_partitions(name);
                 self.lock().learn(name, partitions);
                 drop(waiting);
@@ -266,12 +265,32 @@ impl Shared {
         }
     }
 
-    /// Moves those who wait for memory into the lane, as far as there is room. To be called by whoever may have freed
-    /// some. Cheap when nobody waits.
+    /// Moves those who wait for memory into their lanes, as far as there is room: whoever has waited longest first, in
+    /// each lane in the order of the sends. To be called by whoever may have freed some. Cheap when nobody waits.
     pub(crate) fn admit(&self) {
-        if self.waiting_for_memory.load(Ordering::Acquire) == 0 {
+        if !self.together.anyone_waits() {
             return;
         }
+        let Some(lanes) = self.together.lanes() else {
+            self.admit_own();
+            return;
+        };
+        let mut in_line: Vec<(Instant, Arc<Shared>)> =
+            lanes.filter_map(|lane| Some((lane.first_in_line_since()?, lane))).collect();
+        in_line.sort_by_key(|(since, _)| *since);
+        // What is there by and by is for the one who wants it first, however much that is.
+        let starving = in_line.iter().any(|(_, lane)| lane.admit_own());
+        self.together.set_starving(starving);
+    }
+
+    fn first_in_line_since(&self) -> Option<Instant> {
+        let waiting = self.lock_waiting();
+        let first = waiting.memory.iter().find(|waiter| !waiter.is_over())?;
+        Some(first.lock().since)
+    }
+
+    /// [`Shared::admit`] for this lane alone. Whether its first in line has room here and no memory.
+    fn admit_own(&self) -> bool {
         let mut woken = Vec::new();
         let mut waiting = self.lock_waiting();
         // Who went away needs no memory, and must not keep those behind from theirs.
@@ -298,9 +317,12 @@ impl Shared {
                 }
             }
         }
-        self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        self.set_waiting(waiting.memory.len());
+        let starving =
+            waiting.memory.front().is_some_and(|first| !ample(first.bytes)) && self.lock().has_room(&self.config);
         drop(waiting);
         woken.into_iter().for_each(Waker::wake);
+        starving
     }
 
     /// Stages the record of a waiter whose memory was taken, and says whom to wake.
@@ -319,9 +341,9 @@ impl Shared {
         Waiter::settle(&mut state, Ok(delivery))
     }
 
-    /// Whether anybody waits for memory: then nothing should linger.
+    /// Whether anybody waits for memory, in any lane: then nothing should linger.
     pub(crate) fn is_memory_short(&self) -> bool {
-        self.waiting_for_memory.load(Ordering::Acquire) > 0
+        self.together.anyone_waits()
     }
 
     /// Refuses those whose `max.block.ms` is over, and says when the next one's is.
@@ -348,7 +370,7 @@ impl Shared {
         });
         forgotten.retain(|topic| !waiting.topics.contains_key(topic) && !waiting.lookups.contains_key(topic));
         refused.extend(waiting.take_late(now).into_iter().map(|waiter| (waiter, Stage::Memory)));
-        self.waiting_for_memory.store(waiting.memory.len(), Ordering::Release);
+        self.set_waiting(waiting.memory.len());
         for (waiter, stage) in refused.iter().filter(|(waiter, _)| !waiter.is_over()) {
             let waited = waiter.move_on(now);
             if *stage == Stage::Memory {
@@ -360,6 +382,10 @@ impl Shared {
             waiting.counters.refused(now);
         }
         let next = waiting.next_deadline();
+        let mut awaited = Vec::new();
+        if self.together.lanes().is_some() {
+            awaited.extend(waiting.topics.keys().chain(waiting.lookups.keys()).cloned());
+        }
         drop(waiting);
         // There may be room for whoever was behind them.
         self.admit();
@@ -372,6 +398,10 @@ impl Shared {
         let mut core = self.lock_core();
         for topic in forgotten {
             core.forget(&topic);
+        }
+        // Those of another lane may have had a topic forgotten that somebody here still waits for.
+        for topic in awaited {
+            core.topic(now, &topic);
         }
         next
     }

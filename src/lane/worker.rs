@@ -8,12 +8,13 @@ use super::counters::ChunkFacts;
 use super::delivery::Placed;
 use super::letters::{Origins, take_letters};
 use super::passage::Passage;
-use super::staging::{AckItem, Item, Job, Shared, Work, died, valid_topic};
+use super::staging::{AckItem, Item, Job, Shared, Work, died};
 use super::{callbacks, delivery};
 use crate::core::time::Instant;
 use crate::core::{GroupHandle, TopicHandle, TopicInfo, TopicStatus};
 use crate::error::{Fate, ProduceError, Stage};
-use crate::plugin::{Chain, Consistency, End, Ended, Records, Targets, TopicFailure, Topology, TopologyBroker};
+use crate::plugin::{Chain, Consistency, End, Ended, NULL, Records, Targets, TopicFailure, Topology, TopologyBroker};
+use crate::record::valid_topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
@@ -29,13 +30,9 @@ const DOUBTS_EVERY: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// The operating system has no thread for us.
-pub(crate) fn start(
-    shared: Arc<Shared>,
-    chain: Chain,
-    delivery_timeout: Duration,
-    number: u32,
-) -> io::Result<JoinHandle<()>> {
-    std::thread::Builder::new().name(format!("pointsman-lane-{number}")).stack_size(STACK).spawn(move || {
+pub(crate) fn start(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duration) -> io::Result<JoinHandle<()>> {
+    let name = format!("pointsman-lane-{}", shared.number);
+    std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
         let mut worker = Worker {
             lane: Guard(shared),
             chain,
@@ -99,6 +96,18 @@ impl Drop for Guard {
     }
 }
 
+/// Outcomes that are passed on when the plugins were told of them, even if that ends the thread.
+struct PassingBy {
+    lane: Arc<Shared>,
+    items: Vec<AckItem>,
+}
+
+impl Drop for PassingBy {
+    fn drop(&mut self) {
+        self.items.drain(..).for_each(|item| self.lane.pass_by(item));
+    }
+}
+
 /// Fails a chunk's records for the same reason, each with its own topic and partition.
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     let now = shared.clock.now();
@@ -156,33 +165,26 @@ impl Worker {
 
     fn acknowledge(&mut self, items: Vec<AckItem>) {
         let now = self.lane.0.clock.now();
-        // The hooks hear of an outcome before the sender does.
-        let mut dones = Vec::with_capacity(items.len());
-        let mut flushed = Vec::new();
         let mut settled = Vec::new();
         let mut over = None;
-        for item in items {
+        for item in &items {
             match item {
-                AckItem::Done(done) => {
-                    self.outcomes.add_done(now, &done, &mut self.pending, &mut self.chain);
-                    dones.push(done);
-                }
-                AckItem::Flushed(flush) => flushed.extend(self.lane.0.take_flushed(flush)),
-                AckItem::Topic(name, outcome) => settled.push((name, outcome)),
-                AckItem::DriverDied(reason) => {
-                    flushed.extend(self.lane.0.take_flushes());
-                    over = Some(died(&reason));
-                }
+                AckItem::Topic(name, outcome) => settled.push((Arc::clone(name), outcome.clone())),
+                AckItem::DriverDied(reason) => over = Some(died(reason)),
                 AckItem::Abandoned => over = Some(delivery::closed()),
+                AckItem::Done(_) | AckItem::Flushed(_) => {}
             }
         }
+        // The hooks hear of an outcome before the sender does.
+        let passing = PassingBy { lane: Arc::clone(&self.lane.0), items };
+        let number = passing.lane.number;
+        for done in
+            passing.items.iter().filter_map(|item| if let AckItem::Done(done) = item { Some(done) } else { None })
+        {
+            self.outcomes.add_done(now, done, number, &mut self.pending, &mut self.chain);
+        }
         self.outcomes.tell(now, &mut self.chain);
-        for done in dones {
-            self.lane.0.delivery_thread.complete(done);
-        }
-        for job in flushed {
-            self.lane.0.delivery_thread.run(job);
-        }
+        drop(passing);
         for (topic, outcome) in settled {
             self.topic_settled(now, &topic, outcome);
         }
@@ -296,6 +298,7 @@ impl Worker {
         let slots = records.len();
         let mut ended = Vec::new();
         let tags = self.chain.on_send(since(now), &mut records, slots, &mut ended);
+        self.end_strays(&mut records, &mut ended);
         let passage = Passage {
             records,
             slots,
@@ -309,6 +312,25 @@ impl Worker {
         };
         let (records, ended) = self.forward(now, passage, ended);
         shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, &ended), records);
+    }
+
+    /// Ends the records that an interceptor sent to a topic whose chain is another one.
+    fn end_strays(&self, records: &mut Records, ended: &mut Vec<Ended>) {
+        let Some(may_go_to) = &self.lane.0.config.may_go_to else { return };
+        for at in 0..records.topics.len() as u32 {
+            let topic = Arc::clone(&records.topics[at as usize]);
+            let Err(reason) = may_go_to(&topic) else { continue };
+            let strays = of_topic(records, at);
+            let error = ProduceError::Topic { topic: Arc::clone(&topic), reason };
+            ended.extend(strays.iter().map(|&stray| Ended {
+                slot: records.slots[stray as usize],
+                topic: Arc::clone(&topic),
+                partition: records.partitions[stray as usize],
+                timestamp: records.timestamps[stray as usize],
+                end: End::Failed(error.clone()),
+            }));
+            records.remove(&strays);
+        }
     }
 
     /// From the interceptors on. What cannot go on yet is set aside. Returns the columns, and who ended.
@@ -351,7 +373,6 @@ impl Worker {
             ended: &mut ended,
         };
         let before = appending.ended.len();
-        appending.begin();
         appending.append(&records, &targets, &origins);
         if let Some(letters) = letters {
             appending.append(&letters.records, &vec![-1; letters.records.len()], &letters.origins);
@@ -493,7 +514,7 @@ impl Worker {
         targets
     }
 
-    /// Tells the partitioner of the topics of these records that it has not heard of.
+    /// Tells the partitioner of the topics of these records that it has not heard of and is to place some record of.
     fn tell_topics(&mut self, now: Instant, records: &Records) -> Vec<TopicFailure> {
         let mut failed = Vec::new();
         let Some(wants) = self.chain.partitioner_wants() else { return failed };
@@ -502,7 +523,11 @@ impl Worker {
             if self.told.contains_key(topic) {
                 continue;
             }
-            let Some(&handle) = self.topics.get(topic).filter(|_| records.topic_of.contains(&at)) else { continue };
+            let is_to_place = || {
+                let mut all = records.topic_of.iter().zip(&records.partitions);
+                all.any(|(&of, &partition)| of == at && partition == NULL)
+            };
+            let Some(&handle) = self.topics.get(topic).filter(|_| is_to_place()) else { continue };
             let TopicInfo { leaders, brokers } = self.lane.0.lock_core().topic_info(handle);
             let mut topology =
                 Topology { topic: topic.to_string(), partitions: leaders.len() as u32, ..Topology::default() };

@@ -64,7 +64,7 @@ pub(super) struct Counts {
 pub(super) fn producer(counts: &Counts, tags: &[(String, String)], into: &mut Vec<Metric>) {
     let mut sheet = Sheet { group: PRODUCER, tags: tags.to_vec(), into };
     sender(&mut sheet, &counts.core);
-    let errors = merged(&[&counts.core.errors, &counts.lane.errors, &counts.lane.refused]);
+    let errors = Measured::merged([&counts.core.errors, &counts.lane.errors, &counts.lane.refused]);
     sheet.meter(
         ["record-error-rate", "record-error-total"],
         &errors,
@@ -245,7 +245,7 @@ pub(super) fn nodes(core: &CoreCounts, net: &NetCounts, tags: &[(String, String)
 }
 
 /// Adds the metrics of a lane.
-pub(super) fn lane(lane: &LaneCounts, number: u32, tags: &[(String, String)], into: &mut Vec<Metric>) {
+pub(super) fn lane(lane: &LaneCounts, number: usize, tags: &[(String, String)], into: &mut Vec<Metric>) {
     let mut sheet = Sheet { group: LANE, tags: with(tags, "lane", number.to_string()), into };
     sheet.gauge("staged-bytes", lane.staged as f64, "Bytes that wait for the lane's thread");
     sheet.count_meter(
@@ -275,16 +275,4 @@ pub(super) fn lane(lane: &LaneCounts, number: u32, tags: &[(String, String)], in
 
 pub(super) fn with(tags: &[(String, String)], name: &str, value: String) -> Vec<(String, String)> {
     tags.iter().cloned().chain([(name.to_owned(), value)]).collect()
-}
-
-/// Totals and rates of the same thing counted in several places.
-fn merged(parts: &[&Measured]) -> Measured {
-    Measured {
-        total: parts.iter().map(|part| part.total).sum(),
-        count: parts.iter().map(|part| part.count).sum(),
-        per_second: parts.iter().map(|part| part.per_second).sum(),
-        count_per_second: parts.iter().map(|part| part.count_per_second).sum(),
-        average: f64::NAN,
-        max: f64::NAN,
-    }
 }

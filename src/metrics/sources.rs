@@ -4,7 +4,7 @@ use super::snapshot::MetricsSnapshot;
 use super::{kafka, plugins};
 use crate::core::Core;
 use crate::core::time::Clock;
-use crate::lane;
+use crate::lane::{self, LaneCounts};
 use crate::net::NetCounters;
 use crate::plugin::Meter;
 use crate::wasm::Plugin;
@@ -18,7 +18,7 @@ pub(crate) struct Sources {
     pub(crate) client_id: String,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) core: Arc<Mutex<Core>>,
-    pub(crate) lane: Arc<lane::Shared>,
+    pub(crate) lanes: Arc<lane::Lanes>,
     pub(crate) net: Arc<NetCounters>,
     pub(crate) meter: Meter,
     pub(crate) plugins: BTreeMap<String, Plugin>,
@@ -41,10 +41,11 @@ impl Sources {
             core.counts(self.clock.now())
         };
         let now = self.clock.now();
+        let lanes = self.lanes.counts(now);
         let counts = kafka::Counts {
             core,
             net: self.net.counts(now),
-            lane: self.lane.counts(now),
+            lane: LaneCounts::sum(&lanes),
             flush_ns: self.flush_ns.load(Ordering::Relaxed),
         };
         let tags = [("client-id".to_owned(), self.client_id.clone())];
@@ -52,7 +53,9 @@ impl Sources {
         kafka::producer(&counts, &tags, &mut metrics);
         kafka::topics(&counts.core, &tags, &mut metrics);
         kafka::nodes(&counts.core, &counts.net, &tags, &mut metrics);
-        kafka::lane(&counts.lane, 0, &tags, &mut metrics);
+        for (number, lane) in lanes.iter().enumerate() {
+            kafka::lane(lane, number, &tags, &mut metrics);
+        }
         plugins::hooks(&self.meter.counts(), &tags, &mut metrics);
         for (name, plugin) in &self.plugins {
             plugins::plugin(name, plugin.metrics(), &tags, &mut metrics);

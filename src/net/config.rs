@@ -1,5 +1,7 @@
+use super::names::{Names, SystemNames};
 use super::security::Secured;
 use crate::core::Windows;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Settings of the connections, named as Kafka's keys. The default is Java's.
@@ -15,6 +17,8 @@ pub struct NetConfig {
     pub setup_timeout: Duration,
     /// `socket.connection.setup.timeout.max.ms`: the timeout doubles with each failure up to this.
     pub setup_timeout_max: Duration,
+    /// Who knows the addresses of names.
+    pub names: Arc<dyn Names>,
     /// `security.protocol` and what belongs to it.
     pub security: Secured,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
@@ -29,6 +33,7 @@ impl Default for NetConfig {
             receive_buffer_bytes: Some(32 * 1024),
             setup_timeout: Duration::from_secs(10),
             setup_timeout_max: Duration::from_secs(30),
+            names: Arc::new(SystemNames),
             security: Secured::default(),
             windows: Windows::default(),
         }

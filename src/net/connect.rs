@@ -1,5 +1,6 @@
 use super::config::NetConfig;
 use super::handshake::{NO_ANSWER, handshake};
+use super::names::resolve;
 use super::peer::Peer;
 use super::stream::Stream;
 use super::trouble::Trouble;
@@ -7,7 +8,7 @@ use crate::protocol::messages::ApiVersions;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::net::{TcpSocket, TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 /// A connection on which requests may be sent.
@@ -26,7 +27,7 @@ pub(super) async fn connect(peer: &Peer, config: &NetConfig, limit: Duration) ->
     if let Some(sasl) = config.security.sasl() {
         sasl.prepare().await.map_err(|trouble| trouble.map(|cause| format!("{peer}: {cause}")))?;
     }
-    let addresses = match timeout(limit, lookup_host(peer.address())).await {
+    let addresses = match timeout(limit, resolve(peer, &config.names)).await {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(peer.unreachable(&lookup_words(&error)).into()),
         Err(_) => {

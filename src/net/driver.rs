@@ -18,6 +18,7 @@
 //! Under the lock nothing is encoded, decoded, compressed, written, logged or awaited, and no [`Events`] is called.
 //! A pass costs a constant, and something per request and per batch, nothing per record.
 
+use super::LOG;
 use super::clock::Clock;
 use super::config::NetConfig;
 use super::connect::connect;
@@ -157,8 +158,6 @@ fn run<M: Machine, E: Events>(runtime: &LocalRuntime, mut driver: Driver<M, E>) 
         driver.events.driver_died(&reason);
     }
 }
-
-pub(super) const LOG: &str = "pointsman::net";
 
 struct Driver<M: Machine, E> {
     core: Arc<Mutex<M>>,

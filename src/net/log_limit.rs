@@ -1,4 +1,4 @@
-use super::driver::LOG;
+use super::LOG;
 use crate::core::NodeId;
 use crate::core::time::Instant;
 use std::collections::BTreeMap;

@@ -32,6 +32,7 @@ mod frames;
 mod handshake;
 mod log_limit;
 mod machine;
+mod names;
 mod peer;
 mod sasl;
 mod sealers;
@@ -53,5 +54,8 @@ pub use config::NetConfig;
 pub use counters::{NetCounters, NetCounts, TrafficCounts};
 pub use driver::{DriverHandle, Events, start};
 pub use machine::Machine;
+pub use names::{Names, SystemNames, canonical_servers};
 pub use security::{Secured, SecurityError};
 pub use waker::Waker;
+
+const LOG: &str = "pointsman::net";

@@ -2,7 +2,8 @@
 //! instance and all of `timeout.ms`, and the lane has only one thread.
 //!
 //! What is counted is incidents in a row: chunks in which a hook failed, in a way that costs an instance, and succeeded
-//! for no record at all. One bad record among good ones is none, however often it was tried.
+//! for no record at all. One bad record among good ones is none, however often it was tried. An instance that does not
+//! start is as many incidents as it takes: each start may cost ten seconds, and no record can be blamed for it.
 
 use super::failure::{FailureKind, PluginFailure};
 use std::time::Duration;
@@ -16,7 +17,7 @@ pub struct BreakerOptions {
     pub cooldown: Duration,
 }
 
-/// The breaker of one hook of one use of a plugin. Times are those since an origin that only the caller knows.
+/// The breaker of one hook of one use of a plugin (of on-topology, for one topic). Times are those since an origin that only the caller knows.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
     options: BreakerOptions,
@@ -43,6 +44,11 @@ impl Breaker {
         Breaker { options, in_a_row: 0, open: None }
     }
 
+    /// Another one with the same options, closed.
+    pub(super) fn another(&self) -> Breaker {
+        Breaker::new(self.options)
+    }
+
     /// Whether the hook may be called now.
     ///
     /// # Errors
@@ -66,13 +72,18 @@ impl Breaker {
         any_succeeded: bool,
         failures: impl IntoIterator<Item = &'f PluginFailure>,
     ) -> Option<Change> {
+        let last = failures.into_iter().filter(|failure| is_incident(failure.kind)).last();
+        // After that no other was tried, whatever had succeeded before.
+        let is_down = last.is_some_and(|last| last.kind == FailureKind::Configure);
         if any_succeeded {
             self.in_a_row = 0;
-            return self.open.take().map(|_| Change::Closed);
+            if !is_down {
+                return self.open.take().map(|_| Change::Closed);
+            }
         }
-        let last = failures.into_iter().filter(|failure| is_incident(failure.kind)).last()?;
+        let last = last?;
         self.in_a_row = self.in_a_row.saturating_add(1);
-        if self.options.incidents == 0 || self.in_a_row < self.options.incidents {
+        if self.options.incidents == 0 || (self.in_a_row < self.options.incidents && !is_down) {
             return None;
         }
         let open = Open { until: now + self.options.cooldown, last: last.clone() };
@@ -132,6 +143,21 @@ mod tests {
         assert_eq!(breaker.report(at(22), true, [&trap()]), Some(Change::Closed));
         breaker.admit(at(22)).unwrap();
         assert_eq!(breaker.report(at(23), false, [&trap()]), None, "it counts from the start");
+    }
+
+    #[test]
+    fn an_instance_that_does_not_start_opens_it_at_once() {
+        let hangs = PluginFailure::new(FailureKind::Configure, "configure did not end");
+        for any_succeeded in [false, true] {
+            let mut breaker = Breaker::new(OPTIONS);
+            assert_eq!(breaker.report(at(0), any_succeeded, [&trap(), &hangs]), Some(Change::Opened));
+            let cause = breaker.admit(at(9)).unwrap_err().cause;
+            assert!(cause.starts_with("not called after 1 failures in a row"), "{cause}");
+            breaker.admit(at(10)).expect("its time is over");
+            assert_eq!(breaker.report(at(10), true, []), Some(Change::Closed));
+        }
+        let mut never = Breaker::new(BreakerOptions { incidents: 0, ..OPTIONS });
+        assert_eq!(never.report(at(0), false, [&hangs]), None);
     }
 
     #[test]

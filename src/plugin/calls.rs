@@ -63,6 +63,12 @@ impl Caller<'_> {
         answer
     }
 
+    /// Something that failed elsewhere and keeps these calls from being made as well.
+    pub(super) fn note(&mut self, now: Duration, failure: &PluginFailure) {
+        let change = self.breaker.report(now, false, [failure]);
+        self.tell(change, Some(failure));
+    }
+
     fn tell(&self, change: Option<Change>, last: Option<&PluginFailure>) {
         let (plugin, hook) = (self.plugin, self.hook);
         match (change, last) {
@@ -95,7 +101,9 @@ fn in_halves<A>(count: usize, mut call: impl FnMut(Range<usize>) -> Result<A, Pl
                     FailureKind::Deadline => timeouts += 1,
                     _ => traps += 1,
                 }
-                let budget = traps < TRAPS_MAX && timeouts < TIMEOUTS_MAX;
+                // What keeps it from being called for these records does so for all.
+                let is_called = failure.kind != FailureKind::Configure && failure.before.is_none();
+                let budget = is_called && traps < TRAPS_MAX && timeouts < TIMEOUTS_MAX;
                 if range.len() > 1 && failure.kind.may_be_one_record() && budget {
                     let middle = range.start + range.len() / 2;
                     todo.push(middle..range.end);
@@ -164,6 +172,21 @@ mod tests {
             Err(PluginFailure::new(FailureKind::Error, "cannot work"))
         });
         assert_eq!((calls, failures.len(), failures[0].0.clone()), (1, 1, 0..8));
+    }
+
+    #[test]
+    fn what_fails_before_the_call_is_not_tried_with_halves() {
+        let not_started = PluginFailure::new(FailureKind::Configure, "x");
+        for before in [not_started, trap().of_hook_before(Hook::OnTopology)] {
+            let mut calls = 0;
+            let (answers, failures): InHalves<()> = in_halves(8, |_| {
+                calls += 1;
+                // The first call traps, and no instance after it can be called.
+                Err(if calls == 1 { trap() } else { before.clone() })
+            });
+            assert!(answers.is_empty());
+            assert_eq!((calls, failures), (2, vec![(0..4, before.clone()), (4..8, before)]));
+        }
     }
 
     #[test]

@@ -109,17 +109,27 @@ impl FailureKind {
 
 /// A failed call: the kind, and the cause in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PluginFailure {
     /// What kind of failure.
     pub kind: FailureKind,
     /// The cause: the trap, the plugin's own words, or the rule and how it was broken.
     pub cause: String,
+    /// The hook that failed, where that is another than the one that was to be called: a new instance is told of
+    /// topics before it places.
+    pub before: Option<Hook>,
 }
 
 impl PluginFailure {
     /// A failure of a kind, with its cause.
     pub fn new(kind: FailureKind, cause: impl Into<String>) -> PluginFailure {
-        PluginFailure { kind, cause: cause.into() }
+        PluginFailure { kind, cause: cause.into(), before: None }
+    }
+
+    /// The same of a hook that has to be called before the one that was to be.
+    #[must_use]
+    pub fn of_hook_before(self, hook: Hook) -> PluginFailure {
+        PluginFailure { before: Some(hook), ..self }
     }
 }
 

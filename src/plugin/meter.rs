@@ -27,7 +27,7 @@ pub struct HookCounts {
     pub settled: BTreeMap<&'static str, u64>,
     /// How often its breaker opened.
     pub breaker_opened: u64,
-    /// Breakers that are open now: there is one for each use and lane.
+    /// Breakers that are open now: there is one for each use and lane; of on-topology, for each topic too.
     pub breakers_open: u64,
     /// Records whose placement was remembered, so that the partitioner was not asked.
     pub remembered: u64,
@@ -51,6 +51,7 @@ impl Meter {
         counts.records += records as u64;
         counts.time += took;
         if let Err(failure) = &answer {
+            let counts = of(&mut all, plugin, failure.before.unwrap_or(hook));
             *counts.failures.entry(failure.kind).or_default() += 1;
         }
         answer

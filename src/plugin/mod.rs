@@ -12,6 +12,7 @@ mod placing;
 mod policy;
 mod records;
 mod roles;
+mod routes;
 
 pub use breaker::BreakerOptions;
 pub use builtin::BuiltinSerializer;
@@ -29,3 +30,4 @@ pub use roles::{
     InterceptorWants, Partitioner, PartitionerWants, Placements, PluginFactory, Reads, Refusal, Serialized, Serializer,
     Side, Topology, TopologyBroker,
 };
+pub use routes::{MayGoTo, Routes};

@@ -1,5 +1,6 @@
 //! The partitioner's hooks: it is told of topics, and places the records that came without a partition.
 
+use super::breaker::Breaker;
 use super::calls::{Caller, InHalves};
 use super::chain::{Chain, piece};
 use super::columns::NULL;
@@ -9,6 +10,7 @@ use super::policy::{Ended, Failures};
 use super::records::Records;
 use super::roles::{Placements, Topology};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,8 @@ use std::time::Duration;
 #[derive(Default)]
 pub(super) struct Placing {
     topics: BTreeMap<Arc<str>, Told>,
+    /// Those that it failed on when it was told of them: each is kept from it for a while, and no other.
+    failing: BTreeMap<Arc<str>, Breaker>,
     memo: Memo,
 }
 
@@ -47,12 +51,28 @@ impl Chain {
         let Some(used) = &mut self.partitioner else { return Ok(Vec::new()) };
         self.placing.topics.remove(topology.topic.as_str());
         self.placing.memo.forget(&topology.topic);
-        let (plugin, role) = (&used.plugin, &mut used.role);
-        let mut caller = Caller { plugin, hook: Hook::OnTopology, breaker: &mut used.breaker, meter: &self.meter };
-        let groups = caller.once(now, 1, || {
+        let (plugin, role, meter) = (&used.plugin, &mut used.role, &self.meter);
+        // Nothing is gained by telling one that is not asked to place.
+        used.breaker.admit(now).inspect_err(|_| meter.kept_from(plugin, Hook::OnTopology))?;
+        let failing = self.placing.failing.remove(topology.topic.as_str());
+        let mut breaker = failing.unwrap_or_else(|| used.breaker.another());
+        let mut caller = Caller { plugin, hook: Hook::OnTopology, breaker: &mut breaker, meter };
+        let told = caller.once(now, 1, || {
             let groups = role.on_topology(topology)?;
-            check_groups(&groups, topology.partitions).map(|()| groups)
-        })?;
+            check_groups(&groups, topology.partitions).map(|()| groups).inspect_err(|_| role.broke_rule())
+        });
+        let groups = match told {
+            Ok(groups) => groups,
+            Err(failure) => {
+                self.placing.failing.insert(topology.topic.as_str().into(), breaker);
+                // That is not the topic's fault: the others are spared the next start.
+                if failure.kind == FailureKind::Configure {
+                    let breaker = &mut used.breaker;
+                    Caller { plugin, hook: Hook::Partition, breaker, meter }.note(now, &failure);
+                }
+                return Err(failure);
+            }
+        };
         let told = Told { partitions: topology.partitions, groups: groups.len() };
         self.placing.topics.insert(topology.topic.as_str().into(), told);
         Ok(groups)
@@ -90,7 +110,7 @@ impl Chain {
         }
         let mut reads = used.role.wants().reads.clone();
         reads.fields.topic = true;
-        let Placing { topics, memo } = &mut self.placing;
+        let Placing { topics, memo, .. } = &mut self.placing;
         let remembers = Memo::suits(used.role.wants());
         let worth = remembers && Memo::is_worth(self.meter.cost(&used.plugin, Hook::Partition));
         let recalled =
@@ -114,17 +134,24 @@ impl Chain {
             let mut caller = Caller { plugin, hook: Hook::Partition, breaker: &mut used.breaker, meter: &self.meter };
             caller.in_halves(now, batch.count, |range| {
                 let answer = role.partition(&piece(&batch, range.clone()))?;
-                if answer.targets.len() != range.len() {
-                    let cause = format!("partition: {} targets for {} records", answer.targets.len(), range.len());
-                    return Err(PluginFailure::new(FailureKind::BrokenRule, cause));
-                }
+                let told = |topic: &Arc<str>| topics.get(topic).copied().unwrap_or_default();
+                let checked = check_targets(&answer, shown, range.clone(), told, &mut doubtful);
                 let sample = recalled.sample.filter(|sample| range.contains(&sample.at));
-                match sample.map(|sample| (sample.before, answer.targets[sample.at - range.start])) {
-                    // What is said of a refused record does not count.
-                    Some((before, now)) if before != now && answer.refused.is_empty() => {
-                        Err(PluginFailure::new(FailureKind::BrokenRule, contradiction(before, now)))
+                let checked = checked.and_then(|()| {
+                    match sample.map(|sample| (sample.before, answer.targets[sample.at - range.start])) {
+                        // What is said of a refused record does not count.
+                        Some((before, now)) if before != now && answer.refused.is_empty() => {
+                            Err(contradiction(before, now))
+                        }
+                        _ => Ok(()),
                     }
-                    _ => Ok(answer),
+                });
+                match checked {
+                    Ok(()) => Ok(answer),
+                    Err(cause) => {
+                        role.broke_rule();
+                        Err(PluginFailure::new(FailureKind::BrokenRule, cause))
+                    }
                 }
             })
         };
@@ -141,20 +168,10 @@ impl Chain {
                 }
                 let at = range.start + nth;
                 let topic = &shown.topics[shown.topic_of[at] as usize];
-                match check_target(target, topic, topics.get(topic).copied().unwrap_or_default()) {
-                    Ok(()) => {
-                        targets[asked[at] as usize] = target;
-                        if let Some(key) = key.filter(|_| keeps) {
-                            memo.keep(topic, key, target);
-                            keeps = worth;
-                        }
-                    }
-                    Err(cause) => {
-                        failures.add(at as u32, PluginFailure::new(FailureKind::BrokenRule, cause));
-                        if target >= 0 && !doubtful.contains(topic) {
-                            doubtful.push(Arc::clone(topic));
-                        }
-                    }
+                targets[asked[at] as usize] = target;
+                if let Some(key) = key.filter(|_| keeps) {
+                    memo.keep(topic, key, target);
+                    keeps = worth;
                 }
             }
             failures.refuse(range.start, answer.refused);
@@ -181,6 +198,35 @@ fn check_groups(groups: &[Vec<u32>], partitions: u32) -> Result<(), PluginFailur
     Ok(())
 }
 
+/// One for each record of the range, and each a partition or a group that there is; what is said of a refused record
+/// does not count. Notes topics of which it named a partition that is not known.
+///
+/// # Errors
+/// The rule that is broken, in words.
+fn check_targets(
+    answer: &Placements,
+    shown: &Records,
+    range: Range<usize>,
+    told: impl Fn(&Arc<str>) -> Told,
+    doubtful: &mut Vec<Arc<str>>,
+) -> Result<(), String> {
+    if answer.targets.len() != range.len() {
+        return Err(format!("partition: {} targets for {} records", answer.targets.len(), range.len()));
+    }
+    for (nth, (&target, &topic)) in answer.targets.iter().zip(&shown.topic_of[range]).enumerate() {
+        let topic = &shown.topics[topic as usize];
+        let Err(cause) = check_target(target, topic, told(topic)) else { continue };
+        if answer.refused.iter().any(|refusal| refusal.index as usize == nth) {
+            continue;
+        }
+        if target >= 0 && !doubtful.contains(topic) {
+            doubtful.push(Arc::clone(topic));
+        }
+        return Err(cause);
+    }
+    Ok(())
+}
+
 /// # Errors
 /// The partition or the group does not exist, in words.
 fn check_target(target: i32, topic: &str, told: Told) -> Result<(), String> {
@@ -198,5 +244,142 @@ fn check_target(target: i32, topic: &str, told: Told) -> Result<(), String> {
             }
             Err(format!("partition: it answered {target}, group {group}, and {topic} has {} groups", told.groups))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::{Batch, BreakerOptions, Partitioner, PartitionerWants, Policy, Used};
+    use std::sync::Mutex;
+
+    /// Fails so on topics that say so, and puts everything where it was told to.
+    struct Moody {
+        wants: PartitionerWants,
+        kind: FailureKind,
+        target: i32,
+        calls: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Partitioner for Moody {
+        fn wants(&self) -> &PartitionerWants {
+            &self.wants
+        }
+
+        fn on_topology(&mut self, topology: &Topology) -> Result<Vec<Vec<u32>>, PluginFailure> {
+            self.calls.lock().unwrap().push(topology.topic.clone());
+            if topology.topic.contains("bad") { Err(PluginFailure::new(self.kind, "x")) } else { Ok(vec![vec![0]]) }
+        }
+
+        fn partition(&mut self, batch: &Batch<'_>) -> Result<Placements, PluginFailure> {
+            self.calls.lock().unwrap().push("partition".to_owned());
+            Ok(Placements { targets: vec![self.target; batch.count], refused: Vec::new() })
+        }
+
+        fn broke_rule(&mut self) {
+            self.calls.lock().unwrap().push("broke a rule".to_owned());
+        }
+
+        fn close(&mut self) {}
+    }
+
+    struct Rig {
+        chain: Chain,
+        calls: Arc<Mutex<Vec<String>>>,
+    }
+
+    impl Rig {
+        fn new(kind: FailureKind, target: i32) -> Rig {
+            let calls = Arc::new(Mutex::new(Vec::new()));
+            let moody = Moody { wants: PartitionerWants::default(), kind, target, calls: Arc::clone(&calls) };
+            let breaker = BreakerOptions { incidents: 3, cooldown: Duration::from_secs(10) };
+            let role = Box::new(moody) as Box<dyn Partitioner>;
+            let used = Used::new("moody", role, Policy::Fail, breaker);
+            Rig { chain: Chain { partitioner: Some(used), ..Chain::default() }, calls }
+        }
+
+        /// The failure, if it is one.
+        fn tell(&mut self, second: u64, topic: &str) -> Option<FailureKind> {
+            let topology = Topology { topic: topic.to_owned(), partitions: 3, ..Topology::default() };
+            self.chain.on_topology(Duration::from_secs(second), &topology).err().map(|failure| failure.kind)
+        }
+
+        fn place(&mut self, records: usize) -> (Targets, usize) {
+            let mut chunk = Records::default();
+            for _ in 0..records {
+                chunk.push(&"orders".into(), None, 7, Some(b"k"), None, std::iter::empty());
+            }
+            let mut ended = Vec::new();
+            let targets = self.chain.partition(Duration::ZERO, &mut chunk, &[], &mut ended);
+            (targets, ended.len())
+        }
+
+        fn calls(&self) -> Vec<String> {
+            std::mem::take(&mut self.calls.lock().unwrap())
+        }
+    }
+
+    #[test]
+    fn a_topic_that_fails_every_time_is_kept_from_the_plugin_and_no_other_is() {
+        let mut rig = Rig::new(FailureKind::Deadline, 0);
+        for round in 0..6 {
+            let kind = if round < 3 { FailureKind::Deadline } else { FailureKind::BreakerOpen };
+            assert_eq!(rig.tell(0, "bad"), Some(kind), "{round}");
+            assert_eq!(rig.tell(0, "orders"), None);
+            assert_eq!(rig.place(1).1, 0);
+        }
+        assert_eq!(rig.calls().iter().filter(|call| *call == "bad").count(), 3);
+        assert_eq!(rig.tell(10, "bad"), Some(FailureKind::Deadline), "its time is over");
+        assert_eq!(rig.tell(10, "bad"), Some(FailureKind::BreakerOpen));
+    }
+
+    #[test]
+    fn an_instance_that_does_not_start_for_one_topic_is_not_started_for_the_others() {
+        let mut rig = Rig::new(FailureKind::Configure, 0);
+        assert_eq!(rig.tell(0, "bad"), Some(FailureKind::Configure));
+        assert_eq!(rig.tell(0, "bad, too"), Some(FailureKind::BreakerOpen));
+        assert_eq!(rig.place(2).1, 2);
+        assert_eq!(rig.calls(), ["bad"]);
+        assert_eq!(rig.tell(10, "orders"), None);
+    }
+
+    #[test]
+    fn a_place_that_does_not_exist_is_a_failed_call() {
+        for target in [3, -3] {
+            let mut rig = Rig::new(FailureKind::Trap, target);
+            rig.tell(0, "orders");
+            rig.calls();
+            for _ in 0..3 {
+                let (targets, failed) = rig.place(4);
+                assert_eq!((targets.targets.len(), failed), (0, 4));
+                let doubtful: &[Arc<str>] = if target > 0 { &["orders".into()] } else { &[] };
+                assert_eq!(targets.doubtful, doubtful);
+                assert_eq!(rig.calls(), ["partition", "broke a rule"], "and its halves are no better");
+            }
+            let counts = rig.chain.meter.counts();
+            let (_, _, counts) = counts.iter().find(|(_, hook, _)| *hook == Hook::Partition).unwrap();
+            assert_eq!((counts.failures[&FailureKind::BrokenRule], counts.breakers_open), (3, 1));
+        }
+    }
+
+    #[test]
+    fn what_fails_when_a_new_instance_is_told_is_counted_there() {
+        let meter = super::super::meter::Meter::default();
+        let told = PluginFailure::new(FailureKind::Trap, "x").of_hook_before(Hook::OnTopology);
+        let plugin: Arc<str> = "moody".into();
+        let mut breaker = Breaker::default();
+        let mut caller = Caller { plugin: &plugin, hook: Hook::Partition, breaker: &mut breaker, meter: &meter };
+        let (_, failed): InHalves<()> = caller.in_halves(Duration::ZERO, 1, |_| Err(told.clone()));
+        let mut records = Records::default();
+        records.push(&"orders".into(), None, 7, None, None, std::iter::empty());
+        let mut failures = Failures::new(&plugin, &Policy::Fail, Hook::Partition);
+        failures.add_calls(failed);
+        let mut ended = Vec::new();
+        failures.settle(&mut records, &mut ended, &meter);
+        let [Ended { end: crate::plugin::End::Failed(error), .. }] = &ended[..] else { panic!("{ended:?}") };
+        assert_eq!(error.to_string(), "orders: plugin moody, on-topology: trapped: x");
+        let counts = meter.counts();
+        let (_, _, counts) = counts.iter().find(|(_, hook, _)| *hook == Hook::OnTopology).unwrap();
+        assert_eq!((counts.failures[&FailureKind::Trap], counts.settled["fail"]), (1, 1));
     }
 }

@@ -174,7 +174,13 @@ impl<'p> Failures<'p> {
     /// Applies the policy: who ends is taken out of `records`. Returns their indexes, ascending.
     pub(super) fn settle(mut self, records: &mut Records, ended: &mut Vec<Ended>, meter: &Meter) -> Vec<u32> {
         meter.refused(self.plugin, self.hook, self.refused);
-        meter.settled(self.plugin, self.hook, self.policy.name(), self.failed.len());
+        let of_hook_before = self.failed.values().filter_map(|failure| failure.before);
+        let mut by_hook: BTreeMap<Hook, usize> = BTreeMap::new();
+        of_hook_before.for_each(|hook| *by_hook.entry(hook).or_default() += 1);
+        let of_this = self.failed.len() - by_hook.values().sum::<usize>();
+        for (hook, records) in by_hook.into_iter().chain([(self.hook, of_this)]) {
+            meter.settled(self.plugin, hook, self.policy.name(), records);
+        }
         self.dropped.retain(|at| !self.failed.contains_key(at));
         self.dropped.sort_unstable();
         self.dropped.dedup();
@@ -210,22 +216,23 @@ impl<'p> Failures<'p> {
     }
 
     fn end(&self, topic: &Arc<str>, failure: &Arc<PluginFailure>, (key, value): Payloads) -> End {
+        let hook = failure.before.unwrap_or(self.hook);
         match self.policy {
             Policy::Drop => End::Failed(ProduceError::Dropped {
                 topic: Arc::clone(topic),
                 plugin: Arc::clone(self.plugin),
-                failure: Some(Arc::new(plugin_error(topic, self.plugin, self.hook, failure))),
+                failure: Some(Arc::new(plugin_error(topic, self.plugin, hook, failure))),
             }),
             Policy::DeadLetter(to) => End::DeadLetter(Box::new(Letter {
                 to: Arc::clone(to),
                 plugin: Arc::clone(self.plugin),
-                hook: self.hook,
+                hook,
                 failure: Arc::clone(failure),
                 key,
                 value,
             })),
             Policy::Fail | Policy::Pass | Policy::Fallback => {
-                End::Failed(plugin_error(topic, self.plugin, self.hook, failure))
+                End::Failed(plugin_error(topic, self.plugin, hook, failure))
             }
         }
     }

@@ -300,6 +300,9 @@ pub trait Partitioner: Send {
     /// A failure refuses the whole call.
     fn partition(&mut self, batch: &Batch<'_>) -> Result<Placements, PluginFailure>;
 
+    /// The last answer broke a rule that only the caller could check: state that led to it is not to be used any more.
+    fn broke_rule(&mut self) {}
+
     /// The last call.
     fn close(&mut self);
 }

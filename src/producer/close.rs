@@ -2,7 +2,7 @@
 
 use super::Inner;
 use super::signal::{SetOnDrop, Signal};
-use crate::lane::{DeliveryThread, Shared};
+use crate::lane::{DeliveryThread, Lanes};
 use crate::metrics::{Endpoint, Statistics};
 use crate::net::DriverHandle;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,7 +27,7 @@ pub enum CloseError {
 
 pub(super) struct Threads {
     pub(super) driver: DriverHandle,
-    pub(super) lane: JoinHandle<()>,
+    pub(super) lanes: Vec<JoinHandle<()>>,
     pub(super) endpoint: Option<Endpoint>,
     pub(super) statistics: Option<Statistics>,
 }
@@ -42,22 +42,27 @@ pub(super) struct Ending {
     /// Until somebody waits for their end.
     threads: Mutex<Option<Threads>>,
     over: Signal,
-    /// The driver's and the lane's: they wake and drop what is the user's, the last clone of the producer perhaps.
-    own: [Option<ThreadId>; 2],
-    lane: Arc<Shared>,
+    /// The driver's and the lanes': they wake and drop what is the user's, the last clone of the producer perhaps.
+    own: Vec<ThreadId>,
+    lanes: Arc<Lanes>,
     delivery_thread: Arc<DeliveryThread>,
 }
 
 impl Ending {
-    pub(super) fn new(threads: Threads, lane: Arc<Shared>, delivery_thread: Arc<DeliveryThread>) -> Ending {
+    pub(super) fn new(threads: Threads, lanes: Arc<Lanes>, delivery_thread: Arc<DeliveryThread>) -> Ending {
         Ending {
             begun: AtomicBool::new(false),
             drained: Arc::default(),
             given_up: AtomicUsize::new(0),
-            own: [threads.driver.thread_id(), Some(threads.lane.thread().id())],
+            own: threads
+                .driver
+                .thread_id()
+                .into_iter()
+                .chain(threads.lanes.iter().map(|lane| lane.thread().id()))
+                .collect(),
             threads: Mutex::new(Some(threads)),
             over: Signal::default(),
-            lane,
+            lanes,
             delivery_thread,
         }
     }
@@ -72,7 +77,7 @@ impl Ending {
 
     /// Whether the caller is a callback, or else on a thread that the end waits for.
     pub(super) fn is_own_thread(&self) -> bool {
-        self.delivery_thread.is_current() || self.own.contains(&Some(std::thread::current().id()))
+        self.delivery_thread.is_current() || self.own.contains(&std::thread::current().id())
     }
 
     /// Waits until everything has ended. Not for a thread of the producer's own.
@@ -82,9 +87,11 @@ impl Ending {
             self.over.wait(None);
             return;
         };
-        self.lane.stop();
+        self.lanes.stop();
         // A lane that panicked has told so by the panic hook.
-        let _ = threads.lane.join();
+        for lane in threads.lanes {
+            let _ = lane.join();
+        }
         threads.driver.join();
         self.delivery_thread.finish();
         drop((threads.endpoint, threads.statistics));
@@ -102,18 +109,21 @@ impl Inner {
         let is_own = ending.is_own_thread();
         let patience = if is_own { Duration::ZERO } else { patience };
         if !ending.begun.swap(true, Ordering::AcqRel) {
-            self.lane.close();
+            self.lanes.close();
             self.lock_core().close(self.clock.now());
             self.waker.wake();
-            let done = SetOnDrop(Arc::clone(&ending.drained));
-            self.lane.flush_closed(Box::new(move || drop(done)));
+            let done = Arc::new(SetOnDrop(Arc::clone(&ending.drained)));
+            self.lanes.flush_closed(|| {
+                let done = Arc::clone(&done);
+                Box::new(move || drop(done))
+            });
         }
         if !ending.drained.wait(Some((self.clock, patience))) {
             let mut core = self.lock_core();
             // Under the lock: nobody hears that all is done before it is known how.
-            ending.given_up.fetch_add(core.abandon() + self.lane.take_aside(), Ordering::AcqRel);
+            ending.given_up.fetch_add(core.abandon() + self.lanes.take_aside(), Ordering::AcqRel);
             drop(core);
-            self.lane.abandon();
+            self.lanes.abandon();
             self.waker.wake();
         }
         if !is_own {
@@ -123,7 +133,7 @@ impl Inner {
             let (thread, waiting) = (std::thread::Builder::new().name("pointsman-close".into()), Arc::clone(ending));
             if thread.spawn(move || waiting.finish()).is_err() {
                 // The driver ends with the last clone.
-                self.lane.stop();
+                self.lanes.stop();
             }
         }
         match ending.given_up.load(Ordering::Acquire) {

@@ -57,6 +57,7 @@ impl Interceptor for WasmInterceptor {
     }
 
     fn on_send(&mut self, batch: &Batch<'_>) -> Result<Edits, PluginFailure> {
+        self.seat.ready()?;
         let argument = convert::batch(batch);
         let input = convert::batch_bytes(batch);
         let answer = self.seat.call(input, |guest, store| guest.call_on_send(store, argument))?;
@@ -69,6 +70,7 @@ impl Interceptor for WasmInterceptor {
     }
 
     fn on_acknowledgement(&mut self, acknowledgements: &Acknowledgements<'_>) -> Result<(), PluginFailure> {
+        self.seat.ready()?;
         let argument = convert::acknowledgements(acknowledgements);
         self.seat.call(0, |guest, store| guest.call_on_acknowledgement(store, argument))
     }

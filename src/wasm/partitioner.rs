@@ -120,7 +120,7 @@ impl Partitioner for WasmPartitioner {
         self.ready()?;
         let topics = batch.topics.unwrap_or_default();
         if self.untold > 0 {
-            self.tell_again(topics.names)?;
+            self.tell_again(topics.names).map_err(|failure| failure.of_hook_before(Hook::OnTopology))?;
         }
         let argument = convert::batch(batch);
         let input = convert::batch_bytes(batch);
@@ -132,6 +132,10 @@ impl Partitioner for WasmPartitioner {
             Ok(()) => Ok(placements),
             Err(rule) => Err(self.seat.broke_rule(Hook::Partition, rule)),
         }
+    }
+
+    fn broke_rule(&mut self) {
+        self.seat.discard();
     }
 
     fn close(&mut self) {

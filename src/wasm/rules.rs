@@ -16,11 +16,11 @@ pub(super) fn edits(edits: &Edits, count: usize, declared: &Fields) -> Checked {
     }
     if let Some(edit) = &edits.partitions {
         let edited = edited("partitions", declared.partition, &edit.indexes, count)?;
-        numbers("partitions", &edit.content, edited)?;
+        numbers("partitions", &edit.content, edited, -1)?;
     }
     if let Some(edit) = &edits.timestamps {
         let edited = edited("timestamps", declared.timestamp, &edit.indexes, count)?;
-        numbers("timestamps", &edit.content, edited)?;
+        numbers("timestamps", &edit.content, edited, 0)?;
     }
     if let Some(edit) = &edits.keys {
         let edited = edited("keys", declared.key, &edit.indexes, count)?;
@@ -135,12 +135,12 @@ fn topics(topics: &TopicColumn, edited: usize) -> Checked {
     }
 }
 
-fn numbers<N: Copy + Into<i64>>(field: &str, content: &[N], edited: usize) -> Checked {
+fn numbers<N: Copy + Into<i64>>(field: &str, content: &[N], edited: usize, least: i64) -> Checked {
     if content.len() != edited {
         return Err(format!("{field}: {} for {edited} records", content.len()));
     }
-    match content.iter().map(|&number| number.into()).find(|&number| number < -1) {
-        Some(number) => Err(format!("{field}: {number}, below -1")),
+    match content.iter().map(|&number| number.into()).find(|&number| number < least) {
+        Some(number) => Err(format!("{field}: {number}, below {least}")),
         None => Ok(()),
     }
 }

@@ -88,7 +88,8 @@ impl<R: Role> Seat<R> {
         &self.wants
     }
 
-    /// Sees that there is an instance to call, and says whether it is a new one.
+    /// Sees that there is an instance to call, and says whether it is a new one. To be called once before the calls
+    /// for a batch: a plugin that has to be told something first is told between.
     ///
     /// # Errors
     /// It does not start: [`FailureKind::Configure`].
@@ -103,7 +104,8 @@ impl<R: Role> Seat<R> {
         }
     }
 
-    /// Calls the instance. `input` is the size of the arguments in bytes, which bounds the answer's.
+    /// Calls the instance that [`Seat::ready`] saw, and no other, however much it has grown since. `input` is the size
+    /// of the arguments in bytes, which bounds the answer's.
     ///
     /// # Errors
     /// The call failed; the instance is gone.
@@ -112,8 +114,7 @@ impl<R: Role> Seat<R> {
         input: usize,
         call: impl FnOnce(&R::Guest, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginFailure> {
-        self.ready()?;
-        let live = self.live.as_mut().expect("ready made one");
+        let live = self.live.as_mut().expect("ready made one, and no call has failed since");
         let running = begin(&self.plugin, &mut live.store, self.plugin.limits.timeout, input);
         let answer = call(&live.guest, &mut live.store);
         drop(running);
@@ -172,10 +173,20 @@ impl<R: Role> Seat<R> {
         let (live, wants) = Live::start(&self.plugin, &self.role, self.lane)?;
         // The chain has laid out its columns for the first answer.
         if wants != self.wants {
+            live.close(&self.plugin, &self.role);
             let cause = format!("configure of the {} asked for something else than at the start", R::NAME);
             return Err(PluginFailure::new(FailureKind::Configure, cause));
         }
         Ok(live)
+    }
+}
+
+impl<R: Role> Drop for Seat<R> {
+    /// Whoever starts a plugin and comes to nothing has no need to remember that it is to be closed.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            self.close();
+        }
     }
 }
 

@@ -80,6 +80,7 @@ impl Serializer for WasmSerializer {
         payloads: ColumnRef<'_>,
         headers: Option<HeaderColumnsRef<'_>>,
     ) -> Result<Serialized, PluginFailure> {
+        self.seat.ready()?;
         let count = payloads.len();
         let hook = self.seat.role().hook();
         let input = convert::column_bytes(payloads) + headers.map_or(0, convert::header_bytes);

@@ -3,7 +3,7 @@
 
 use crate::config::Config;
 use crate::frames::FrameBuffer;
-use crate::protocol::codec::{self, api_versions, create_topics, metadata};
+use crate::protocol::codec::{self, api_versions, create_topics, describe_configs, list_offsets, metadata};
 use crate::protocol::messages::{ApiKey, Response};
 use crate::protocol::versions;
 
@@ -62,6 +62,16 @@ pub fn init_producer_id(data: &[u8]) {
 pub fn create_topics(data: &[u8]) {
     let Some((version, frame)) = versioned(ApiKey::CreateTopics, data) else { return };
     let _ = create_topics::decode(frame, version);
+}
+
+pub fn list_offsets(data: &[u8]) {
+    let Some((version, frame)) = versioned(ApiKey::ListOffsets, data) else { return };
+    let _ = list_offsets::decode(frame, version);
+}
+
+pub fn describe_configs(data: &[u8]) {
+    let Some((version, frame)) = versioned(ApiKey::DescribeConfigs, data) else { return };
+    let _ = describe_configs::decode(frame, version);
 }
 
 /// The first byte says how many bytes the socket gives at a time.

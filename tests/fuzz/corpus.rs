@@ -137,6 +137,40 @@ pub fn create_topics() -> Vec<Vec<u8>> {
     })
 }
 
+pub fn list_offsets() -> Vec<Vec<u8>> {
+    use theirs::list_offsets_response::*;
+    in_each_version(ApiKey::ListOffsets, |_| {
+        let partition = |index| {
+            ListOffsetsPartitionResponse::default().with_partition_index(index).with_offset(1 << 33).with_timestamp(-1)
+        };
+        let topic = ListOffsetsTopicResponse::default()
+            .with_name(TopicName(text("orders")))
+            .with_partitions((0..4).map(partition).collect());
+        theirs::ListOffsetsResponse::default().with_topics(vec![topic])
+    })
+}
+
+pub fn describe_configs() -> Vec<Vec<u8>> {
+    use theirs::describe_configs_response::*;
+    in_each_version(ApiKey::DescribeConfigs, |version| {
+        let mut config = DescribeConfigsResourceResult::default()
+            .with_name(text("retention.ms"))
+            .with_value(Some(text("3600000")))
+            .with_config_source(1);
+        let synonym = DescribeConfigsSynonym::default().with_name(text("log.retention.ms")).with_source(5);
+        config = config.with_synonyms(vec![synonym; 2]);
+        if version >= 3 {
+            config = config.with_config_type(5).with_documentation(Some(text("how long")));
+        }
+        let secret = config.clone().with_value(None).with_is_sensitive(true);
+        let result = DescribeConfigsResult::default()
+            .with_resource_type(2)
+            .with_resource_name(text("orders"))
+            .with_configs(vec![config, secret]);
+        theirs::DescribeConfigsResponse::default().with_results(vec![result])
+    })
+}
+
 /// Answers one after another, as a socket gives them, behind the byte that says how many bytes come at a time.
 pub fn streams() -> Vec<Vec<u8>> {
     let frames = [produce(), metadata(), init_producer_id()].concat();
@@ -157,14 +191,16 @@ pub fn streams() -> Vec<Vec<u8>> {
 
 pub fn properties() -> Vec<Vec<u8>> {
     let text = "# of Java\nbootstrap.servers=a:9092,[::1]:9092\nacks = all\nlinger.ms: 5\nbatch.size 16384\n\
-                client.id=\\u00e9\\\n  long\ncompression.type=zstd\ninterceptor.classes=masking\n\
-                pointsman.plugins.masking.path=plugins/masking.wasm\nenable.idempotence=true\n";
-    vec![text.into(), b"bootstrap.servers=localhost\n".to_vec()]
+                client.id=\\u00e9\\\n  long\ncompression.type=zstd\ninterceptor.classes=wasm:masking\n\
+                plugins.masking.component=plugins/masking.wasm\nplugins.masking.settings.field=card\n\
+                enable.idempotence=true\n";
+    vec![text.into(), b"bootstrap.servers=localhost:9092\n".to_vec()]
 }
 
 pub fn toml() -> Vec<Vec<u8>> {
     let text = "preset = \"reliable\"\n[producer]\n\"bootstrap.servers\" = \"a:9092\"\n\"linger.ms\" = 5\nacks = \"all\"\n\
-                \"batch.size\" = 16_384\n[plugins.masking]\npath = \"masking.wasm\"\ntopics = [\"orders.*\"]\n\
-                [plugins.masking.settings]\nfields = [\"card\"]\n";
-    vec![text.into(), b"[producer]\nbootstrap.servers = \"localhost\"\n".to_vec()]
+                \"batch.size\" = 16_384\n\"interceptor.classes\" = [\"wasm:masking\"]\n\
+                [plugins.masking]\ncomponent = \"masking.wasm\"\n\
+                [plugins.masking.settings]\nfield = \"card\"\n";
+    vec![text.into(), b"[producer]\nbootstrap.servers = \"localhost:9092\"\n".to_vec()]
 }

@@ -109,6 +109,32 @@ fn create_topics_responses() {
 }
 
 #[test]
+fn list_offsets_responses() {
+    tried("list-offsets", checks::list_offsets, &corpus::list_offsets(), 60_000, MESSAGE);
+}
+
+#[test]
+fn describe_configs_responses() {
+    tried("describe-configs", checks::describe_configs, &corpus::describe_configs(), 60_000, MESSAGE);
+}
+
+/// What is spoiled begins as a configuration that is read.
+#[test]
+fn the_files_to_begin_with_are_good() {
+    for (read, files) in [
+        (config::Config::from_properties as fn(&str) -> Result<config::Config, config::Error>, corpus::properties()),
+        (config::Config::from_toml, corpus::toml()),
+    ] {
+        for file in files {
+            let text = String::from_utf8(file).expect("text");
+            if let Err(error) = read(&text) {
+                panic!("{error}\n{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn streams_of_frames() {
     // Its buffer begins at 16 KiB, doubles, and lives beside the one that it grows out of.
     tried("frames", checks::frames, &corpus::streams(), 30_000, Bound { each: 8, once: 40 * 1024 });

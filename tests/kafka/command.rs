@@ -29,6 +29,15 @@ fn succeeds(arguments: &[&str]) -> String {
     stderr
 }
 
+/// What it writes to stdout.
+#[track_caller]
+fn shows(arguments: &[&str]) -> String {
+    let output = pointsman(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {}\n{stderr}", output.status);
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// One clear error on stderr that holds these words, and a status other than 0.
 #[track_caller]
 fn fails(arguments: &[&str], words: &[&str]) {
@@ -111,9 +120,12 @@ fn zip_codes_go_where_their_states_are_sent() {
     assert_eq!(by_state["TX"].len(), 2, "Texas is spread over both of its partitions");
 
     // Why they go there.
-    let said = succeeds(&["explain", "-c", &config, "-t", "zips-by-coast", "--format", "jsonl", "-n", "1000", rows]);
-    assert!(said.contains("zips-by-coast-1: the partitioner's answer"), "New York");
-    assert!(said.contains("zips-by-coast, one of 4-5: the partitioner's answer"), "the rest");
+    let said = shows(&["explain", "-c", &config, "-t", "zips-by-coast", "--format", "jsonl", "-n", "1000", rows]);
+    // New York, and the rest: a row with a key has one place among its region's.
+    for partition in [1, 4, 5] {
+        let place = format!("zips-by-coast-{partition}: the partitioner's answer");
+        assert!(said.contains(&place), "{place:?} is not in:\n{said}");
+    }
 
     // Another mapping, by settings alone.
     let config = router_config(folder.path(), "alaska.toml", cluster, "regions.AK = \"5\"\nregions.default = \"0\"");
@@ -126,29 +138,84 @@ fn zip_codes_go_where_their_states_are_sent() {
     }
 }
 
+/// A table through `produce` and back by Java: key and value of every row.
+fn read_back_whole(file: &str, topic: &str, rows: usize) {
+    let cluster = Cluster::shared();
+    let lines = table(file);
+    let bootstrap = cluster.bootstrap();
+    let produce = ["produce", "-b", bootstrap, "-t", topic, "--create-topics=3", "--format", "jsonl"];
+    succeeds(&[&produce[..], &[lines.to_str().unwrap()]].concat());
+    let row = |key: Option<String>, value: serde_json::Value| (key, value.to_string());
+    let mut sent: Vec<_> = std::fs::read_to_string(&lines)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|mut line| row(line["key"].as_str().map(str::to_owned), line["value"].take()))
+        .collect();
+    let mut read: Vec<_> = cluster
+        .tool(&["read", topic])
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|record| {
+            let key = record["key"].as_str().map(|key| String::from_utf8(base64(key)).unwrap());
+            row(key, serde_json::from_slice(&base64(record["value"].as_str().unwrap())).unwrap())
+        })
+        .collect();
+    assert_eq!(sent.len(), rows);
+    sent.sort();
+    read.sort();
+    assert!(sent == read, "what was read is what was sent");
+}
+
 #[test]
 #[ignore = "broker"]
 fn flights_are_read_back_whole() {
+    read_back_whole("flights.jsonl", "flights", 20_000);
+}
+
+#[test]
+#[ignore = "broker"]
+fn zip_codes_are_read_back_row_by_row() {
+    read_back_whole("zipcodes.jsonl", "zips", 42_049);
+}
+
+#[test]
+#[ignore = "broker"]
+fn topics_are_created_and_described() {
     let cluster = Cluster::shared();
-    let rows = table("flights.jsonl");
-    let bootstrap = cluster.bootstrap();
-    let produce = ["produce", "-b", bootstrap, "-t", "flights", "--create-topics=3", "--format", "jsonl"];
-    succeeds(&[&produce[..], &[rows.to_str().unwrap()]].concat());
-    let mut sent: Vec<serde_json::Value> = std::fs::read_to_string(&rows)
-        .unwrap()
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["value"].take())
-        .collect();
-    let read = cluster.tool(&["read", "flights"]);
-    let mut read: Vec<serde_json::Value> = read
-        .lines()
-        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
-        .map(|record| serde_json::from_slice(&base64(record["value"].as_str().unwrap())).unwrap())
-        .collect();
-    assert_eq!(sent.len(), 20_000);
-    sent.sort_by_key(ToString::to_string);
-    read.sort_by_key(ToString::to_string);
-    assert!(sent == read, "what was read is what was sent");
+    let at = ["-b", cluster.bootstrap()];
+    let topic = |arguments: &[&str]| shows(&[&["topic"], arguments, &at].concat());
+    let settings = ["--config", "retention.ms=3600000", "--config", "cleanup.policy=compact"];
+    let said = topic(&[&["create", "made", "-p", "3", "-r", "1"][..], &settings].concat());
+    assert!(said.starts_with("created topic made on 127.0.0.1:"), "{said}");
+    fails(&[&["topic", "create", "made"][..], &at].concat(), &["TOPIC_ALREADY_EXISTS"]);
+    fails(&[&["topic", "create", "far", "-r", "9"][..], &at].concat(), &["INVALID_REPLICATION_FACTOR"]);
+    let folder = tempfile::tempdir().unwrap();
+    let lines = folder.path().join("lines.jsonl");
+    std::fs::write(&lines, "{\"partition\":1,\"key\":\"k\",\"value\":\"v\"}\n".repeat(5)).unwrap();
+    succeeds(&[&["produce", "-t", "made", "--format", "jsonl", lines.to_str().unwrap()][..], &at].concat());
+    let said = topic(&["describe", "made"]);
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines[0], "topic made: 3 partitions");
+    assert!(lines[1].starts_with("id ") && lines[1].len() == 39, "{said}");
+    let rows: Vec<Vec<&str>> = lines[3..6].iter().map(|line| line.split_whitespace().collect()).collect();
+    let row = |partition: &'static str, end: &'static str| vec![partition, "1", "0", end, "1", "1"];
+    assert_eq!(rows, [row("0", "0"), row("1", "5"), row("2", "0")]);
+    assert_eq!(lines[6..], ["at most 5 records", "cleanup.policy = compact", "retention.ms = 3600000"]);
+}
+
+#[test]
+#[ignore = "broker"]
+fn perf_delivers_what_it_measures() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "measured", "6"]);
+    let perf = ["perf", "-b", cluster.bootstrap(), "-t", "measured", "--records", "50000", "--size", "100"];
+    let output = pointsman(&[&perf[..], &["--keys", "100", "--warmup", "0", "--json"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["records"], &report["failed"]), (&50_000.into(), &0.into()));
+    let rows = cluster.tool(&["read", "measured", "--expect", "50000"]);
+    assert_eq!(rows.lines().count(), 50_000);
 }
 
 #[test]

@@ -1,11 +1,14 @@
 //! Records through the Wasm plugins into a real Kafka.
 
 use crate::harness::Cluster;
-use crate::plugins::guest;
+use crate::plugins::{component, guest};
 use crate::producers::{PATIENCE, routed};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pointsman::error::Fate;
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::{Config, Delivery, ProduceError, Producer, Record};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 fn faulty(cluster: &Cluster, role: &str, mode: &[(&str, &str)]) -> Producer {
@@ -98,6 +101,57 @@ fn a_plugin_that_traps_fails_the_record_that_it_trapped_on() {
 
 #[test]
 #[ignore = "broker"]
+fn dead_letters_and_records_that_were_sent_elsewhere_are_read_back_by_java() {
+    let cluster = Cluster::shared();
+    for topic in ["letters-dead", "letters-moved"] {
+        cluster.tool(&["create", topic, "1"]);
+    }
+    let text = format!(
+        r#"
+        [producer]
+        bootstrap.servers = "{}"
+        interceptor.classes = ["wasm:mover", "wasm:guest"]
+        [plugins.mover]
+        component = {component:?}
+        [plugins.mover.settings]
+        mode = "retopic"
+        to = "letters-moved"
+        [plugins.guest]
+        component = {component:?}
+        timeout.ms = 20000
+        on-error = "dead-letter"
+        dead-letter.topic = "letters-dead"
+        dead-letter.include.key = true
+        [plugins.guest.settings]
+        mode = "panic"
+        bad = "bad"
+        stage = "on-send"
+        "#,
+        cluster.bootstrap(),
+        component = guest(),
+    );
+    let producer = Producer::start(Config::from_toml(&text).expect("a configuration")).expect("a producer");
+    let good = producer.send_blocking(&Record::to("letters-virtual").key("k").value("good")).unwrap().wait().unwrap();
+    assert_eq!(&*good.topic, "letters-moved");
+    let bad = producer.send_blocking(&Record::to("letters-virtual").key("k").value("bad")).unwrap().wait();
+    let Err(ProduceError::DeadLettered { topic, partition: 0, offset: Some(0), .. }) = &bad else { panic!("{bad:?}") };
+    assert_eq!(&**topic, "letters-dead");
+    producer.close_blocking(PATIENCE).unwrap();
+    let read = |topic: &str| -> Vec<serde_json::Value> {
+        cluster.tool(&["read", topic]).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    assert_eq!(read("letters-moved").len(), 1);
+    let letters = read("letters-dead");
+    assert_eq!(letters.len(), 1, "{letters:?}");
+    assert_eq!((&letters[0]["key"], &letters[0]["value"]), (&"aw==".into(), &().into()));
+    let headers = letters[0]["headers"].as_array().unwrap();
+    // The stage, on-send, and the topic, letters-moved, in base64.
+    assert!(headers.contains(&serde_json::json!(["dead-letter.stage", "b24tc2VuZA=="])), "{headers:?}");
+    assert!(headers.contains(&serde_json::json!(["dead-letter.topic", "bGV0dGVycy1tb3ZlZA=="])), "{headers:?}");
+}
+
+#[test]
+#[ignore = "broker"]
 fn plain_records_are_read_back_by_java() {
     let cluster = Cluster::shared();
     cluster.tool(&["create", "plain", "3"]);
@@ -121,4 +175,76 @@ fn plain_records_are_read_back_by_java() {
     assert_eq!(lines[0]["timestamp"], 1_700_000_000_123i64);
     assert_eq!(lines[0]["headers"], serde_json::json!([["h", "MQ=="], ["h", null]]));
     assert_eq!((&lines[1]["value"], &lines[2]["key"], &lines[2]["value"]), (&().into(), &().into(), &"".into()));
+}
+
+/// Through three plugins, one of which traps now and then, by any number of lanes: what was acknowledged stands in the log,
+/// each key's records in the order of their sends.
+#[test]
+#[ignore = "broker"]
+fn keys_keep_their_order_in_any_number_of_lanes_while_a_plugin_traps() {
+    const KEYS: usize = 50;
+    const RECORDS: usize = 20_000;
+    let cluster = Cluster::shared();
+    for lanes in [1, 2, 4] {
+        let topic = format!("lanes-{lanes}");
+        cluster.tool(&["create", &topic, "6"]);
+        let text = format!(
+            r#"
+            [producer]
+            bootstrap.servers = "{}"
+            lanes = {lanes}
+            interceptor.classes = ["wasm:trace-context", "wasm:guest"]
+            partitioner.class = "wasm:region-router"
+            [plugins.trace-context]
+            component = {:?}
+            [plugins.region-router]
+            component = {:?}
+            [plugins.region-router.settings]
+            source = "key-prefix"
+            separator = "-"
+            regions.key = "0-5"
+            [plugins.guest]
+            component = {:?}
+            breaker.failures = 0
+            [plugins.guest.settings]
+            mode = "panic"
+            stage = "on-send"
+            bad = "trap"
+            "#,
+            cluster.bootstrap(),
+            component("trace_context"),
+            component("region_router"),
+            guest(),
+        );
+        let producer = Producer::start(Config::from_toml(&text).expect("a configuration")).expect("a producer");
+        let mut sent = Vec::with_capacity(RECORDS);
+        for number in 0..RECORDS {
+            let key = format!("key-{}", number % KEYS);
+            let value = if number % 997 == 996 { format!("trap {number}") } else { number.to_string() };
+            let delivery = producer.send_blocking(&Record::to(&topic).key(&key).value(&value)).expect("accepted");
+            sent.push((key, value, delivery));
+        }
+        producer.flush_blocking().expect("not in a callback");
+        let mut expected = BTreeMap::<String, Vec<String>>::new();
+        for (key, value, delivery) in sent {
+            match delivery.try_result().expect("flush covers every lane") {
+                Ok(_) => expected.entry(key).or_default().push(value),
+                Err(ProduceError::Plugin { kind: FailureKind::Trap, .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+        producer.close_blocking(PATIENCE).expect("nothing is left");
+        assert!(expected.values().map(Vec::len).sum::<usize>() > RECORDS * 9 / 10);
+        assert!(expected.values().flatten().all(|value| !value.starts_with("trap")));
+        let mut found = BTreeMap::<String, Vec<String>>::new();
+        for line in cluster.tool(&["read", &topic]).lines() {
+            let record: serde_json::Value = serde_json::from_str(line).expect("a record");
+            let text = |field: &str| {
+                let bytes = STANDARD.decode(record[field].as_str().expect("base64")).expect("base64");
+                String::from_utf8(bytes).expect("text")
+            };
+            found.entry(text("key")).or_default().push(text("value"));
+        }
+        assert!(found == expected, "{lanes} lanes");
+    }
 }

@@ -27,7 +27,7 @@ impl Capped {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("bound").port();
         let advertised = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}");
-        let cluster = Cluster::start_with(Setup { properties: &[&advertised], ..Setup::default() });
+        let cluster = Cluster::start_with(Setup { properties: &[&advertised], auto_create: true, ..Setup::default() });
         let broker = cluster.bootstrap().to_owned();
         let shared = Arc::new(Shared { broker, cap: AtomicI16::new(i16::MAX), seen: Mutex::default() });
         let accepting = Arc::clone(&shared);

@@ -1,7 +1,7 @@
 //! Answers that break a rule of the contract: named, never used, and the next call works.
 
 use crate::guests::{Records, assert_fails, mode, records, with};
-use pointsman::plugin::{FailureKind, PluginFactory, Side, TopicColumnRef, Topology};
+use pointsman::plugin::{Batch, FailureKind, PluginFactory, Side, TopicColumnRef, Topology};
 
 /// The mode misbehaves in every second call, so that the call before shows that it can behave and the one after,
 /// that a fresh instance does.
@@ -64,6 +64,18 @@ fn serializers_answer_for_every_record() {
         let mut serializer = mode(mode_name).serializer(0, Side::Value).unwrap();
         let answer = serializer.serialize(topics, records.values.as_ref(), None);
         assert_fails(answer, FailureKind::BrokenRule, rule);
+    }
+}
+
+#[test]
+fn no_timestamp_is_before_the_epoch() {
+    let mut interceptor = mode("echo").interceptor(0).unwrap();
+    let records = records(2);
+    for (timestamp, rule) in [(-1, "timestamps: -1, below 0"), (i64::MIN, "timestamps: -9223372036854775808, below 0")]
+    {
+        let timestamps = [0, timestamp];
+        let batch = Batch { timestamps: Some(&timestamps), ..records.batch() };
+        assert_fails(interceptor.on_send(&batch), FailureKind::BrokenRule, rule);
     }
 }
 

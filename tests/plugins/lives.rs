@@ -2,7 +2,7 @@
 
 use crate::guests::{assert_fails, mode, records, with};
 use crate::listen::listen;
-use pointsman::plugin::{FailureKind, PluginFactory, Topology};
+use pointsman::plugin::{FailureKind, Hook, PluginFactory, Topology};
 use pointsman::wasm::Limits;
 
 fn topology(topic: &str, partitions: u32) -> Topology {
@@ -129,6 +129,40 @@ fn an_instance_that_grew_is_replaced_without_a_failed_call() {
     }
     let metrics = plugin.metrics();
     assert_eq!((metrics.instances_started, metrics.instances_recycled, metrics.instances_discarded), (2, 1, 0));
+}
+
+#[test]
+fn a_successor_that_grows_while_it_is_told_is_the_one_that_places() {
+    let settings = [("mode", "leak"), ("stage", "on-topology"), ("bytes", "40000000")];
+    let plugin = with(&settings, |options| options.limits = Limits { memory_max: 64 << 20, ..options.limits });
+    let mut partitioner = plugin.partitioner(0).unwrap();
+    partitioner.on_topology(&topology("orders", 7)).unwrap();
+    partitioner.close();
+    let sum: i32 = b"key-0".iter().map(|&byte| i32::from(byte)).sum();
+    assert_ne!(sum % 7, 0, "where an instance that knows no topic puts it");
+    assert_eq!(partitioner.partition(&records(1).batch()).unwrap().targets, [sum % 7]);
+    let metrics = plugin.metrics();
+    assert_eq!((metrics.instances_started, metrics.instances_recycled, metrics.instances_discarded), (2, 0, 0));
+}
+
+#[test]
+fn a_successor_that_fails_when_it_is_told_has_failed_in_on_topology() {
+    let settings = [("mode", "panic"), ("stage", "on-topology"), ("every", "2")];
+    let mut partitioner = with(&settings, |_| {}).partitioner(0).unwrap();
+    partitioner.on_topology(&topology("orders", 4)).unwrap();
+    let failure = partitioner.on_topology(&topology("trips", 4)).unwrap_err();
+    assert_eq!((failure.kind, failure.before), (FailureKind::Trap, None));
+    partitioner.on_topology(&topology("trips", 4)).expect("the first call of the second instance");
+    let failure = partitioner.partition(&records(2).batch()).unwrap_err();
+    assert_eq!((failure.kind, failure.before), (FailureKind::Trap, Some(Hook::OnTopology)));
+}
+
+#[test]
+fn an_instance_that_is_dropped_is_closed() {
+    let mut interceptor = mode("close").interceptor(0).unwrap();
+    interceptor.on_send(&records(1).batch()).unwrap();
+    let ((), lines) = listen(|| drop(interceptor));
+    assert_eq!(lines, ["INFO stdout closed after 1 calls"]);
 }
 
 #[test]

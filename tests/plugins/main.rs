@@ -6,6 +6,7 @@ mod bench;
 mod encode;
 mod guests;
 mod hostile;
+mod javascript;
 mod listen;
 mod lives;
 mod load;

@@ -26,7 +26,7 @@ fn every_field_crosses_unchanged() {
     let headers = headers();
     let batch = Batch {
         partitions: Some(&[-1, 4, 0]),
-        timestamps: Some(&[-1, 1_700_000_000_000, 0]),
+        timestamps: Some(&[1, 1_700_000_000_000, 0]),
         headers: Some(headers.as_ref()),
         ..records.batch()
     };
@@ -40,7 +40,7 @@ fn every_field_crosses_unchanged() {
     let topics = TopicColumn { names: vec!["orders".into(), "trips".into()], indexes: vec![0, 1, 0] };
     assert_eq!(edits.topics.unwrap().content, topics);
     assert_eq!(edits.partitions.unwrap().content, [-1, 4, 0]);
-    assert_eq!(edits.timestamps.unwrap().content, [-1, 1_700_000_000_000, 0]);
+    assert_eq!(edits.timestamps.unwrap().content, [1, 1_700_000_000_000, 0]);
     assert_eq!(edits.keys.unwrap().content, records.keys);
     assert_eq!(edits.values.unwrap().content, records.values);
     assert_eq!(edits.added_headers.unwrap(), headers);

@@ -51,10 +51,13 @@ impl Guests {
     }
 
     pub(crate) fn start(&self, broker: &Broker) -> Producer {
+        Producer::start(self.config(broker)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    pub(crate) fn config(&self, broker: &Broker) -> Config {
         let servers = broker.broker.bootstrap_servers();
         let text = format!("[producer]\nbootstrap.servers = {servers:?}\nlinger.ms = 0\n{}", self.0);
-        let config = Config::from_toml(&text).unwrap_or_else(|error| panic!("{error}"));
-        Producer::start(config).unwrap_or_else(|error| panic!("{error}"))
+        Config::from_toml(&text).unwrap_or_else(|error| panic!("{error}"))
     }
 }
 

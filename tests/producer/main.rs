@@ -7,10 +7,12 @@ mod ends;
 mod guests;
 mod hostile;
 mod java;
+mod lanes;
 mod memo;
 mod metrics;
 mod policy;
 mod serializers;
+mod topics;
 
 use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control, FakeBroker};

@@ -109,6 +109,10 @@ fn a_partition_that_does_not_exist_is_the_plugins_failure() {
     let (plugin, hook, kind, cause) = failure(&error);
     assert_eq!((plugin, hook, kind), ("guest", Hook::Partition, FailureKind::BrokenRule));
     assert!(cause.contains("partition 2147483647, and orders has 6"), "{cause}");
+    let broken = [("plugin", "guest"), ("hook", "partition"), ("kind", "broken-rule")];
+    assert_eq!(producer.metrics().value("plugin-metrics", "failure-total", &broken), Some(1.0));
+    let discarded = producer.metrics().value("plugin-metrics", "instance-discard-total", &[("plugin", "guest")]);
+    assert_eq!(discarded, Some(1.0));
     assert_eq!(fate(&producer, &Record::to("orders").key("good").value("v")).unwrap().partition, by_sum("good", 6));
     close(&producer);
 }

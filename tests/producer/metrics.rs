@@ -331,3 +331,118 @@ fn labels(mut text: &str) -> Option<(Vec<(&str, &str)>, &str)> {
         text = text.strip_prefix(',').unwrap_or(text);
     }
 }
+
+/// The names are Kafka's, to the letter: dashboards for the Java producer fit. What it measures of threads that this
+/// one does not have (io-wait-*, io-time-*, select-*), of its JVM and of transactions and logins is not there.
+#[test]
+fn metrics_have_kafkas_names_and_no_others() {
+    let table: [(&str, &[&str], &[&str]); 3] = [
+        (
+            "producer-metrics",
+            &["client-id"],
+            &[
+                // SenderMetricsRegistry
+                "batch-size-avg",
+                "batch-size-max",
+                "batch-split-rate",
+                "batch-split-total",
+                "compression-rate-avg",
+                "metadata-age",
+                "produce-throttle-time-avg",
+                "produce-throttle-time-max",
+                "record-error-rate",
+                "record-error-total",
+                "record-queue-time-avg",
+                "record-queue-time-max",
+                "record-retry-rate",
+                "record-retry-total",
+                "record-send-rate",
+                "record-send-total",
+                "record-size-avg",
+                "record-size-max",
+                "records-per-request-avg",
+                "request-latency-avg",
+                "request-latency-max",
+                "requests-in-flight",
+                // RecordAccumulator, BufferPool
+                "buffer-available-bytes",
+                "buffer-exhausted-rate",
+                "buffer-exhausted-total",
+                "buffer-total-bytes",
+                "bufferpool-wait-ratio",
+                "bufferpool-wait-time-ns-total",
+                "waiting-threads",
+                // KafkaProducerMetrics
+                "flush-time-ns-total",
+                "metadata-wait-time-ns-total",
+                // Selector
+                "connection-close-rate",
+                "connection-close-total",
+                "connection-count",
+                "connection-creation-rate",
+                "connection-creation-total",
+                "incoming-byte-rate",
+                "incoming-byte-total",
+                "network-io-rate",
+                "network-io-total",
+                "outgoing-byte-rate",
+                "outgoing-byte-total",
+                "request-rate",
+                "request-size-avg",
+                "request-size-max",
+                "request-total",
+                "response-rate",
+                "response-total",
+            ],
+        ),
+        (
+            "producer-topic-metrics",
+            &["client-id", "topic"],
+            &[
+                "byte-rate",
+                "byte-total",
+                "compression-rate",
+                "record-error-rate",
+                "record-error-total",
+                "record-retry-rate",
+                "record-retry-total",
+                "record-send-rate",
+                "record-send-total",
+            ],
+        ),
+        (
+            "producer-node-metrics",
+            &["client-id", "node-id"],
+            &[
+                "incoming-byte-rate",
+                "incoming-byte-total",
+                "outgoing-byte-rate",
+                "outgoing-byte-total",
+                "request-latency-avg",
+                "request-latency-max",
+                "request-rate",
+                "request-size-avg",
+                "request-size-max",
+                "request-total",
+                "response-rate",
+                "response-total",
+            ],
+        ),
+    ];
+    let broker = Broker::start();
+    let producer = broker.producer(&[]);
+    send(&producer, 0, 1);
+    producer.flush_blocking().unwrap();
+    let snapshot = producer.metrics();
+    for (group, tags, names) in table {
+        let of_group = snapshot.metrics.iter().filter(|metric| metric.group == group);
+        let found: BTreeSet<&str> = of_group.clone().map(|metric| &*metric.name).collect();
+        assert_eq!(found, names.iter().copied().collect(), "{group}");
+        for metric in of_group {
+            let found: Vec<&str> = metric.tags.iter().map(|(name, _)| name.as_str()).collect();
+            assert_eq!(found, tags, "{group} {}", metric.name);
+            assert!(!metric.description.is_empty());
+        }
+    }
+    producer.close_blocking(PATIENCE).unwrap();
+}

@@ -20,8 +20,6 @@ pub struct Ledger {
     completions: BTreeMap<usize, Batched>,
     /// The core was told to fail everything.
     pub abandoned: bool,
-    /// Keys say nothing of partitions.
-    pub round_robin: bool,
     key_places: BTreeMap<(String, Vec<u8>), i32>,
     next_order: u64,
     flushes: BTreeMap<u64, u64>,
@@ -66,7 +64,7 @@ impl Ledger {
             (Placement::Partition(asked), _) if asked != partition => {
                 wrong.push(format!("record {number} was put into partition {partition}, {asked} was asked for"));
             }
-            (Placement::Default, Some(key)) if !self.round_robin => {
+            (Placement::Default, Some(key)) => {
                 let place = *self.key_places.entry((topic.clone(), key.clone())).or_insert(partition);
                 if place != partition {
                     wrong.push(format!("key {key:?} went to partition {place} and then to {partition}"));

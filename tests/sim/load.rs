@@ -151,6 +151,7 @@ impl World {
         let placement = match load.rng.below(100) {
             0..25 => Placement::Partition(load.rng.below(count as u64) as i32),
             25 => Placement::Partition(count + 3),
+            26..30 => Placement::RoundRobin,
             _ => Placement::Default,
         };
         // Clocks of senders are not in step.

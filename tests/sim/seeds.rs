@@ -107,7 +107,6 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
         metadata_max_age: *rng.pick(&[Duration::from_secs(2), Duration::from_secs(300)]),
         connections_max_idle: *rng.pick(&[Duration::from_secs(3), Duration::from_secs(540)]),
         ignore_keys: false,
-        round_robin: rng.chance(50),
         principal: "User:sim".into(),
         memory: MemoryPool::new(*rng.pick(&[40_000, 200_000, 32 << 20])),
         adaptive: rng.chance(800),
@@ -134,7 +133,6 @@ fn settle(world: &mut World, rng: &mut Rng) {
     world.config.bootstrap = world.cluster.brokers.values().map(|broker| (broker.host.clone(), broker.port)).collect();
     let bootstrap = 1 + rng.index(world.config.bootstrap.len());
     world.config.bootstrap.truncate(bootstrap);
-    world.ledger.round_robin = world.config.round_robin;
     world.timer_slack = *rng.pick(&[Duration::ZERO, Duration::from_millis(1)]);
     world.seal_delay_us = *rng.pick(&[0, 0, 500, 20_000]);
     world.core = pointsman::core::Core::new(world.config.clone(), rng.next(), world.now);

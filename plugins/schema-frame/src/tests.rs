@@ -32,6 +32,24 @@ fn avro_is_encoded_for_keys_and_values() {
     assert_eq!(framed[1], Err(reason.to_owned()));
 }
 
+/// As a consumer does it: the frame by Confluent's description of the wire format, the rest by Apache's library.
+#[test]
+fn a_consumer_with_another_implementation_reads_the_frame() {
+    let settings = [("format", "avro"), ("schema", AVRO), ("schema-id", "100000")];
+    let records = [TestRecord::new("t").value(r#"{"name":"Zo\u00eb","id":-9007199254740993}"#)];
+    let framed = serialize(Side::Value, &settings, &records).remove(0).unwrap().unwrap();
+    let (frame, mut datum) = framed.split_first_chunk::<5>().unwrap();
+    assert_eq!((frame[0], u32::from_be_bytes(frame[1..].try_into().unwrap())), (0, 100_000));
+    let schema = apache_avro::Schema::parse_str(AVRO).unwrap();
+    let reader = apache_avro::reader::datum::GenericDatumReader::builder(&schema).build().unwrap();
+    let fields = [
+        ("id".to_owned(), apache_avro::types::Value::Long(-9_007_199_254_740_993)),
+        ("name".to_owned(), apache_avro::types::Value::String("Zo\u{eb}".to_owned())),
+    ];
+    assert_eq!(reader.read_value(&mut datum).unwrap(), apache_avro::types::Value::Record(fields.to_vec()));
+    assert!(datum.is_empty());
+}
+
 #[test]
 fn settings_that_make_no_sense_are_refused() {
     let error = |settings: &[_]| SerializerTest::<SchemaFrame>::configure(Side::Value, settings).err().unwrap();

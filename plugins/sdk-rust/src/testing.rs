@@ -494,4 +494,6 @@ fn indexes(named: Vec<u32>, count: usize) -> Vec<usize> {
 }
 
 #[cfg(test)]
+mod allocations;
+#[cfg(test)]
 mod tests;

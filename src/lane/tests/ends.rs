@@ -45,7 +45,7 @@ fn run_to(lane: &Arc<Shared>, chunks: u32, elsewhere: Option<&'static str>) -> s
     let role = Box::new(Panics { wants, after: chunks, elsewhere }) as Box<dyn Interceptor>;
     let mut chain = Chain::default();
     chain.interceptors.push(Used::new("panics", role, Policy::Fail, BreakerOptions::default()));
-    start(Arc::clone(lane), chain, Duration::from_secs(120), 0).expect("a thread")
+    start(Arc::clone(lane), chain, Duration::from_secs(120)).expect("a thread")
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn the_end_of_a_lane_that_panicked_comes_after_what_it_had_appended() {
     drop(core);
     for action in actions {
         match action {
-            Action::Done(done) => lane.acknowledge(AckItem::Done(done)),
+            Action::Done(done) => lane.acknowledge(AckItem::Done(Arc::new(done))),
             Action::Flushed(flush) => lane.acknowledge(AckItem::Flushed(flush)),
             _ => {}
         }

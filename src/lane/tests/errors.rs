@@ -23,7 +23,7 @@ fn each_record_that_is_late_in_the_lane_is_told_with_its_own_topic_and_partition
     let records = [order("1"), Record::to("payments").value("2"), Record { partition: Some(0), ..order("3") }];
     let deliveries = records.map(|record| accepted(&lane, &record));
     // Whatever is taken up is late.
-    let thread = start(Arc::clone(&lane), Chain::default(), Duration::ZERO, 0).unwrap();
+    let thread = start(Arc::clone(&lane), Chain::default(), Duration::ZERO).unwrap();
     let places = deliveries.map(|delivery| match delivery.wait().unwrap_err() {
         ProduceError::Timeout { topic, partition, stage: Stage::Lane, fate: Fate::NotWritten, .. } => {
             (topic.to_string(), partition)
@@ -45,7 +45,7 @@ fn a_callback_is_told_of_its_own_record() {
         let callback = Box::new(move |result: Result<_, ProduceError>| drop(tell.send(result.unwrap_err())));
         assert!(matches!(lane.submit(&record, Some(callback), true), Submitted::Accepted(_)));
     }
-    let thread = start(Arc::clone(&lane), Chain::default(), Duration::ZERO, 0).unwrap();
+    let thread = start(Arc::clone(&lane), Chain::default(), Duration::ZERO).unwrap();
     for topic in ["orders", "payments"] {
         let error = told.recv().unwrap().to_string();
         assert!(error.starts_with(&format!("{topic}: not delivered within delivery.timeout.ms")), "{error}");
@@ -68,7 +68,7 @@ fn a_patience_beyond_all_clocks_is_for_ever() {
     let lane = lane(1 << 20);
     let delivery = accepted(&lane, &order("1"));
     let waiting = std::thread::spawn(move || delivery.wait_timeout(Duration::MAX).unwrap());
-    let thread = start(Arc::clone(&lane), Chain::default(), Duration::ZERO, 0).unwrap();
+    let thread = start(Arc::clone(&lane), Chain::default(), Duration::ZERO).unwrap();
     assert!(matches!(waiting.join().unwrap(), Err(ProduceError::Timeout { .. })));
     lane.stop();
     thread.join().unwrap();

@@ -2,7 +2,8 @@
 
 use crate::core::time::Instant;
 use crate::core::{Action, Core, CoreConfig, MemoryPool, Windows};
-use crate::lane::{LaneConfig, Shared, Submitted, start};
+use crate::lane::together::Together;
+use crate::lane::{LaneConfig, Shared, Submitted, Surroundings, start};
 use crate::plugin::{
     Batch, BreakerOptions, Chain, Consistency, Partitioner, PartitionerWants, Placements, PluginFailure, Policy,
     Topology, TopologyBroker, Used,
@@ -78,12 +79,21 @@ impl Rig {
             max_block: Duration::from_secs(60),
             staged_max: 1 << 20,
             acknowledgements: false,
+            any_acknowledgements: false,
+            round_robin: false,
+            may_go_to: None,
             topics_after_chain: false,
             may_block: || true,
             windows: Windows::default(),
         };
-        let nobody = Box::new(|| {});
-        let lane = Arc::new(Shared::new(config, core, memory, Arc::new(Still), nobody, Arc::default()));
+        let around = Surroundings {
+            core,
+            memory,
+            clock: Arc::new(Still),
+            wake_driver: Arc::new(|| {}),
+            delivery_thread: Arc::default(),
+        };
+        let lane = Arc::new(Shared::new(config, around, 0, Arc::new(Together::of(1))));
         let told = Arc::new(Mutex::new(Vec::new()));
         let wants = PartitionerWants { consistency, ..PartitionerWants::default() };
         let partitioner = Last { wants, told: Arc::clone(&told) };
@@ -91,7 +101,7 @@ impl Rig {
         let partitioner = Some(Used::new("last", role, Policy::Fail, BreakerOptions::default()));
         let mut chain = Chain::default();
         chain.partitioner = partitioner;
-        let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).unwrap();
+        let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120)).unwrap();
         Rig { lane, told, partitions: 2, id: [1; 16], rack: "r1", thread }
     }
 
@@ -230,6 +240,15 @@ fn the_partitioner_is_told_of_a_topic_that_was_made_anew_with_fewer() {
     let core = Arc::clone(&rig.lane.core);
     assert_eq!(rig.end(), [5, 3].map(keyed));
     assert!(format!("{:?}", core.lock().unwrap()).contains("Completion(orders-2"));
+}
+
+#[test]
+fn a_topic_of_which_nothing_is_to_place_is_not_told() {
+    let rig = Rig::start();
+    rig.send(Some(1));
+    rig.drive();
+    rig.send(Some(0));
+    assert_eq!(rig.end(), []);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn interceptors_hear_of_a_failure_before_its_callback() {
     let role = Box::new(First { wants, called, heard }) as Box<dyn Interceptor>;
     let mut chain = Chain::default();
     chain.interceptors.push(Used::new("first", role, Policy::Fail, BreakerOptions::default()));
-    let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120), 0).expect("a thread");
+    let thread = start(Arc::clone(&lane), chain, Duration::from_secs(120)).expect("a thread");
     assert!(hears.recv().unwrap(), "the callback came first");
     lane.stop();
     thread.join().unwrap();

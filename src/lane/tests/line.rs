@@ -122,7 +122,7 @@ fn a_batch_that_is_begun_while_memory_is_short_does_not_linger() {
         let Submitted::Accepted(_) = lane.submit(&order(&large), None, true) else { panic!("there is room") };
     }
     let Submitted::Waiting(_) = lane.submit(&order(&large), None, true) else { panic!("there is no room") };
-    let thread = start(Arc::clone(&lane), Chain::default(), Duration::from_secs(120), 0).expect("a thread");
+    let thread = start(Arc::clone(&lane), Chain::default(), Duration::from_secs(120)).expect("a thread");
     lane.stop();
     thread.join().unwrap();
     let mut core = lane.core.lock().unwrap();

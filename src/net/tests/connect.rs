@@ -126,7 +126,7 @@ async fn an_advertised_address_that_cannot_be_reached_names_its_node() {
 async fn every_address_of_a_name_is_tried() {
     let port = nobody().port();
     let error = try_connect(-1, "localhost", port).await.unwrap_err();
-    for address in lookup_host(("localhost", port)).await.unwrap() {
+    for address in tokio::net::lookup_host(("localhost", port)).await.unwrap() {
         assert!(error.contains(&format!("{address}: connection refused")), "{error}");
     }
 }

@@ -207,7 +207,7 @@ fn the_report_has_every_line_in_order_whatever_became_of_it() {
     let expected = [
         r#"{"line":1,"topic":"t","partition":0,"offset":0,"timestamp":7}"#,
         r#"{"line":2,"error":"not JSON","fate":"not-written"}"#,
-        r#"{"line":4,"error":"dropped by plugin p","fate":"not-written"}"#,
+        r#"{"line":4,"error":"t: dropped by plugin p","fate":"not-written"}"#,
         r#"{"line":5,"topic":"t","partition":0,"offset":1,"timestamp":7}"#,
         r#"{"line":6,"error":"buffer.memory is full","fate":"not-written"}"#,
         r#"{"line":7,"error":"the producer cannot go on: it is over","fate":"unknown"}"#,

@@ -1,0 +1,179 @@
+//! All lanes of a producer: which one a record goes by, and what is done to all of them.
+//!
+//! Each chain has lanes of its own, so that a slow plugin of one topic does not stop another's. Among those of a chain a
+//! record goes by its topic and key, or its topic and partition where it names one; without both, by its topic. So the
+//! records of a key go by one lane, and stay in the order of their sends.
+
+use super::counters::LaneCounts;
+use super::staging::{AckItem, Job, LaneConfig, Shared, Submitted, Surroundings};
+use super::together::Together;
+use super::{Looked, UserCallback};
+use crate::core::Done;
+use crate::core::time::Instant;
+use crate::error::ProduceError;
+use crate::plugin::Routes;
+use crate::record::Record;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// The lanes of a producer, in the order of the chains that they belong to.
+pub(crate) struct Lanes {
+    lanes: Vec<Arc<Shared>>,
+    /// By chain.
+    of_chains: Vec<Range<usize>>,
+    routes: Arc<Routes>,
+    together: Arc<Together>,
+    any_acknowledgements: bool,
+}
+
+impl Lanes {
+    /// Of chains, each with so many lanes.
+    pub(crate) fn new(chains: Vec<(LaneConfig, usize)>, routes: Arc<Routes>, around: &Surroundings) -> Lanes {
+        let count = chains.iter().map(|(_, lanes)| lanes).sum();
+        let together = Arc::new(Together::of(count));
+        let any_acknowledgements = chains.iter().any(|(config, _)| config.acknowledgements);
+        let mut lanes = Vec::with_capacity(count);
+        let mut of_chains = Vec::new();
+        for (config, count) in chains {
+            of_chains.push(lanes.len()..lanes.len() + count);
+            for _ in 0..count {
+                let config = LaneConfig { any_acknowledgements, ..config.clone() };
+                let lane = Shared::new(config, around.clone(), lanes.len(), Arc::clone(&together));
+                lanes.push(Arc::new(lane));
+            }
+        }
+        together.introduce(&lanes);
+        Lanes { lanes, of_chains, routes, together, any_acknowledgements }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Shared>> {
+        self.lanes.iter()
+    }
+
+    fn lane_of(&self, record: &Record<'_>) -> usize {
+        if self.lanes.len() == 1 {
+            return 0;
+        }
+        let lanes = self.of_chains[self.routes.chain_of(record.topic)].clone();
+        if lanes.len() == 1 {
+            return lanes.start;
+        }
+        let of_topic = crc32c::crc32c(record.topic.as_bytes());
+        let hash = match (record.partition, record.key) {
+            (Some(partition), _) => crc32c::crc32c_append(of_topic, &partition.to_le_bytes()),
+            (None, Some(key)) => crc32c::crc32c_append(of_topic, key),
+            (None, None) => of_topic,
+        };
+        lanes.start + hash as usize % lanes.len()
+    }
+
+    /// See [`Shared::submit`].
+    pub(crate) fn submit(&self, record: &Record<'_>, callback: Option<UserCallback>, may_wait: bool) -> Submitted {
+        self.lanes[self.lane_of(record)].submit(record, callback, may_wait)
+    }
+
+    /// See [`Shared::submit_many`]: the lock is taken once for records after one another that go by the same lane.
+    pub(crate) fn submit_many(&self, records: &[Record<'_>], may_wait: bool, until_wait: bool) -> Vec<Submitted> {
+        if let [lane] = &self.lanes[..] {
+            return lane.submit_many(records, may_wait, until_wait);
+        }
+        let mut answers = Vec::with_capacity(records.len());
+        while let Some(first) = records.get(answers.len()) {
+            let lane = self.lane_of(first);
+            let rest = &records[answers.len()..];
+            let run = rest.iter().take_while(|record| self.lane_of(record) == lane).count();
+            answers.extend(self.lanes[lane].submit_many(&rest[..run], may_wait, until_wait));
+            if until_wait && matches!(answers.last(), Some(Submitted::Waiting(_))) {
+                break;
+            }
+        }
+        answers
+    }
+
+    /// See [`Shared::look_up`].
+    pub(crate) fn look_up(&self, topic: &str) -> Result<Looked, ProduceError> {
+        self.lanes[self.of_chains[self.routes.chain_of(topic)].start].look_up(topic)
+    }
+
+    /// Puts a flush after everything staged so far in each lane. The jobs run when all of that is done; what they share is
+    /// gone when the last one is.
+    pub(crate) fn flush(&self, job: impl Fn() -> Job) {
+        self.lanes.iter().for_each(|lane| lane.flush(job()));
+    }
+
+    /// As [`Lanes::flush`], when the lanes are closing.
+    pub(crate) fn flush_closed(&self, job: impl Fn() -> Job) {
+        self.lanes.iter().for_each(|lane| lane.flush_closed(job()));
+    }
+
+    /// See [`Shared::close`].
+    pub(crate) fn close(&self) {
+        self.lanes.iter().for_each(|lane| lane.close());
+    }
+
+    /// See [`Shared::stop`].
+    pub(crate) fn stop(&self) {
+        self.lanes.iter().for_each(|lane| lane.stop());
+    }
+
+    /// See [`Shared::abandon`].
+    pub(crate) fn abandon(&self) {
+        self.lanes.iter().for_each(|lane| lane.abandon());
+    }
+
+    /// See [`Shared::take_aside`].
+    pub(crate) fn take_aside(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.take_aside()).sum()
+    }
+
+    /// See [`Shared::admit`], which is for all of them.
+    pub(crate) fn admit(&self) {
+        self.lanes[0].admit();
+    }
+
+    /// Whether anybody waits for memory: then nothing should linger.
+    pub(crate) fn is_memory_short(&self) -> bool {
+        self.together.anyone_waits()
+    }
+
+    /// See [`Shared::topic_settled`].
+    pub(crate) fn topic_settled(&self, name: &str, outcome: &Result<(), ProduceError>) {
+        self.lanes.iter().for_each(|lane| lane.topic_settled(name, outcome));
+    }
+
+    /// See [`Shared::topology_changed`].
+    pub(crate) fn topology_changed(&self, name: &Arc<str>, partitions: usize) {
+        self.lanes.iter().for_each(|lane| lane.topology_changed(Arc::clone(name), partitions));
+    }
+
+    /// A batch is done: it passes the lanes that its records came by, as far as their plugins want to hear of them.
+    pub(crate) fn done(&self, done: Done) {
+        let delivery_thread = &self.lanes[0].delivery_thread;
+        if !self.any_acknowledgements {
+            delivery_thread.complete(done);
+        } else if let [lane] = &self.lanes[..] {
+            lane.acknowledge(AckItem::Done(Arc::new(done)));
+        } else {
+            let (done, lanes) = self.together.begin(done);
+            for lane in lanes {
+                self.lanes[lane].acknowledge(AckItem::Done(Arc::clone(&done)));
+            }
+            self.together.told(done, delivery_thread);
+        }
+    }
+
+    /// Every outcome that a flush waits for has been handed to the lanes.
+    pub(crate) fn flushed(&self, flush: u64) {
+        self.lanes.iter().for_each(|lane| lane.acknowledge(AckItem::Flushed(flush)));
+    }
+
+    /// The driver is gone.
+    pub(crate) fn driver_died(&self, reason: &Arc<str>) {
+        self.lanes.iter().for_each(|lane| lane.acknowledge(AckItem::DriverDied(Arc::clone(reason))));
+    }
+
+    /// What each lane has counted.
+    pub(crate) fn counts(&self, now: Instant) -> Vec<LaneCounts> {
+        self.lanes.iter().map(|lane| lane.counts(now)).collect()
+    }
+}

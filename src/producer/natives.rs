@@ -1,0 +1,54 @@
+//! Plugins of the program's own: the same roles as those in Wasm, without a sandbox.
+
+use super::StartError;
+use crate::config::Config;
+use crate::plugin::{BreakerOptions, Chain, Interceptor, Partitioner, Policy, Serializer, Used};
+
+/// Makes an instance for a lane.
+type Make<R> = Box<dyn Fn() -> Box<R> + Send>;
+
+/// What stands in `[producer]` beside what the configuration says, each with its name.
+#[derive(Default)]
+pub(super) struct Natives {
+    pub(super) interceptors: Vec<(String, Make<dyn Interceptor>)>,
+    pub(super) key_serializer: Option<(String, Make<dyn Serializer>)>,
+    pub(super) value_serializer: Option<(String, Make<dyn Serializer>)>,
+    pub(super) partitioner: Option<(String, Make<dyn Partitioner>)>,
+}
+
+impl Natives {
+    /// There is but one partitioner, and one serializer of each side.
+    pub(super) fn check(&self, config: &Config) -> Result<(), StartError> {
+        let places = [
+            ("key.serializer", self.key_serializer.as_ref().map(|(name, _)| name)),
+            ("value.serializer", self.value_serializer.as_ref().map(|(name, _)| name)),
+            ("partitioner.class", self.partitioner.as_ref().map(|(name, _)| name)),
+        ];
+        for (key, plugin) in places {
+            if let Some(plugin) = plugin.filter(|_| config.settings.contains_key(key)) {
+                return Err(StartError::SetTwice { key, plugin: plugin.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds instances to a chain, in the places where it is as in `[producer]`.
+    pub(super) fn add_to(&self, chain: &mut Chain, inherits: &dyn Fn(&str) -> bool) {
+        if inherits("interceptor.classes") {
+            chain.interceptors.extend(self.interceptors.iter().map(used));
+        }
+        if let Some(serializer) = self.key_serializer.as_ref().filter(|_| inherits("key.serializer")) {
+            chain.key_serializer = Some(used(serializer));
+        }
+        if let Some(serializer) = self.value_serializer.as_ref().filter(|_| inherits("value.serializer")) {
+            chain.value_serializer = Some(used(serializer));
+        }
+        if let Some(partitioner) = self.partitioner.as_ref().filter(|_| inherits("partitioner.class")) {
+            chain.partitioner = Some(used(partitioner));
+        }
+    }
+}
+
+fn used<R: ?Sized>((name, make): &(String, Make<R>)) -> Used<R> {
+    Used::new(name.as_str(), make(), Policy::Fail, BreakerOptions::default())
+}
