@@ -8,3 +8,7 @@ pub mod config;
 mod frames;
 #[path = "../../src/protocol/mod.rs"]
 pub mod protocol;
+#[path = "../../src/record.rs"]
+pub mod record;
+#[path = "../../src/security.rs"]
+pub mod security;
