@@ -83,6 +83,48 @@ pub struct RecordBody<'a> {
     pub headers: &'a [u8],
 }
 
+/// Room that [`RecordBody::encode`] wants behind what it writes.
+pub const ENCODE_SLACK: usize = PREFIX_MAX;
+
+/// What stands before a key at most: five numbers of up to 5, 1, 10, 5 and 5 bytes, and what a store writes beyond.
+const PREFIX_MAX: usize = 32;
+
+/// A few short numbers, written by one store of a constant size, which costs less than each byte for itself.
+struct Prefix {
+    bytes: [u8; PREFIX_MAX],
+    len: usize,
+}
+
+impl Prefix {
+    #[inline]
+    fn new() -> Prefix {
+        Prefix { bytes: [0; PREFIX_MAX], len: 0 }
+    }
+
+    #[inline]
+    fn byte(&mut self, byte: u8) {
+        self.bytes[self.len] = byte;
+        self.len += 1;
+    }
+
+    #[inline]
+    fn varint(&mut self, value: i64) {
+        let mut rest = zigzag(value);
+        while rest >= 0x80 {
+            self.byte(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.byte(rest as u8);
+    }
+
+    #[inline]
+    fn put(&self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len;
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+}
+
 /// The encoding of no headers at all.
 pub const NO_HEADERS: &[u8] = &[0];
 
@@ -105,14 +147,27 @@ impl RecordBody<'_> {
     /// Appends the record to a batch's body.
     pub fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
         let len = self.len(timestamp_delta, offset_delta);
-        out.reserve(len + 5);
-        put_varint(out, len as i64);
-        out.push(0);
-        put_varint(out, timestamp_delta);
-        put_varint(out, i64::from(offset_delta));
-        put_bytes(out, self.key);
-        put_bytes(out, self.value);
-        out.extend_from_slice(self.headers);
+        out.reserve(5 + len + ENCODE_SLACK);
+        let mut prefix = Prefix::new();
+        prefix.varint(len as i64);
+        prefix.byte(0);
+        prefix.varint(timestamp_delta);
+        prefix.varint(i64::from(offset_delta));
+        prefix.varint(self.key.map_or(-1, |key| key.len() as i64));
+        prefix.put(out);
+        if let Some(key) = self.key {
+            out.extend_from_slice(key);
+        }
+        prefix.len = 0;
+        prefix.varint(self.value.map_or(-1, |value| value.len() as i64));
+        prefix.put(out);
+        if let Some(value) = self.value {
+            out.extend_from_slice(value);
+        }
+        match self.headers {
+            [none] => out.push(*none),
+            headers => out.extend_from_slice(headers),
+        }
     }
 }
 
@@ -194,9 +249,18 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
+#[inline]
 fn varint_len(value: i64) -> usize {
-    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    let value = zigzag(value);
+    match value {
+        // Almost all.
+        ..0x80 => 1,
+        ..0x4000 => 2,
+        _ => {
+            let bits = 64 - value.leading_zeros() as usize;
+            bits.div_ceil(7)
+        }
+    }
 }
 
 fn put_varint(out: &mut Vec<u8>, value: i64) {

@@ -217,7 +217,7 @@ impl World {
             topic,
             placement: planned.placement,
             timestamp: record.timestamp,
-            accepted: planned.accepted.unwrap_or(self.now),
+            accepted: planned.accepted,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             headers: &headers,
@@ -225,7 +225,7 @@ impl World {
         };
         let count = self.core.topic_info(topic).leaders.len() as i32;
         let (size, limit) = (planned.size(), self.config.max_request_size);
-        match self.core.append(self.now, &append) {
+        match self.core.append(|| self.now, &append) {
             Ok(appended) => {
                 let (completion, index) = (appended.completion.clone(), appended.index);
                 let filled = appended.filled;
