@@ -17,6 +17,7 @@ use crate::plugin::{Chain, Consistency, End, Ended, NULL, Records, Targets, Topi
 use crate::record::valid_topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,25 +33,14 @@ const DOUBTS_EVERY: Duration = Duration::from_secs(1);
 /// The operating system has no thread for us.
 pub(crate) fn start(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duration) -> io::Result<JoinHandle<()>> {
     let name = format!("pointsman-lane-{}", shared.number);
-    std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
-        let mut worker = Worker {
-            lane: Guard(shared),
-            chain,
-            delivery_timeout,
-            topics: BTreeMap::new(),
-            told: BTreeMap::new(),
-            doubts: BTreeMap::new(),
-            aside: Aside::default(),
-            pending: Pending::default(),
-            outcomes: Outcomes::default(),
-            batches: Batches::default(),
-            over: None,
-        };
-        worker.run();
-    })
+    std::thread::Builder::new()
+        .name(name)
+        .stack_size(STACK)
+        .spawn(move || Worker::new(shared, chain, delivery_timeout).run())
 }
 
-struct Worker {
+/// What a lane's thread does, in steps. A simulator takes them without a thread.
+pub(super) struct Worker {
     lane: Guard,
     chain: Chain,
     delivery_timeout: Duration,
@@ -65,6 +55,8 @@ struct Worker {
     batches: Batches,
     /// Why nothing goes on any more: the driver is gone, or whoever closes has no time left.
     over: Option<ProduceError>,
+    /// How long the next step may wait for work, while somebody's deadline is watched.
+    patience: Option<Duration>,
 }
 
 impl Drop for Worker {
@@ -130,37 +122,62 @@ fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
 }
 
 impl Worker {
-    fn run(&mut self) {
-        let mut patience = None;
-        loop {
-            let Work { acknowledgements, item, watch } = self.lane.0.next_work(patience);
-            if !acknowledgements.is_empty() {
-                self.acknowledge(acknowledgements);
-            }
-            match item {
-                Some(Item::Chunk(chunk)) => {
-                    self.process(chunk);
-                    self.lane.0.admit();
-                }
-                Some(Item::Topology(topic)) => drop(self.told.remove(&topic)),
-                Some(Item::Flush(job)) => self.flush(job),
-                Some(Item::Stop) => {
-                    self.end_aside(delivery::closed());
-                    self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
-                    self.chain.close();
-                    return;
-                }
-                None => {}
-            }
-            if watch || patience.is_some() || !self.aside.is_empty() {
-                let now = self.lane.0.clock.now();
-                let waiting = self.lane.0.expire_waiting(now);
-                // Memory may also come back where nobody tells: from a socket that was closed, say.
-                self.lane.0.admit();
-                let next = waiting.into_iter().chain(self.expire_aside(now)).min();
-                patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
-            }
+    pub(super) fn new(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duration) -> Worker {
+        Worker {
+            lane: Guard(shared),
+            chain,
+            delivery_timeout,
+            topics: BTreeMap::new(),
+            told: BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            aside: Aside::default(),
+            pending: Pending::default(),
+            outcomes: Outcomes::default(),
+            batches: Batches::default(),
+            over: None,
+            patience: None,
         }
+    }
+
+    fn run(mut self) {
+        while self.step(self.lane.0.next_work(self.patience)).is_continue() {}
+    }
+
+    /// How long the next step may wait for work, if not for ever.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
+    /// Does what there is to do: outcomes, then one item of the queue, then what somebody waited for too long.
+    pub(super) fn step(&mut self, work: Work) -> ControlFlow<()> {
+        let Work { acknowledgements, item, watch } = work;
+        if !acknowledgements.is_empty() {
+            self.acknowledge(acknowledgements);
+        }
+        match item {
+            Some(Item::Chunk(chunk)) => {
+                self.process(chunk);
+                self.lane.0.admit();
+            }
+            Some(Item::Topology(topic)) => drop(self.told.remove(&topic)),
+            Some(Item::Flush(job)) => self.flush(job),
+            Some(Item::Stop) => {
+                self.end_aside(delivery::closed());
+                self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
+                self.chain.close();
+                return ControlFlow::Break(());
+            }
+            None => {}
+        }
+        if watch || self.patience.is_some() || !self.aside.is_empty() {
+            let now = self.lane.0.clock.now();
+            let waiting = self.lane.0.expire_waiting(now);
+            // Memory may also come back where nobody tells: from a socket that was closed, say.
+            self.lane.0.admit();
+            let next = waiting.into_iter().chain(self.expire_aside(now)).min();
+            self.patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
+        }
+        ControlFlow::Continue(())
     }
 
     fn acknowledge(&mut self, items: Vec<AckItem>) {
