@@ -3,6 +3,9 @@
 
 mod aside;
 mod calls;
+#[path = "../plugins/encode.rs"]
+#[expect(dead_code, reason = "most of it is for the tests of the loader")]
+mod encode;
 mod ends;
 mod guests;
 mod hostile;
