@@ -47,6 +47,8 @@ pub(super) struct Worker {
     topics: BTreeMap<Arc<str>, TopicHandle>,
     /// Topics that the partitioner was told of, with their groups.
     told: BTreeMap<Arc<str>, Vec<GroupHandle>>,
+    /// How many partitions it was told that each of them has.
+    told_partitions: BTreeMap<Arc<str>, usize>,
     /// When a topic was last asked for anew, as the partitioner named a partition that it does not have.
     doubts: BTreeMap<Arc<str>, Instant>,
     aside: Aside,
@@ -129,6 +131,7 @@ impl Worker {
             delivery_timeout,
             topics: BTreeMap::new(),
             told: BTreeMap::new(),
+            told_partitions: BTreeMap::new(),
             doubts: BTreeMap::new(),
             aside: Aside::default(),
             pending: Pending::default(),
@@ -159,7 +162,7 @@ impl Worker {
                 self.process(chunk);
                 self.lane.0.admit();
             }
-            Some(Item::Topology(topic)) => drop(self.told.remove(&topic)),
+            Some(Item::Topology(topic)) => self.topology_changed(&topic),
             Some(Item::Flush(job)) => self.flush(job),
             Some(Item::Stop) => {
                 self.end_aside(delivery::closed());
@@ -216,6 +219,15 @@ impl Worker {
         // What is aside is flushed when it has come on.
         if let Some(job) = self.aside.hold(job) {
             self.lane.0.flush_core(job);
+        }
+    }
+
+    /// The partitioner hears of it before it places the topic's next record, if it is any of its business.
+    fn topology_changed(&mut self, topic: &Arc<str>) {
+        let is_keyed = self.chain.partitioner_wants().is_some_and(|wants| wants.consistency == Consistency::Keyed);
+        let partitions = self.topics.get(topic).map(|&handle| self.lane.0.lock_core().partition_count(handle));
+        if !is_keyed || self.told_partitions.get(topic).copied() != partitions {
+            self.told.remove(topic);
         }
     }
 
@@ -421,7 +433,8 @@ impl Worker {
     fn set_aside(&mut self, now: Instant, passage: &mut Passage, placed: &mut Placed, ended: &mut Vec<Ended>) {
         let (mut late, mut wrong) = (Vec::new(), Vec::new());
         let known = |topic: &Arc<str>| self.topics.contains_key(topic) && !self.aside.has_line(topic);
-        if passage.records.topics.iter().all(known) {
+        let beyond = self.topics_to_refresh(passage);
+        if beyond.is_empty() && passage.records.topics.iter().all(known) {
             return;
         }
         // Topics stay in the columns when their last record is gone.
@@ -429,6 +442,11 @@ impl Worker {
         for at in used {
             let topic = &passage.records.topics[at as usize];
             match self.look_up(now, topic) {
+                Ok(true) if beyond.contains(&at) => {
+                    self.lane.0.lock_core().refresh_topic(now, topic);
+                    (self.lane.0.wake_driver)();
+                    late.push((at, Arc::clone(topic)));
+                }
                 Ok(true) => {}
                 Ok(false) => late.push((at, Arc::clone(topic))),
                 Err(error) => wrong.push((at, error)),
@@ -444,6 +462,26 @@ impl Worker {
             let moved = passage.split_off(&indexes, &self.lane.0.memory, placed);
             self.push_aside(now, topic, moved);
         }
+    }
+
+    /// The topics, by index, in which an interceptor chose a partition beyond those known: they may have grown. Who named
+    /// one to the producer has waited outside; and nobody waits twice.
+    fn topics_to_refresh(&self, passage: &Passage) -> BTreeSet<u32> {
+        let Passage { records, aside, .. } = passage;
+        let mut beyond = BTreeSet::new();
+        if aside.is_some() || !self.chain.changes_partitions() {
+            return beyond;
+        }
+        let mut core = None;
+        let placed = records.topic_of.iter().zip(&records.partitions).filter(|(_, partition)| **partition >= 0);
+        for (&at, &partition) in placed {
+            let Some(&handle) = self.topics.get(&records.topics[at as usize]) else { continue };
+            let core = core.get_or_insert_with(|| self.lane.0.lock_core());
+            if partition as usize >= core.partition_count(handle) {
+                beyond.insert(at);
+            }
+        }
+        beyond
     }
 
     /// Whether records of a topic can be appended; if not, it is asked for.
@@ -558,6 +596,7 @@ impl Worker {
                     let groups = groups.iter().map(|members| core.group(handle, members)).collect();
                     drop(core);
                     self.told.insert(Arc::clone(topic), groups);
+                    self.told_partitions.insert(Arc::clone(topic), topology.partitions as usize);
                 }
                 Err(failure) => failed.push((at, failure)),
             }

@@ -13,6 +13,7 @@ mod java;
 mod lanes;
 mod memo;
 mod metrics;
+mod natives;
 mod policy;
 mod serializers;
 mod topics;
