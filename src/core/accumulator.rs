@@ -314,12 +314,19 @@ impl Core {
         match made {
             Made::Itself(records) => {
                 self.topics[partition.topic].ratio.observe(info.record_bytes, records.body.len());
-                self.news.ready(info.created + self.config.linger, records.body.len());
+                let lingered = self.closing
+                    || info.order.batch < self.expedited
+                    || now.saturating_since(info.created) >= self.config.linger;
+                if lingered || info.went_before() {
+                    self.news.ready(now);
+                } else {
+                    self.news.full(now, records.body.len(), self.config.linger);
+                }
                 partition.queue.insert(at, Slot::Sealed(SealedBatch { info, records }));
             }
             Made::Anew(batches) => {
                 self.live.remove(&place);
-                self.news.ready(now, 0);
+                self.news.ready(now);
                 partition.left(info.record_bytes);
                 for (nth, mut batch) in batches.into_iter().enumerate() {
                     if batch.info.sequence.is_some_and(|sequence| !partition.sequences.is_of(sequence.producer)) {
@@ -380,11 +387,10 @@ impl Core {
             if let Some(leader) = ready_on
                 && let Some(node) = self.nodes.get_mut(&leader)
             {
-                // What lingered for long enough, or has no time to, goes out at once.
-                let is_open = matches!(self.partitions[id as usize].queue.front(), Some(Slot::Open(_)));
-                let is_alone = node.connection().is_none_or(|connection| connection.in_flight.is_empty());
-                if is_open || is_alone {
-                    self.news.ready(now, 0);
+                // Of what became full the news has heard.
+                let is_full = |slot: &Slot| matches!(slot, Slot::Sealed(batch) if !batch.info.went_before());
+                if !self.partitions[id as usize].queue.front().is_some_and(is_full) {
+                    self.news.ready(now);
                 }
                 node.add_ready(now, id);
                 self.busy.insert(leader);

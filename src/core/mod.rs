@@ -188,6 +188,7 @@ impl Core {
     /// Ends the lingering of everything that was appended so far: someone waits for memory. Says whether anything
     /// changed by it.
     pub fn expedite(&mut self, now: Instant) -> bool {
+        self.news.let_go();
         if self.expedited == self.next_order {
             return false;
         }
@@ -233,9 +234,7 @@ impl Core {
     /// When to call [`Core::handle_timeout`] next. Whoever asks has taken all else that there was: see
     /// [`Core::has_news`].
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        let next = self.timers.next();
-        self.news.told(next);
-        next
+        self.news.told(self.timers.next())
     }
 
     /// Whether the shell is to come now, or may sleep until the time that it was told last, or the next answer.
@@ -245,6 +244,7 @@ impl Core {
 
     /// Lets everything happen whose time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.news.timeout(now);
         while let Some(timer) = self.timers.pop(now) {
             match timer {
                 Timer::Partition(partition) => {

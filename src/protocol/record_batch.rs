@@ -86,43 +86,46 @@ pub struct RecordBody<'a> {
 /// Room that [`RecordBody::encode`] wants behind what it writes.
 pub const ENCODE_SLACK: usize = PREFIX_MAX;
 
-/// What stands before a key at most: five numbers of up to 5, 1, 10, 5 and 5 bytes, and what a store writes beyond.
-const PREFIX_MAX: usize = 32;
+/// Bytes of a [`Prefix`].
+const PREFIX_MAX: usize = 16;
 
-/// A few short numbers, written by one store of a constant size, which costs less than each byte for itself.
+/// A few short numbers in a register, written by one store of a constant size: that costs less than a store for each byte.
+#[derive(Clone, Copy)]
 struct Prefix {
-    bytes: [u8; PREFIX_MAX],
-    len: usize,
+    bytes: u128,
+    len: u32,
 }
 
 impl Prefix {
+    const EMPTY: Prefix = Prefix { bytes: 0, len: 0 };
+
+    /// With another number behind it; `None` for one that is rare: of more than two bytes, or beyond the register.
     #[inline]
-    fn new() -> Prefix {
-        Prefix { bytes: [0; PREFIX_MAX], len: 0 }
+    fn varint(self, value: i64) -> Option<Prefix> {
+        let value = zigzag(value);
+        let (bytes, len) = match value {
+            ..0x80 => (value, 1),
+            ..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
+            _ => return None,
+        };
+        Some(Prefix { bytes: self.bytes | u128::from(bytes) << (8 * self.len), len: self.len + len })
     }
 
     #[inline]
-    fn byte(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
-    }
-
-    #[inline]
-    fn varint(&mut self, value: i64) {
-        let mut rest = zigzag(value);
-        while rest >= 0x80 {
-            self.byte(rest as u8 | 0x80);
-            rest >>= 7;
-        }
-        self.byte(rest as u8);
-    }
-
-    #[inline]
-    fn put(&self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len;
-        out.extend_from_slice(&self.bytes);
+    fn put(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len as usize;
+        out.extend_from_slice(&self.bytes.to_le_bytes());
         out.truncate(end);
     }
+}
+
+/// What stands before a record's key, if all of it is short: length, attributes, deltas, the key's length. Nine bytes at
+/// most.
+#[inline]
+fn prefix(len: usize, timestamp_delta: i64, offset_delta: i32, key_len: i64) -> Option<Prefix> {
+    let after_len = Prefix::EMPTY.varint(len as i64)?;
+    let after_attributes = Prefix { len: after_len.len + 1, ..after_len };
+    after_attributes.varint(timestamp_delta)?.varint(i64::from(offset_delta))?.varint(key_len)
 }
 
 /// The encoding of no headers at all.
@@ -148,19 +151,25 @@ impl RecordBody<'_> {
     pub fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
         let len = self.len(timestamp_delta, offset_delta);
         out.reserve(5 + len + ENCODE_SLACK);
-        let mut prefix = Prefix::new();
-        prefix.varint(len as i64);
-        prefix.byte(0);
-        prefix.varint(timestamp_delta);
-        prefix.varint(i64::from(offset_delta));
-        prefix.varint(self.key.map_or(-1, |key| key.len() as i64));
-        prefix.put(out);
+        let key_len = self.key.map_or(-1, |key| key.len() as i64);
+        match prefix(len, timestamp_delta, offset_delta, key_len) {
+            Some(prefix) => prefix.put(out),
+            None => {
+                put_varint(out, len as i64);
+                out.push(0);
+                put_varint(out, timestamp_delta);
+                put_varint(out, i64::from(offset_delta));
+                put_varint(out, key_len);
+            }
+        }
         if let Some(key) = self.key {
             out.extend_from_slice(key);
         }
-        prefix.len = 0;
-        prefix.varint(self.value.map_or(-1, |value| value.len() as i64));
-        prefix.put(out);
+        let value_len = self.value.map_or(-1, |value| value.len() as i64);
+        match Prefix::EMPTY.varint(value_len) {
+            Some(prefix) => prefix.put(out),
+            None => put_varint(out, value_len),
+        }
         if let Some(value) = self.value {
             out.extend_from_slice(value);
         }

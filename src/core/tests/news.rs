@@ -9,25 +9,37 @@ struct Slow {
     rig: Rig,
     topic: TopicHandle,
     told: Option<Instant>,
+    /// Batches that went out.
+    sent: usize,
 }
 
 impl Slow {
     fn new(linger: Duration) -> Slow {
-        let config = CoreConfig { idempotence: false, batch_size: 16_384, ..CoreConfig::default() };
+        let config = CoreConfig { idempotence: false, batch_size: 16_384, max_in_flight: 100, ..CoreConfig::default() };
         let mut rig = Rig::new(config, &[("orders", vec![1; 6])]);
         let topic = rig.topic("orders");
         rig.append(topic, Placement::Partition(0)).unwrap();
         rig.core.config.linger = linger;
-        rig.stuck.insert(1);
-        let mut slow = Slow { rig, topic, told: None };
+        let mut slow = Slow { rig, topic, told: None, sent: 0 };
         slow.come();
         slow
     }
 
     /// What the shell does.
     fn come(&mut self) {
-        self.rig.turn();
-        self.told = self.rig.core.poll_timeout();
+        let (core, now) = (&mut self.rig.core, self.rig.now);
+        if self.told.is_some_and(|told| told <= now) {
+            core.handle_timeout(now);
+        }
+        while let Some(unsealed) = core.poll_seal(now) {
+            core.handle_sealed(now, unsealed.seal());
+        }
+        while let Some(transmit) = core.poll_transmit(now) {
+            if let Request::Produce(request) = transmit.request {
+                self.sent += request.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
+            }
+        }
+        self.told = core.poll_timeout();
     }
 
     /// Appends so many bytes, and seals what they filled. Whether the shell is called.
@@ -46,7 +58,7 @@ impl Slow {
     }
 
     fn sent(&self) -> usize {
-        self.rig.produced.len()
+        self.sent
     }
 }
 
@@ -67,30 +79,53 @@ fn of_the_first_batch_the_shell_hears_and_of_the_next_ones_not_before_their_time
 }
 
 #[test]
-fn a_full_batch_is_news_unless_an_answer_is_due_or_its_linger_ends_soon() {
+fn a_full_batch_that_comes_alone_goes_at_once() {
     let mut slow = Slow::new(LINGER);
-    assert!(slow.append(0, 20_000), "nothing is under way that would bring the shell");
-    slow.come();
-    let before = slow.sent();
-    assert!(slow.append(1, 100), "the shell knows of no time yet");
-    slow.come();
-    assert!(!slow.append(1, 20_000), "there is a request under way");
-    assert!(!slow.append(2, 20_000));
-    assert_eq!(slow.sent(), before);
-    slow.rig.now = slow.rig.now + LINGER;
-    assert_eq!(slow.told, Some(slow.rig.now));
-    slow.come();
-    assert_eq!(slow.sent(), before + 3, "they have waited no longer than others linger");
+    for partition in 0..4 {
+        let before = slow.sent();
+        assert!(slow.append(partition, 20_000));
+        slow.come();
+        assert_eq!(slow.sent(), before + 1);
+        slow.rig.now = slow.rig.now + Duration::from_micros(251);
+    }
 }
 
 #[test]
-fn many_bytes_are_news() {
+fn full_batches_that_come_one_after_another_are_held_for_a_millisecond() {
     let mut slow = Slow::new(LINGER);
     slow.append(0, 20_000);
-    slow.append(5, 100);
     slow.come();
-    let called = (0..20).position(|at| slow.append(1 + at % 4, 20_000));
-    assert_eq!(called, Some(6), "past 128 KiB");
+    let before = slow.sent();
+    assert!(slow.append(1, 20_000), "the shell is to know until when");
+    slow.come();
+    assert_eq!((slow.sent(), slow.told), (before, Some(slow.rig.now + Duration::from_millis(1))));
+    slow.rig.now = slow.rig.now + Duration::from_micros(999);
+    assert!(!slow.append(2, 20_000), "it comes soon");
+    slow.come();
+    assert_eq!(slow.sent(), before);
+    slow.rig.now = slow.rig.now + Duration::from_micros(1);
+    slow.come();
+    assert_eq!(slow.sent(), before + 2);
+    assert_ne!(slow.told, Some(slow.rig.now), "it has been");
+}
+
+#[test]
+fn many_bytes_go_at_once_and_so_does_what_is_flushed() {
+    let mut slow = Slow::new(LINGER);
+    slow.append(0, 20_000);
+    slow.append(0, 20_000);
+    slow.come();
+    let before = slow.sent();
+    let called = (0..20).position(|_| slow.append(1, 20_000));
+    assert_eq!(called, Some(5), "past 128 KiB, with the first");
+    slow.come();
+    assert!(slow.sent() > before);
+    slow.append(2, 20_000);
+    slow.append(3, 20_000);
+    let before = slow.sent();
+    slow.rig.core.flush(slow.rig.now);
+    slow.come();
+    assert!(slow.sent() >= before + 2);
 }
 
 #[test]
@@ -99,5 +134,9 @@ fn without_linger_everything_is_news() {
     for partition in 0..6 {
         assert!(slow.append(partition, 100), "{partition}");
         slow.come();
+        let before = slow.sent();
+        assert!(slow.append(partition, 20_000), "{partition}");
+        slow.come();
+        assert_eq!(slow.sent(), before + 1);
     }
 }
