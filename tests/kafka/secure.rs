@@ -347,6 +347,33 @@ fn a_topic_that_is_not_allowed_fails_alone() {
     producer.close_blocking(PATIENCE).unwrap();
 }
 
+/// Who may write nowhere is given no producer id; records fail for that and not for their time, and go on as soon as it
+/// is allowed.
+#[test]
+#[ignore = "broker"]
+fn a_cluster_that_is_not_allowed_fails_records_until_it_is() {
+    let secure = Secure::shared();
+    secure.cluster.tool(&["create", "granted", "1"]);
+    secure.cluster.tool(&["allow", "User:carol", "DESCRIBE", "granted"]);
+    let producer = secure.producer(SASL_SSL, &oauth("carol", 3600));
+    for at in 0..3 {
+        let error = send(&producer, "granted", at).and_then(Delivery::wait).unwrap_err();
+        assert!(matches!(error, ProduceError::NotAuthorized { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "User:carol may not IDEMPOTENT_WRITE on the cluster: the broker answered CLUSTER_AUTHORIZATION_FAILED \
+             (allow it, or WRITE to a topic, or set enable.idempotence=false)"
+        );
+    }
+    secure.cluster.tool(&["allow", "User:carol", "WRITE", "granted"]);
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = send(&producer, "granted", 0).and_then(Delivery::wait) {
+        assert!(matches!(error, ProduceError::NotAuthorized { .. }) && Instant::now() < deadline, "{error}");
+    }
+    producer.close_blocking(PATIENCE).unwrap();
+    check(secure, "granted", 1);
+}
+
 /// Sends for so long that every login is renewed several times; nothing fails.
 fn under_load(secure: &Secure, topic: &str, producer: &Producer, time: Duration, mut meanwhile: impl FnMut(usize)) {
     secure.cluster.tool(&["create", topic, "6"]);

@@ -12,6 +12,7 @@ mod memo;
 mod metrics;
 mod policy;
 mod serializers;
+mod strangers;
 mod topics;
 
 use krafka::error::ErrorCode;

@@ -18,7 +18,7 @@ use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
-use std::io;
+use std::io::ErrorKind as K;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -67,7 +67,8 @@ impl TlsClient {
         let connected = TlsConnector::from(config).connect(name, stream).await;
         connected.map_err(|error| match trouble_of(&error) {
             Some(trouble) => trouble,
-            None if error.kind() == io::ErrorKind::UnexpectedEof => Trouble::Failed(
+            // Which of them it is depends on what the other side had read when it closed.
+            None if matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe) => Trouble::Failed(
                 "the port closed the connection in the TLS handshake: does it speak TLS, as security.protocol says?"
                     .to_owned(),
             ),
