@@ -19,6 +19,8 @@ pub mod wasm;
 pub use config::Config;
 pub use error::ProduceError;
 pub use lane::Delivery;
+#[doc(hidden)]
+pub use lane::{InLine, Sent, SteppedLanes, SteppedOptions};
 pub use metrics::MetricsSnapshot;
 pub use producer::{Accept, CloseError, Producer, ProducerBuilder, StartError};
 pub use record::{Header, PartitionInfo, Record, RecordMetadata};

@@ -233,7 +233,8 @@ impl Producer {
     }
 
     /// As [`Producer::send`], and calls `callback` with the record's fate if it was accepted, on a thread that is
-    /// there for callbacks: in log order within a partition. A callback may send (which then never waits) and close.
+    /// there for callbacks: in log order within a partition, but for a batch that the broker wrote and answered with an
+    /// error: its callbacks come with the answer that says so. A callback may send (which then never waits) and close.
     pub fn send_with(
         &self,
         record: &Record<'_>,

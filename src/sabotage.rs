@@ -15,6 +15,12 @@ pub enum Sabotage {
     LoseWakeUp,
     /// A batch is told to be done twice.
     CompleteTwice,
+    /// The records of a key take turns among the lanes.
+    LanesByTurns,
+    /// The answers to later halves of a call are taken for those to its first records.
+    HalvesFromTheStart,
+    /// A record that a plugin failed on goes on as it came, whatever the policy says.
+    FailOpen,
     /// No mistake, but a short way to where sequences begin again: every epoch starts just before it. Brokers take that
     /// of a producer that they do not know.
     StartAtLastSequences,

@@ -13,9 +13,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("security", &[]),
     ("sabotage", &[]),
     ("core", &["error", "protocol", "sabotage"]),
-    ("plugin", &["error"]),
+    ("plugin", &["error", "sabotage"]),
     ("wasm", &["plugin"]),
-    ("lane", &["core", "error", "plugin", "protocol", "record"]),
+    ("lane", &["core", "error", "plugin", "protocol", "record", "sabotage"]),
     ("net", &["core", "error", "protocol", "security"]),
     // It reads everybody's counters, and nobody but the producer knows it.
     ("metrics", &["core", "lane", "net", "plugin", "wasm"]),

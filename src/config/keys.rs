@@ -439,7 +439,7 @@ const PLUGIN_KEYS: &[Key] = &[
     key("breaker.cooldown.ms", Kind::Millis(1, LONG), Some("10000"), Low, Implemented,
         "How long the plugin is not called once its breaker has opened; on-error counts meanwhile"),
     key("breaker.failures", Kind::Int(0, INT), Some("10"), Low, Implemented,
-        "Calls in a row with traps, timeouts or broken rules, and no success between, that open the breaker; 0 is never"),
+        "Calls in a row with traps, timeouts or broken rules, and no success between, that open the breaker; a failed start opens it at once; 0 is never"),
     key("component", Kind::Text, None, High, Implemented,
         "The plugin's .wasm file, relative to the configuration file"),
     key("dead-letter.include.key", Kind::Bool, Some("false"), Low, Implemented,

@@ -19,6 +19,7 @@ pub(crate) enum Job {
 #[derive(Default)]
 pub(crate) struct DeliveryThread {
     running: OnceLock<Running>,
+    in_place: bool,
 }
 
 struct Running {
@@ -28,8 +29,17 @@ struct Running {
 }
 
 impl DeliveryThread {
+    /// One that is no thread: callbacks are called at once, by whoever hands them over. For simulators, whose callbacks
+    /// do nothing that could get in its way.
+    pub(super) fn in_place() -> DeliveryThread {
+        DeliveryThread { in_place: true, ..DeliveryThread::default() }
+    }
+
     /// Starts the thread if it does not run yet. To be called before the first callback is accepted.
     pub(crate) fn need(&self) {
+        if self.in_place {
+            return;
+        }
         self.running.get_or_init(|| {
             let (sender, jobs) = mpsc::channel();
             let thread = std::thread::Builder::new()

@@ -13,6 +13,7 @@ use crate::core::time::Instant;
 use crate::error::ProduceError;
 use crate::plugin::Routes;
 use crate::record::Record;
+use crate::sabotage::{self, Sabotage};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -58,7 +59,10 @@ impl Lanes {
         if lanes.len() == 1 {
             return lanes.start;
         }
-        let of_topic = crc32c::crc32c(record.topic.as_bytes());
+        let mut of_topic = crc32c::crc32c(record.topic.as_bytes());
+        if sabotage::is_on(Sabotage::LanesByTurns) {
+            of_topic = record.value.map_or(0, crc32c::crc32c);
+        }
         let hash = match (record.partition, record.key) {
             (Some(partition), _) => crc32c::crc32c_append(of_topic, &partition.to_le_bytes()),
             (None, Some(key)) => crc32c::crc32c_append(of_topic, key),

@@ -29,6 +29,7 @@ mod letters;
 mod lookup;
 mod passage;
 mod staging;
+mod stepped;
 #[cfg(test)]
 mod tests;
 mod together;
@@ -43,6 +44,7 @@ pub(crate) use lookup::{Looked, Lookup};
 #[cfg(test)]
 pub(crate) use staging::{AckItem, Shared};
 pub(crate) use staging::{LaneConfig, Submitted, Surroundings};
+pub use stepped::{InLine, Sent, SteppedLanes, SteppedOptions};
 pub(crate) use waiting::Waiter;
 pub(crate) use worker::start;
 

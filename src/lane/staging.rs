@@ -532,15 +532,18 @@ impl Shared {
             };
             state.asleep = false;
         }
-        let item = state.queue.pop_front();
-        if let Some(Item::Chunk(chunk)) = &item {
-            state.staged -= chunk.bytes;
-        }
-        Work {
-            acknowledgements: std::mem::take(&mut state.acknowledgements),
-            item,
-            watch: std::mem::take(&mut state.watch),
-        }
+        state.take_work()
+    }
+
+    /// The work that there is, without waiting for any.
+    pub(super) fn work_at_once(&self) -> Work {
+        self.lock().take_work()
+    }
+
+    /// Whether [`Shared::next_work`] would return at once.
+    pub(super) fn has_work(&self) -> bool {
+        let state = self.lock();
+        !state.queue.is_empty() || !state.acknowledgements.is_empty() || state.watch
     }
 
     /// Counts a chunk that is worked off and takes back its columns.
@@ -613,6 +616,18 @@ impl Shared {
 }
 
 impl State {
+    fn take_work(&mut self) -> Work {
+        let item = self.queue.pop_front();
+        if let Some(Item::Chunk(chunk)) = &item {
+            self.staged -= chunk.bytes;
+        }
+        Work {
+            acknowledgements: std::mem::take(&mut self.acknowledgements),
+            item,
+            watch: std::mem::take(&mut self.watch),
+        }
+    }
+
     /// Whether nothing more is taken.
     pub(super) fn is_closed(&self) -> bool {
         self.closed

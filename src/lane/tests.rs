@@ -5,6 +5,7 @@ mod errors;
 mod growth;
 mod hooks;
 mod line;
+mod steps;
 mod together;
 
 use super::{DeliveryThread, LaneConfig, Shared, Submitted, Surroundings, start};

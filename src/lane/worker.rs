@@ -17,6 +17,7 @@ use crate::plugin::{Chain, Consistency, End, Ended, NULL, Records, Targets, Topi
 use crate::record::valid_topic;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -32,31 +33,22 @@ const DOUBTS_EVERY: Duration = Duration::from_secs(1);
 /// The operating system has no thread for us.
 pub(crate) fn start(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duration) -> io::Result<JoinHandle<()>> {
     let name = format!("pointsman-lane-{}", shared.number);
-    std::thread::Builder::new().name(name).stack_size(STACK).spawn(move || {
-        let mut worker = Worker {
-            lane: Guard(shared),
-            chain,
-            delivery_timeout,
-            topics: BTreeMap::new(),
-            told: BTreeMap::new(),
-            doubts: BTreeMap::new(),
-            aside: Aside::default(),
-            pending: Pending::default(),
-            outcomes: Outcomes::default(),
-            batches: Batches::default(),
-            over: None,
-        };
-        worker.run();
-    })
+    std::thread::Builder::new()
+        .name(name)
+        .stack_size(STACK)
+        .spawn(move || Worker::new(shared, chain, delivery_timeout).run())
 }
 
-struct Worker {
+/// What a lane's thread does, in steps. A simulator takes them without a thread.
+pub(super) struct Worker {
     lane: Guard,
     chain: Chain,
     delivery_timeout: Duration,
     topics: BTreeMap<Arc<str>, TopicHandle>,
     /// Topics that the partitioner was told of, with their groups.
     told: BTreeMap<Arc<str>, Vec<GroupHandle>>,
+    /// How many partitions it was told that each of them has.
+    told_partitions: BTreeMap<Arc<str>, usize>,
     /// When a topic was last asked for anew, as the partitioner named a partition that it does not have.
     doubts: BTreeMap<Arc<str>, Instant>,
     aside: Aside,
@@ -65,6 +57,8 @@ struct Worker {
     batches: Batches,
     /// Why nothing goes on any more: the driver is gone, or whoever closes has no time left.
     over: Option<ProduceError>,
+    /// How long the next step may wait for work, while somebody's deadline is watched.
+    patience: Option<Duration>,
 }
 
 impl Drop for Worker {
@@ -130,37 +124,63 @@ fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
 }
 
 impl Worker {
-    fn run(&mut self) {
-        let mut patience = None;
-        loop {
-            let Work { acknowledgements, item, watch } = self.lane.0.next_work(patience);
-            if !acknowledgements.is_empty() {
-                self.acknowledge(acknowledgements);
-            }
-            match item {
-                Some(Item::Chunk(chunk)) => {
-                    self.process(chunk);
-                    self.lane.0.admit();
-                }
-                Some(Item::Topology(topic)) => drop(self.told.remove(&topic)),
-                Some(Item::Flush(job)) => self.flush(job),
-                Some(Item::Stop) => {
-                    self.end_aside(delivery::closed());
-                    self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
-                    self.chain.close();
-                    return;
-                }
-                None => {}
-            }
-            if watch || patience.is_some() || !self.aside.is_empty() {
-                let now = self.lane.0.clock.now();
-                let waiting = self.lane.0.expire_waiting(now);
-                // Memory may also come back where nobody tells: from a socket that was closed, say.
-                self.lane.0.admit();
-                let next = waiting.into_iter().chain(self.expire_aside(now)).min();
-                patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
-            }
+    pub(super) fn new(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duration) -> Worker {
+        Worker {
+            lane: Guard(shared),
+            chain,
+            delivery_timeout,
+            topics: BTreeMap::new(),
+            told: BTreeMap::new(),
+            told_partitions: BTreeMap::new(),
+            doubts: BTreeMap::new(),
+            aside: Aside::default(),
+            pending: Pending::default(),
+            outcomes: Outcomes::default(),
+            batches: Batches::default(),
+            over: None,
+            patience: None,
         }
+    }
+
+    fn run(mut self) {
+        while self.step(self.lane.0.next_work(self.patience)).is_continue() {}
+    }
+
+    /// How long the next step may wait for work, if not for ever.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        self.patience
+    }
+
+    /// Does what there is to do: outcomes, then one item of the queue, then what somebody waited for too long.
+    pub(super) fn step(&mut self, work: Work) -> ControlFlow<()> {
+        let Work { acknowledgements, item, watch } = work;
+        if !acknowledgements.is_empty() {
+            self.acknowledge(acknowledgements);
+        }
+        match item {
+            Some(Item::Chunk(chunk)) => {
+                self.process(chunk);
+                self.lane.0.admit();
+            }
+            Some(Item::Topology(topic)) => self.topology_changed(&topic),
+            Some(Item::Flush(job)) => self.flush(job),
+            Some(Item::Stop) => {
+                self.end_aside(delivery::closed());
+                self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
+                self.chain.close();
+                return ControlFlow::Break(());
+            }
+            None => {}
+        }
+        if watch || self.patience.is_some() || !self.aside.is_empty() {
+            let now = self.lane.0.clock.now();
+            let waiting = self.lane.0.expire_waiting(now);
+            // Memory may also come back where nobody tells: from a socket that was closed, say.
+            self.lane.0.admit();
+            let next = waiting.into_iter().chain(self.expire_aside(now)).min();
+            self.patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
+        }
+        ControlFlow::Continue(())
     }
 
     fn acknowledge(&mut self, items: Vec<AckItem>) {
@@ -199,6 +219,15 @@ impl Worker {
         // What is aside is flushed when it has come on.
         if let Some(job) = self.aside.hold(job) {
             self.lane.0.flush_core(job);
+        }
+    }
+
+    /// The partitioner hears of it before it places the topic's next record, if it is any of its business.
+    fn topology_changed(&mut self, topic: &Arc<str>) {
+        let is_keyed = self.chain.partitioner_wants().is_some_and(|wants| wants.consistency == Consistency::Keyed);
+        let partitions = self.topics.get(topic).map(|&handle| self.lane.0.lock_core().partition_count(handle));
+        if !is_keyed || self.told_partitions.get(topic).copied() != partitions {
+            self.told.remove(topic);
         }
     }
 
@@ -404,7 +433,8 @@ impl Worker {
     fn set_aside(&mut self, now: Instant, passage: &mut Passage, placed: &mut Placed, ended: &mut Vec<Ended>) {
         let (mut late, mut wrong) = (Vec::new(), Vec::new());
         let known = |topic: &Arc<str>| self.topics.contains_key(topic) && !self.aside.has_line(topic);
-        if passage.records.topics.iter().all(known) {
+        let beyond = self.topics_to_refresh(passage);
+        if beyond.is_empty() && passage.records.topics.iter().all(known) {
             return;
         }
         // Topics stay in the columns when their last record is gone.
@@ -412,6 +442,11 @@ impl Worker {
         for at in used {
             let topic = &passage.records.topics[at as usize];
             match self.look_up(now, topic) {
+                Ok(true) if beyond.contains(&at) => {
+                    self.lane.0.lock_core().refresh_topic(now, topic);
+                    (self.lane.0.wake_driver)();
+                    late.push((at, Arc::clone(topic)));
+                }
                 Ok(true) => {}
                 Ok(false) => late.push((at, Arc::clone(topic))),
                 Err(error) => wrong.push((at, error)),
@@ -427,6 +462,26 @@ impl Worker {
             let moved = passage.split_off(&indexes, &self.lane.0.memory, placed);
             self.push_aside(now, topic, moved);
         }
+    }
+
+    /// The topics, by index, in which an interceptor chose a partition beyond those known: they may have grown. Who named
+    /// one to the producer has waited outside; and nobody waits twice.
+    fn topics_to_refresh(&self, passage: &Passage) -> BTreeSet<u32> {
+        let Passage { records, aside, .. } = passage;
+        let mut beyond = BTreeSet::new();
+        if aside.is_some() || !self.chain.changes_partitions() {
+            return beyond;
+        }
+        let mut core = None;
+        let placed = records.topic_of.iter().zip(&records.partitions).filter(|(_, partition)| **partition >= 0);
+        for (&at, &partition) in placed {
+            let Some(&handle) = self.topics.get(&records.topics[at as usize]) else { continue };
+            let core = core.get_or_insert_with(|| self.lane.0.lock_core());
+            if partition as usize >= core.partition_count(handle) {
+                beyond.insert(at);
+            }
+        }
+        beyond
     }
 
     /// Whether records of a topic can be appended; if not, it is asked for.
@@ -541,6 +596,7 @@ impl Worker {
                     let groups = groups.iter().map(|members| core.group(handle, members)).collect();
                     drop(core);
                     self.told.insert(Arc::clone(topic), groups);
+                    self.told_partitions.insert(Arc::clone(topic), topology.partitions as usize);
                 }
                 Err(failure) => failed.push((at, failure)),
             }

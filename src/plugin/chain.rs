@@ -74,6 +74,12 @@ impl Chain {
         self.interceptors.iter().any(|used| used.role.wants().changes.topic)
     }
 
+    /// Whether a record may come from the interceptors with a partition that its topic was not asked about: they changed
+    /// either.
+    pub fn changes_partitions(&self) -> bool {
+        self.interceptors.iter().any(|used| used.role.wants().changes.partition) || self.changes_topics()
+    }
+
     /// The on-send hooks, in order. `slots` is the number of the chunk's deliveries.
     pub fn on_send(&mut self, now: Duration, records: &mut Records, slots: usize, ended: &mut Vec<Ended>) -> Tags {
         let mut tags = Vec::with_capacity(self.interceptors.len());

@@ -54,7 +54,7 @@ pub enum FailureKind {
     Refused,
     /// The plugin returned an error for the whole call.
     Error,
-    /// The guest trapped (or a native plugin panicked).
+    /// The guest trapped.
     Trap,
     /// The call took longer than `timeout.ms`.
     Deadline,

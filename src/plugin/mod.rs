@@ -4,6 +4,7 @@ mod breaker;
 mod builtin;
 mod calls;
 mod chain;
+mod checked;
 mod columns;
 mod failure;
 mod memo;
@@ -13,10 +14,12 @@ mod policy;
 mod records;
 mod roles;
 mod routes;
+pub(crate) mod rules;
 
 pub use breaker::BreakerOptions;
 pub use builtin::BuiltinSerializer;
 pub use chain::{Chain, Tags, Used};
+pub(crate) use checked::Checked;
 pub use columns::{
     Column, ColumnIter, ColumnRef, HeaderColumns, HeaderColumnsRef, HeaderIter, NULL, TopicColumn, TopicColumnRef,
 };

@@ -9,6 +9,7 @@ use super::memo::{Memo, Recalled, contradiction};
 use super::policy::{Ended, Failures};
 use super::records::Records;
 use super::roles::{Placements, Topology};
+use crate::sabotage::{self, Sabotage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -166,7 +167,7 @@ impl Chain {
                 if refused.contains(&nth) {
                     continue;
                 }
-                let at = range.start + nth;
+                let at = if sabotage::is_on(Sabotage::HalvesFromTheStart) { nth } else { range.start + nth };
                 let topic = &shown.topics[shown.topic_of[at] as usize];
                 targets[asked[at] as usize] = target;
                 if let Some(key) = key.filter(|_| keeps) {

@@ -9,8 +9,8 @@ use crate::plugin::{Interceptor, Partitioner, Serializer};
 ///
 /// A native plugin implements the same traits as one in Wasm does, see [`crate::plugin`], and is called in the same
 /// place: on the lane's thread, over batches of columns. It stands in `[producer]`: topics whose own table sets the same
-/// key go without it. A record that it refuses, or fails on, fails. It is trusted: nobody bounds its time or memory, and
-/// when it panics its lane ends.
+/// key go without it. A record that it refuses, or fails on, fails, and so does one whose answer breaks a rule of the
+/// contract. It is trusted otherwise: nobody bounds its time or memory, and when it panics its lane ends.
 ///
 /// Each lane has an instance of its own, made by [`Clone`]. They share what their clones share.
 #[must_use = "it does nothing until it is started"]

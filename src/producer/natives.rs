@@ -2,7 +2,7 @@
 
 use super::StartError;
 use crate::config::Config;
-use crate::plugin::{BreakerOptions, Chain, Interceptor, Partitioner, Policy, Serializer, Used};
+use crate::plugin::{BreakerOptions, Chain, Checked, Interceptor, Partitioner, Policy, Serializer, Used};
 
 /// Makes an instance for a lane.
 type Make<R> = Box<dyn Fn() -> Box<R> + Send>;
@@ -35,20 +35,22 @@ impl Natives {
     /// Adds instances to a chain, in the places where it is as in `[producer]`.
     pub(super) fn add_to(&self, chain: &mut Chain, inherits: &dyn Fn(&str) -> bool) {
         if inherits("interceptor.classes") {
-            chain.interceptors.extend(self.interceptors.iter().map(used));
+            for (name, make) in &self.interceptors {
+                chain.interceptors.push(used(name, Box::new(Checked::new(make()))));
+            }
         }
-        if let Some(serializer) = self.key_serializer.as_ref().filter(|_| inherits("key.serializer")) {
-            chain.key_serializer = Some(used(serializer));
+        if let Some((name, make)) = self.key_serializer.as_ref().filter(|_| inherits("key.serializer")) {
+            chain.key_serializer = Some(used(name, Box::new(Checked::new(make()))));
         }
-        if let Some(serializer) = self.value_serializer.as_ref().filter(|_| inherits("value.serializer")) {
-            chain.value_serializer = Some(used(serializer));
+        if let Some((name, make)) = self.value_serializer.as_ref().filter(|_| inherits("value.serializer")) {
+            chain.value_serializer = Some(used(name, Box::new(Checked::new(make()))));
         }
-        if let Some(partitioner) = self.partitioner.as_ref().filter(|_| inherits("partitioner.class")) {
-            chain.partitioner = Some(used(partitioner));
+        if let Some((name, make)) = self.partitioner.as_ref().filter(|_| inherits("partitioner.class")) {
+            chain.partitioner = Some(used(name, Box::new(Checked::new(make()))));
         }
     }
 }
 
-fn used<R: ?Sized>((name, make): &(String, Make<R>)) -> Used<R> {
-    Used::new(name.as_str(), make(), Policy::Fail, BreakerOptions::default())
+fn used<R: ?Sized>(name: &str, role: Box<R>) -> Used<R> {
+    Used::new(name, role, Policy::Fail, BreakerOptions::default())
 }

@@ -3,9 +3,9 @@
 use super::bindings::exports::pointsman::plugin::interceptor::Guest;
 use super::convert;
 use super::plugin::RoleIndices;
-use super::rules;
 use super::seat::{Role, Seat};
 use super::state::State;
+use crate::plugin::rules;
 use crate::plugin::{Acknowledgements, Batch, Edits, FailureKind, Hook, Interceptor, InterceptorWants, PluginFailure};
 use wasmtime::Store;
 use wasmtime::component::Instance;

@@ -22,7 +22,6 @@ mod metrics;
 mod output;
 mod partitioner;
 mod plugin;
-mod rules;
 mod seat;
 mod sections;
 mod serializer;

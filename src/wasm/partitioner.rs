@@ -3,9 +3,9 @@
 use super::bindings::exports::pointsman::plugin::partitioner::Guest;
 use super::convert;
 use super::plugin::RoleIndices;
-use super::rules;
 use super::seat::{Freshness, Role, Seat};
 use super::state::State;
+use crate::plugin::rules;
 use crate::plugin::{Batch, FailureKind, Hook, Partitioner, PartitionerWants, Placements, PluginFailure, Topology};
 use std::collections::BTreeMap;
 use wasmtime::Store;

@@ -3,9 +3,9 @@
 use super::bindings::exports::pointsman::plugin::serializer::{self, Guest};
 use super::convert;
 use super::plugin::RoleIndices;
-use super::rules;
 use super::seat::{Role, Seat};
 use super::state::State;
+use crate::plugin::rules;
 use crate::plugin::{
     ColumnRef, FailureKind, HeaderColumnsRef, HeaderReads, Hook, PluginFailure, Serialized, Serializer, Side,
     TopicColumnRef,

@@ -26,7 +26,8 @@ impl Ticker {
     pub(super) fn start(engine: EngineWeak) -> std::io::Result<Arc<Ticker>> {
         let ticker = Arc::new(Ticker::default());
         let own = Arc::clone(&ticker);
-        std::thread::Builder::new().name("pointsman-ticker".into()).spawn(move || own.run(&engine))?;
+        let tick = move || engine.upgrade().map(|engine| engine.increment_epoch()).is_some();
+        std::thread::Builder::new().name("pointsman-ticker".into()).spawn(move || own.run(tick))?;
         Ok(ticker)
     }
 
@@ -52,14 +53,15 @@ impl Ticker {
         self.wake.notify_all();
     }
 
-    fn run(&self, engine: &EngineWeak) {
+    /// Ticks until there is nothing left to tick.
+    fn run(&self, mut tick: impl FnMut() -> bool) {
         let mut idle = 0;
         while !self.stopped.load(SeqCst) {
             std::thread::sleep(PERIOD);
             // Exactly one increment per wake: after a pause the guests are not charged for it.
-            let Some(engine) = engine.upgrade() else { return };
-            engine.increment_epoch();
-            drop(engine);
+            if !tick() {
+                return;
+            }
             idle = if self.running.load(SeqCst) == 0 { idle + 1 } else { 0 };
             if idle >= IDLE_TICKS {
                 self.park();
@@ -95,6 +97,51 @@ const IDLE_TICKS: u32 = 25;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Waits for something that has to come.
+    fn until(mut is_so: impl FnMut() -> bool) {
+        let started = std::time::Instant::now();
+        while !is_so() {
+            assert!(started.elapsed() < Duration::from_secs(60), "it never comes");
+            std::thread::sleep(PERIOD / 4);
+        }
+    }
+
+    #[test]
+    fn no_time_passes_while_no_call_runs() {
+        let (ticker, count) = (Arc::new(Ticker::default()), AtomicUsize::new(0));
+        let ticks = || count.load(SeqCst);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                ticker.run(|| {
+                    count.fetch_add(1, SeqCst);
+                    true
+                });
+            });
+            for _ in 0..3 {
+                until(|| ticker.parked.load(SeqCst));
+                let parked_at = ticks();
+                std::thread::sleep(10 * PERIOD);
+                assert_eq!(ticks(), parked_at, "it is parked");
+                let running = ticker.running();
+                until(|| ticks() > parked_at + IDLE_TICKS as usize);
+                drop(running);
+            }
+            ticker.stop();
+        });
+    }
+
+    #[test]
+    fn the_thread_keeps_no_engine_and_ends_with_it() {
+        let engine = wasmtime::Engine::default();
+        let ticker = Ticker::start(engine.weak()).unwrap();
+        let weak = engine.weak();
+        let running = ticker.running();
+        drop(engine);
+        until(|| weak.upgrade().is_none());
+        until(|| Arc::strong_count(&ticker) == 1);
+        drop(running);
+    }
 
     #[test]
     fn ticks_are_rounded_up_and_never_none() {

@@ -1,6 +1,7 @@
 //! The command against a real Kafka: real tables in, Java's consumer out, and what it says when something is wrong.
 
 use crate::harness::{Cluster, Setup};
+use crate::npm;
 use crate::plugins::component;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -135,6 +136,30 @@ fn zip_codes_go_where_their_states_are_sent() {
     for (state, partitions) in &by_state {
         let expected = if state == "AK" { 5 } else { 0 };
         assert_eq!(partitions.keys().copied().collect::<Vec<_>>(), [expected], "{state}");
+    }
+
+    // Another component, in another language, and nothing built anew.
+    let config = folder.path().join("vermont.toml");
+    let text = format!(
+        r#"
+        [producer]
+        bootstrap.servers = "{}"
+        partitioner.class = "wasm:by-state"
+        [plugins.by-state]
+        component = {:?}
+        settings.state = "VT"
+        "#,
+        cluster.bootstrap(),
+        npm::by_state(),
+    );
+    std::fs::write(&config, text).unwrap();
+    let config = config.to_str().unwrap();
+    succeeds(&["produce", "-c", config, "-t", "zips-of-vermont", "--create-topics=6", "--format", "jsonl", rows]);
+    let (found, count) = states(cluster, "zips-of-vermont");
+    assert_eq!(count, 42_049);
+    for (state, partitions) in &found {
+        let expected = if state == "VT" { 0..1 } else { 1..6 };
+        assert!(partitions.keys().all(|partition| expected.contains(partition)), "{state}: {partitions:?}");
     }
 }
 

@@ -8,6 +8,8 @@ mod fates;
 mod harness;
 mod limits;
 mod min_isr;
+#[path = "../plugins/npm.rs"]
+mod npm;
 mod oracles;
 mod pipeline;
 mod plugins;

@@ -46,6 +46,42 @@ pub(crate) fn with_memories(component: &[u8], pages: u8, instances: u8) -> Vec<u
     bytes
 }
 
+/// A component with more in it: a core module whose start function never ends, and an instance of that.
+pub(crate) fn with_endless_start(component: &[u8]) -> Vec<u8> {
+    let mut bytes = component.to_vec();
+    let modules = short(sections(component).filter(|id| *id == CORE_MODULE).count());
+    let mut module = core_module();
+    // A type without parameters and results, a function of it, which starts, and loops.
+    section(&mut module, 1, &[1, 0x60, 0, 0]);
+    section(&mut module, 3, &[1, 0]);
+    section(&mut module, 8, &[0]);
+    section(&mut module, 10, &[1, 7, 0, 0x03, 0x40, 0x0c, 0, 0x0b, 0x0b]);
+    section(&mut bytes, CORE_MODULE, &module);
+    section(&mut bytes, 2, &[1, 0, modules, 0]);
+    bytes
+}
+
+/// Exports an instance of functions of these names, each without parameters and results.
+pub(crate) fn exporting_functions(name: &str, functions: &[&str]) -> Vec<u8> {
+    let mut bytes = empty();
+    let mut module = core_module();
+    section(&mut module, 1, &[1, 0x60, 0, 0]);
+    section(&mut module, 3, &[1, 0]);
+    section(&mut module, 7, &[1, 1, b'f', 0, 0]);
+    section(&mut module, 10, &[1, 2, 0, 0x0b]);
+    section(&mut bytes, CORE_MODULE, &module);
+    section(&mut bytes, 2, &[1, 0, 0, 0]);
+    // The instance's function "f"; a type of no parameters and no result; the one lifted as the other.
+    section(&mut bytes, 6, &[1, 0, 0, 1, 0, 1, b'f']);
+    section(&mut bytes, 7, &[1, 0x40, 0, 1, 0]);
+    section(&mut bytes, 8, &[1, 0, 0, 0, 0, 0]);
+    let exports = functions.iter().flat_map(|function| [extern_name(function), vec![1, 0]].concat());
+    let exports: Vec<u8> = exports.collect();
+    section(&mut bytes, 5, &[&[1, 1, short(functions.len())][..], &exports].concat());
+    section(&mut bytes, 11, &[&[1][..], &extern_name(name), &[5, 0, 0]].concat());
+    bytes
+}
+
 /// A component that says its version.
 pub(crate) fn with_version(component: &[u8], version: &str) -> Vec<u8> {
     let mut bytes = component.to_vec();

@@ -130,6 +130,30 @@ fn arguments_to_the_host_are_bounded_too() {
     mode("log-large").interceptor(0).unwrap().on_send(&records(1).batch()).expect("3 MiB is cut, not refused");
 }
 
+/// An answer may have 4 MiB here; what is logged, printed and counted meanwhile takes nothing of that.
+#[test]
+fn what_a_plugin_says_is_not_counted_as_its_answer() {
+    for settings in [
+        &[("mode", "print-flood"), ("lines", "200"), ("width", "100000")][..],
+        &[("mode", "log-flood"), ("lines", "1000000")],
+        &[("mode", "metric-flood")],
+    ] {
+        let mut interceptor = with(settings, |_| {}).interceptor(0).unwrap();
+        interceptor.on_send(&records(1).batch()).unwrap_or_else(|failure| panic!("{settings:?}: {failure}"));
+    }
+}
+
+/// As large as those that the engine's documentation asks for.
+#[test]
+fn two_mebibytes_of_stack_are_enough_to_fall_in() {
+    for fall in ["recursion", "deep-calls", "panic", "huge-result"] {
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let thread = thread.spawn(move || mode(fall).interceptor(0).unwrap().on_send(&records(1).batch()).map(drop));
+        let failure = thread.unwrap().join().expect("the thread lives").unwrap_err();
+        assert!(matches!(failure.kind, FailureKind::Trap | FailureKind::ResultSize), "{fall}: {failure}");
+    }
+}
+
 #[test]
 fn a_hook_without_an_answer_fails_as_the_others_do() {
     let acknowledgements = Acknowledgements {

@@ -2,8 +2,8 @@
 
 use crate::guests::{assert_fails, mode, records, with};
 use crate::listen::listen;
-use pointsman::plugin::{FailureKind, Hook, PluginFactory, Topology};
-use pointsman::wasm::Limits;
+use pointsman::plugin::{FailureKind, Hook, PluginFactory, Side, Topology};
+use pointsman::wasm::{Limits, Plugin};
 
 fn topology(topic: &str, partitions: u32) -> Topology {
     Topology { topic: topic.into(), partitions, ..Topology::default() }
@@ -129,6 +129,39 @@ fn an_instance_that_grew_is_replaced_without_a_failed_call() {
     }
     let metrics = plugin.metrics();
     assert_eq!((metrics.instances_started, metrics.instances_recycled, metrics.instances_discarded), (2, 1, 0));
+}
+
+#[test]
+fn serializers_and_partitioners_that_grew_are_replaced_too() {
+    let leaking = |stage| {
+        let settings = [("mode", "leak"), ("stage", stage), ("bytes", "40000000")];
+        with(&settings, |options| options.limits = Limits { memory_max: 64 << 20, ..options.limits })
+    };
+    let lives = |plugin: &Plugin| {
+        let metrics = plugin.metrics();
+        (metrics.instances_started, metrics.instances_recycled, metrics.instances_discarded)
+    };
+    let records = records(3);
+    let batch = records.batch();
+
+    let plugin = leaking("serialize (value)");
+    let mut serializer = plugin.serializer(0, Side::Value).unwrap();
+    for _ in 0..2 {
+        let answer = serializer.serialize(batch.topics.unwrap(), batch.values.unwrap(), None);
+        assert_eq!(answer.expect("it is another instance").payloads.len(), 3);
+    }
+    assert_eq!(lives(&plugin), (2, 1, 0));
+
+    let plugin = leaking("partition");
+    let mut partitioner = plugin.partitioner(0).unwrap();
+    for topic in ["orders", "trips"] {
+        partitioner.on_topology(&topology(topic, 7)).unwrap();
+    }
+    let first = partitioner.partition(&batch).unwrap().targets;
+    let second = partitioner.partition(&batch).expect("it is another instance").targets;
+    assert_eq!(first, second, "which was told of the topics");
+    assert!(second.iter().any(|&target| target > 0));
+    assert_eq!(lives(&plugin), (2, 1, 0));
 }
 
 #[test]

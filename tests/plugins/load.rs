@@ -105,6 +105,20 @@ fn a_role_without_its_functions() {
     assert_says(&error_of(&hollow), &["its partitioner does not fit", "configure"]);
 }
 
+/// Names match along the contract's version, so only the functions' types tell that they are something else.
+#[test]
+fn functions_of_another_shape() {
+    let roles = [
+        ("partitioner", &["configure", "on-topology", "partition", "close"][..]),
+        ("interceptor", &["configure", "on-send", "on-acknowledgement", "close"]),
+        ("serializer", &["configure", "serialize", "close"]),
+    ];
+    for (role, functions) in roles {
+        let other = encode::exporting_functions(&format!("pointsman:plugin/{role}@0.1.0"), functions);
+        assert_says(&error_of(&other), &[&format!("its {role} does not fit"), "type mismatch"]);
+    }
+}
+
 #[test]
 fn imports_that_no_plugin_gets() {
     for (import, why) in [
@@ -148,6 +162,19 @@ fn a_start_that_goes_wrong_says_how() {
     assert_says(&error, &[".wasm: as partitioner: ", "configure did not end: it ran for more than 50ms"]);
     let error = start_error(&[("mode", "configure-grow")], Use::Interceptor);
     assert_says(&error, &["memory.max = 32 MiB reached"]);
+}
+
+/// Before configure is called at all.
+#[test]
+fn an_endless_start_function_ends_at_the_deadline_of_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("plugin.wasm");
+    std::fs::write(&path, encode::with_endless_start(&std::fs::read(guest()).unwrap())).unwrap();
+    let limits = Limits { start_timeout: Duration::from_millis(50), ..Limits::default() };
+    for uses in [vec![], vec![Use::Interceptor]] {
+        let error = load(PluginOptions { path: path.clone(), limits, uses, ..options(&[]) }).unwrap_err().to_string();
+        assert_says(&error, &["plugin.wasm", "instantiation did not end: it ran for more than 50ms"]);
+    }
 }
 
 #[test]

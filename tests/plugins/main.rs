@@ -10,6 +10,7 @@ mod javascript;
 mod listen;
 mod lives;
 mod load;
+mod npm;
 mod roles;
 mod sandbox;
 mod shipped;

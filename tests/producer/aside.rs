@@ -5,7 +5,10 @@ use super::{Broker, PATIENCE, pollster};
 use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control};
 use pointsman::error::{Fate, Stage};
-use pointsman::{CloseError, Delivery, ProduceError, Producer, Record};
+use pointsman::plugin::{
+    Acknowledgements, Batch, Edit, Edits, Fields, Interceptor, InterceptorWants, PluginFailure, Reads,
+};
+use pointsman::{CloseError, Config, Delivery, ProduceError, Producer, Record};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -237,5 +240,55 @@ fn a_letter_that_the_broker_refuses_fails_its_record() {
     let error = fate(&producer, &Record::to("orders").value("bad")).unwrap_err();
     assert!(matches!(error, ProduceError::DeadLetterFailed { .. }), "{error}");
     assert!(error.to_string().contains("TOPIC_AUTHORIZATION_FAILED"), "{error}");
+    close(&producer);
+}
+
+/// Gives every record the partition that its value names.
+#[derive(Clone)]
+struct ByValue(InterceptorWants);
+
+impl ByValue {
+    fn new() -> ByValue {
+        let reads = Reads { fields: Fields { value: true, ..Fields::default() }, ..Reads::default() };
+        let changes = Fields { partition: true, ..Fields::default() };
+        ByValue(InterceptorWants { on_send: Some(reads), changes, ..InterceptorWants::default() })
+    }
+}
+
+impl Interceptor for ByValue {
+    fn wants(&self) -> &InterceptorWants {
+        &self.0
+    }
+
+    fn on_send(&mut self, batch: &Batch<'_>) -> Result<Edits, PluginFailure> {
+        let number = |value: Option<&[u8]>| std::str::from_utf8(value.unwrap()).unwrap().parse().unwrap();
+        let content = batch.values.unwrap().iter().map(number).collect();
+        Ok(Edits { partitions: Some(Edit { indexes: Vec::new(), content }), ..Edits::default() })
+    }
+
+    fn on_acknowledgement(&mut self, _: &Acknowledgements<'_>) -> Result<(), PluginFailure> {
+        Ok(())
+    }
+
+    fn close(&mut self) {}
+}
+
+/// As for one that the application names: the topic may have grown.
+#[test]
+fn a_partition_that_an_interceptor_names_is_asked_for_once_before_its_record_fails() {
+    let broker = Broker::start();
+    let servers = broker.broker.bootstrap_servers();
+    let config = Config::from_toml(&format!("[producer]\nbootstrap.servers = {servers:?}")).unwrap();
+    let producer = Producer::builder(config).interceptor("by-value", ByValue::new()).start().unwrap();
+    assert_eq!(fate(&producer, &Record::to("orders").value("5")).unwrap().partition, 5);
+    broker.broker.add_partitions("orders", 8);
+    let sent = ["7", "6", "0", "7"].map(|value| producer.send_blocking(&Record::to("orders").value(value)).unwrap());
+    let partitions = sent.map(|delivery| delivery.wait().unwrap().partition);
+    assert_eq!(partitions, [7, 6, 0, 7]);
+    let asked = broker.broker.request_count(ApiKey::Metadata);
+    let error = fate(&producer, &Record::to("orders").value("8")).unwrap_err();
+    assert!(matches!(error, ProduceError::NoSuchPartition { partition: 8, count: 8, .. }), "{error}");
+    assert_eq!(broker.broker.request_count(ApiKey::Metadata), asked + 1, "one refresh, then failure");
+    assert_eq!(fate(&producer, &Record::to("orders").value("1")).unwrap().partition, 1);
     close(&producer);
 }

@@ -185,6 +185,32 @@ fn a_close_in_a_callback_fails_what_is_left_and_others_may_wait_for_its_end() {
     assert!(told[0] && !told[told.len() - 1] && told.is_sorted_by(|a, b| a >= b), "{told:?}");
 }
 
+/// Who waited there would wait for itself: the memory comes back behind it in line.
+#[test]
+fn a_send_in_a_callback_that_finds_the_buffer_full_is_refused_at_once() {
+    let broker = Broker::start();
+    // The first is answered, the others never.
+    let count = AtomicUsize::new(0);
+    broker.broker.on(ApiKey::Produce, move |_| match count.fetch_add(1, Ordering::Relaxed) {
+        0 => Control::Pass,
+        _ => Control::Silence,
+    });
+    let producer = broker.producer(&[("buffer.memory", "50000"), ("batch.size", "1000"), ("linger.ms", "0")]);
+    let (refuse, refused) = mpsc::channel();
+    let again = producer.clone();
+    let first = Record::to("orders").partition(0).value("first");
+    let first = producer.send_with_blocking(&first, move |_| {
+        let value = vec![7; 500];
+        let record = Record::to("orders").partition(0).value(&value);
+        let full = std::iter::repeat_with(|| super::pollster(again.send(&record))).find_map(Result::err);
+        let _ = refuse.send((full, again.send_blocking(&record).err()));
+    });
+    drop(first.unwrap());
+    let found = refused.recv_timeout(PATIENCE).expect("nothing waits in a callback");
+    assert_eq!(found, (Some(ProduceError::BufferFull), Some(ProduceError::BufferFull)));
+    let _ = producer.close_blocking(Duration::ZERO);
+}
+
 #[test]
 fn patience_may_be_endless() {
     let broker = Broker::start();

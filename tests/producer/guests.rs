@@ -42,8 +42,13 @@ impl Guests {
     }
 
     /// A plugin of the guest's component, with lines of its table, and its settings.
-    pub(crate) fn plugin(mut self, name: &str, table: &str, settings: &[(&str, &str)]) -> Guests {
-        self.0 += &format!("\n[plugins.{name}]\ncomponent = {:?}\n{table}\n[plugins.{name}.settings]\n", guest());
+    pub(crate) fn plugin(self, name: &str, table: &str, settings: &[(&str, &str)]) -> Guests {
+        self.component(name, &guest(), table, settings)
+    }
+
+    /// As [`Guests::plugin`], of another component.
+    pub(crate) fn component(mut self, name: &str, path: &Path, table: &str, settings: &[(&str, &str)]) -> Guests {
+        self.0 += &format!("\n[plugins.{name}]\ncomponent = {path:?}\n{table}\n[plugins.{name}.settings]\n");
         for (key, value) in settings {
             self.0 += &format!("{key} = {value:?}\n");
         }

@@ -2,8 +2,8 @@
 //! that the record's sender gets names plugin and stage. Among the records of one chunk, only the one that the guest
 //! strikes at fails, where its kind can be one record's fault.
 
-use super::Broker;
 use super::guests::{Guests, close, failure, fate, read};
+use super::{Broker, encode};
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::{ProduceError, Producer, Record};
 
@@ -130,6 +130,20 @@ fn a_flood_of_words_costs_nobody_a_record() {
         }
         assert_eq!(read(&broker, "orders").len(), 3);
         close(&producer);
+    }
+}
+
+/// Nobody's records are in danger yet: the producer does not start, and says which plugin wants what.
+#[test]
+fn one_that_wants_sockets_is_named_at_the_start() {
+    let broker = Broker::start();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("nosy.wasm");
+    std::fs::write(&path, encode::importing("wasi:sockets/tcp@0.2.0", "pointsman:plugin/partitioner@0.1.0")).unwrap();
+    let config = Guests::used(r#"partitioner.class = "wasm:nosy""#).component("nosy", &path, "", &[]).config(&broker);
+    let error = Producer::start(config).unwrap_err().to_string();
+    for word in ["plugin nosy: ", "nosy.wasm", "imports wasi:sockets/tcp@0.2.0", "no plugin reaches the network"] {
+        assert!(error.contains(word), "{word:?} in {error}");
     }
 }
 

@@ -3,6 +3,9 @@
 
 mod aside;
 mod calls;
+#[path = "../plugins/encode.rs"]
+#[expect(dead_code, reason = "most of it is for the tests of the loader")]
+mod encode;
 mod ends;
 mod guests;
 mod hostile;
@@ -10,6 +13,7 @@ mod java;
 mod lanes;
 mod memo;
 mod metrics;
+mod natives;
 mod policy;
 mod serializers;
 mod strangers;

@@ -1,8 +1,8 @@
 //! `on-error`, cell by cell of the table in README.md: what a plugin can do wrong, times what the config says to do
 //! about it, with a real component in a real chain.
 
-use super::Broker;
 use super::guests::{Guests, Read, close, failure, fate, read};
+use super::{Broker, encode};
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::{ProduceError, Producer, Record};
 
@@ -263,18 +263,39 @@ fn the_outcome_stands_whatever_on_acknowledgement_does() {
 #[test]
 fn a_plugin_that_does_not_start_starts_no_producer() {
     let broker = Broker::start();
-    for policy in ANY {
-        let letters = if *policy == "dead-letter" { "dead-letter.topic = \"dead\"" } else { "" };
-        let text = format!(
-            "[producer]\nbootstrap.servers = {:?}\n{}\n[plugins.guest]\ncomponent = {:?}\non-error = {policy:?}\n{letters}\n\
-             [plugins.guest.settings]\nmode = \"configure-error\"\n",
-            broker.broker.bootstrap_servers(),
-            ON_SEND.used,
-            super::guests::guest(),
-        );
-        let error = Producer::start(pointsman::Config::from_toml(&text).unwrap()).unwrap_err().to_string();
-        assert!(error.contains("plugin guest") && error.contains("no region is called"), "{error}");
+    for stage in [&ON_SEND, &SERIALIZE_KEY, &SERIALIZE_VALUE, &PARTITION] {
+        for policy in stage.policies {
+            let letters = if *policy == "dead-letter" { "dead-letter.topic = \"dead\"" } else { "" };
+            let table = format!("on-error = {policy:?}\n{letters}");
+            let config =
+                Guests::used(stage.used).plugin("guest", &table, &[("mode", "configure-error")]).config(&broker);
+            let error = Producer::start(config).unwrap_err().to_string();
+            assert!(error.contains("plugin guest") && error.contains("no region is called"), "{policy}: {error}");
+        }
     }
+}
+
+/// The headers that only some letters have.
+#[test]
+fn a_letter_says_the_version_of_the_plugin_and_the_partition_that_was_chosen() {
+    let broker = Broker::start();
+    broker.broker.create_topic("dead", 1);
+    let folder = tempfile::tempdir().unwrap();
+    let component = folder.path().join("guest.wasm");
+    let bytes = encode::with_version(&std::fs::read(super::guests::guest()).unwrap(), "1.4.0");
+    std::fs::write(&component, bytes).unwrap();
+    let table = "timeout.ms = 20000\non-error = \"dead-letter\"\ndead-letter.topic = \"dead\"";
+    let settings = [("mode", "panic"), ("stage", "on-send"), ("bad", "bad")];
+    let producer = Guests::used(ON_SEND.used).component("guest", &component, table, &settings).start(&broker);
+    for record in [bad(&ON_SEND).partition(4), bad(&ON_SEND)] {
+        let error = fate(&producer, &record).unwrap_err();
+        assert!(matches!(error, ProduceError::DeadLettered { .. }), "{error}");
+    }
+    let letters = read(&broker, "dead");
+    let headers = |name| letters.iter().map(|letter| letter.header(name)).collect::<Vec<_>>();
+    assert_eq!(headers("dead-letter.version"), [Some("1.4.0"); 2]);
+    assert_eq!(headers("dead-letter.partition"), [Some("4"), None]);
+    close(&producer);
 }
 
 /// The README's table has these rows, and its cells are what the tests above found.

@@ -2,11 +2,12 @@
 
 use crate::batch::{Batch, StoredRecord, sequence_plus};
 use crate::cluster::{Topic, fingerprint};
+use crate::lanes::{ChainPlan, Lanes, Passage};
 use crate::load::Planned;
 use crate::world::World;
 use pointsman::core::time::Instant;
 use pointsman::core::{Completion, Done, Outcome, Placement};
-use pointsman::error::{Fate, ProduceError};
+use pointsman::error::{Fate, ProduceError, Stage};
 use pointsman::protocol::error_code as code;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -20,8 +21,10 @@ pub struct Ledger {
     completions: BTreeMap<usize, Batched>,
     /// The core was told to fail everything.
     pub abandoned: bool,
-    key_places: BTreeMap<(String, Vec<u8>), i32>,
-    next_order: u64,
+    pub key_places: BTreeMap<(String, Vec<u8>), i32>,
+    /// Where records pass plugins before they come to the core.
+    pub chains: Vec<ChainPlan>,
+    pub next_order: u64,
     flushes: BTreeMap<u64, u64>,
 }
 
@@ -35,7 +38,13 @@ pub struct Entry {
     pub appended: Instant,
     pub sent: u32,
     pub done: Option<(Instant, Told)>,
-    called: Arc<AtomicU32>,
+    /// Records of one stream keep their order.
+    pub stream: u64,
+    /// What it went through before the core; then topic and partition are known when it leaves.
+    pub passage: Option<Passage>,
+    /// How often its callback is to be called.
+    pub callbacks: u32,
+    pub called: Arc<AtomicU32>,
 }
 
 /// What was told of a record.
@@ -86,7 +95,20 @@ impl Ledger {
         let order = self.next_order;
         self.next_order += 1;
         let accepted = accepted.unwrap_or(now);
-        let entry = Entry { topic, partition, record, order, accepted, appended: now, sent: 0, done: None, called };
+        let entry = Entry {
+            topic,
+            partition,
+            record,
+            order,
+            accepted,
+            appended: now,
+            sent: 0,
+            done: None,
+            stream: 0,
+            passage: None,
+            callbacks: 1,
+            called,
+        };
         self.entries.insert(number, entry);
         wrong
     }
@@ -94,7 +116,7 @@ impl Ledger {
     /// A batch leaves the client.
     pub fn sent(&mut self, topic: &str, partition: i32, batch: &Batch) -> Vec<String> {
         let mut wrong = Vec::new();
-        let mut before = None;
+        let mut before = BTreeMap::new();
         for record in &batch.records {
             let Some((number, entry)) =
                 number_of(record).and_then(|number| Some((number, self.entries.get_mut(&number)?)))
@@ -102,22 +124,26 @@ impl Ledger {
                 wrong.push(format!("{topic}-{partition}: a record leaves that nobody sent: {record:?}"));
                 continue;
             };
+            if entry.passage.is_some() {
+                let leaving = entry.leaves(&self.chains, &mut self.key_places, topic, partition, record);
+                wrong.extend(leaving.map(|what| format!("record {number}: {what}")));
+            } else if entry.record != *record {
+                wrong.push(format!("record {number} leaves as {record:?}, it was sent as {:?}", entry.record));
+            }
             if (entry.topic.as_str(), entry.partition) != (topic, partition) {
                 wrong.push(format!(
                     "record {number} of {}-{} leaves for {topic}-{partition}",
                     entry.topic, entry.partition
                 ));
             }
-            if entry.record != *record {
-                wrong.push(format!("record {number} leaves as {record:?}, it was sent as {:?}", entry.record));
-            }
             if let Some((_, told)) = &entry.done {
                 wrong.push(format!("record {number} leaves after it was told to be {told:?}"));
             }
-            if before.is_some_and(|before| before >= entry.order) {
+            if before.insert(entry.stream, entry.order).is_some_and(|before| before >= entry.order)
+                && !entry.is_letter()
+            {
                 wrong.push(format!("record {number} leaves behind a later one in its batch"));
             }
-            before = Some(entry.order);
             entry.sent += 1;
         }
         wrong
@@ -222,18 +248,21 @@ impl World {
 
     fn check_told(&self, wrong: &mut Vec<String>) {
         // A timer is a little late; sealing takes a little.
-        let slack = self.timer_slack + Duration::from_micros(self.seal_delay_us) + Duration::from_millis(1);
+        let lanes = self.lanes.as_ref().map_or(Duration::ZERO, Lanes::slack);
+        let slack = self.timer_slack + Duration::from_micros(self.seal_delay_us) + Duration::from_millis(1) + lanes;
         for (number, entry) in &self.ledger.entries {
             let Some((when, told)) = &entry.done else {
                 wrong.push(format!("record {number} of {}-{} was never done", entry.topic, entry.partition));
                 continue;
             };
             let called = entry.called.load(Ordering::Relaxed);
-            if called != 1 {
+            if called != entry.callbacks {
                 wrong.push(format!("the callback of record {number} was called {called} times"));
             }
             let due = (entry.accepted + self.config.delivery_timeout).max(entry.appended) + slack;
-            if *when > due {
+            // A lane gets to what has waited too long in it when it does.
+            let in_lane = matches!(told, Told::Failed(ProduceError::Timeout { stage: Stage::Lane, .. }));
+            if *when > due && !in_lane {
                 wrong.push(format!("record {number} was done at {when:?}, delivery.timeout.ms ended before {due:?}"));
             }
             if let Told::Failed(error) = told
@@ -333,16 +362,16 @@ impl World {
             let entry = &self.ledger.entries[record];
             let told = entry.done.as_ref().map(|(_, told)| told);
             // What was given up on without idempotence may turn up at any time.
-            (self.config.idempotence || matches!(told, Some(Told::Written(_)))).then_some((entry.order, *record))
+            let counts = self.config.idempotence || matches!(told, Some(Told::Written(_)));
+            (counts && !entry.is_letter()).then_some((entry.stream, entry.order, *record))
         };
-        let mut before = None;
-        for (order, record) in in_order.iter().filter_map(acknowledged) {
-            if let Some((earlier, other)) = before
+        let mut before = BTreeMap::new();
+        for (stream, order, record) in in_order.iter().filter_map(acknowledged) {
+            if let Some((earlier, other)) = before.insert(stream, (order, record))
                 && earlier > order
             {
                 wrong.push(format!("{place}: record {record} was sent before {other} and stands behind it"));
             }
-            before = Some((order, record));
         }
     }
 

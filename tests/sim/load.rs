@@ -40,6 +40,8 @@ pub struct Load {
     /// Mean pause between bursts in microseconds.
     pub pause_us: u64,
     pub value_max: u64,
+    /// Above 0, no value is null or smaller.
+    pub value_min: usize,
     pub keys: u64,
     pub with_tokens: bool,
     pub backlog: VecDeque<Planned>,
@@ -57,6 +59,7 @@ impl Load {
             remaining: 0,
             pause_us: 1000,
             value_max: 100,
+            value_min: 0,
             keys: 10,
             with_tokens: true,
             backlog: VecDeque::new(),
@@ -117,12 +120,17 @@ impl World {
         for _ in 0..burst {
             self.load.remaining -= 1;
             let planned = self.plan(topic, null_keys);
-            self.load.backlog.push_back(planned);
+            if self.lanes.is_some() {
+                self.send_by_lane(planned);
+            } else {
+                self.load.backlog.push_back(planned);
+            }
         }
         self.admit();
         match self.load.rng.below(100) {
+            0..4 if self.lanes.is_some() => self.flush_lanes(),
             0..4 => {
-                let flush = self.core.flush(self.now);
+                let flush = self.core().flush(self.now);
                 self.trace.line(self.now, || format!("flush {flush}"));
                 self.ledger.flush(flush);
             }
@@ -154,6 +162,9 @@ impl World {
             26..30 => Placement::RoundRobin,
             _ => Placement::Default,
         };
+        // For those who have to know every record by its value.
+        let least = load.value_min;
+        let value = if least > 0 { Some(value.unwrap_or_default().max(least)) } else { value };
         // Clocks of senders are not in step.
         let timestamp = now - load.rng.below(50) as i64;
         let (number, record) = load.record(key, value, timestamp);
@@ -163,6 +174,9 @@ impl World {
     /// Takes in what memory allows, in order; returns how much that was.
     pub fn admit(&mut self) -> u32 {
         let mut admitted = 0;
+        if let Some(lanes) = &self.lanes {
+            return u32::from(lanes.admit() && self.core().expedite(self.now));
+        }
         while let Some(planned) = self.load.backlog.front() {
             let size = planned.size();
             if size > self.config.memory.total() {
@@ -173,7 +187,7 @@ impl World {
             if !self.config.memory.try_take(size) {
                 if !self.load.asked {
                     self.load.asked = true;
-                    admitted += u32::from(self.core.expedite(self.now));
+                    admitted += u32::from(self.core().expedite(self.now));
                 }
                 break;
             }
@@ -189,7 +203,8 @@ impl World {
 
     pub fn offer(&mut self, planned: Planned) {
         let behind = self.load.waiting.get(&planned.topic).is_some_and(|waiting| !waiting.is_empty());
-        match self.core.topic(self.now, &planned.topic) {
+        let status = self.core().topic(self.now, &planned.topic);
+        match status {
             TopicStatus::Ready(topic) if !behind => self.append(topic, planned),
             _ => self.load.waiting.entry(planned.topic.clone()).or_default().push_back(planned),
         }
@@ -200,7 +215,8 @@ impl World {
         if outcome.is_err() {
             return;
         }
-        let TopicStatus::Ready(topic) = self.core.topic(self.now, name) else {
+        let status = self.core().topic(self.now, name);
+        let TopicStatus::Ready(topic) = status else {
             return self.violation(format!("{name} was called ready and is not"));
         };
         for planned in waiting {
@@ -223,12 +239,14 @@ impl World {
             headers: &headers,
             token: self.load.with_tokens.then_some(planned.number),
         };
-        let count = self.core.topic_info(topic).leaders.len() as i32;
+        let count = self.core().topic_info(topic).leaders.len() as i32;
         let (size, limit) = (planned.size(), self.config.max_request_size);
-        match self.core.append(self.now, &append) {
-            Ok(appended) => {
-                let (completion, index) = (appended.completion.clone(), appended.index);
-                let filled = appended.filled;
+        let appended = self
+            .core()
+            .append(self.now, &append)
+            .map(|appended| (appended.completion.clone(), appended.index, appended.filled));
+        match appended {
+            Ok((completion, index, filled)) => {
                 if size > limit {
                     self.violation(format!("a record of {size} bytes was taken, max.request.size is {limit}"));
                 }
@@ -237,14 +255,21 @@ impl World {
                 let wrong = self.ledger.accept(self.now, planned, completion, index);
                 wrong.into_iter().for_each(|wrong| self.violation(wrong));
                 // Whoever fills a batch seals it.
-                while filled && let Some(unsealed) = self.core.poll_full() {
-                    self.seal(unsealed);
+                if filled {
+                    self.seal_full();
                 }
             }
             Err(ProduceError::TooLarge { .. }) if size + 200 > limit => {}
             Err(ProduceError::NoSuchPartition { partition, .. }) if partition >= count => {}
             Err(ProduceError::Closed { .. } | ProduceError::Fatal { .. }) if self.ledger.abandoned => {}
             Err(error) => self.violation(format!("append of {} bytes to {}: {error}", size, planned.topic)),
+        }
+    }
+
+    fn seal_full(&mut self) {
+        loop {
+            let Some(unsealed) = self.core().poll_full() else { return };
+            self.seal(unsealed);
         }
     }
 }

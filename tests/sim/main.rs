@@ -1,5 +1,7 @@
 //! A seeded simulator: the producer's core against a cluster in one thread on virtual time.
 //!
+//! `seeds` is the core alone, `lanes` the core behind lanes in which plugins fail.
+//!
 //! `tests/run --seeds 5000`, or `POINTSMAN_SIM_SEEDS=5000 cargo test --test sim seeds`, runs more seeds,
 //! `POINTSMAN_SIM_SEED=17` one of them, with `POINTSMAN_SIM_TRACE=1` and `-- --nocapture` its whole trace. The same seed
 //! is the same run, to the letter.
@@ -10,6 +12,7 @@ mod batch;
 mod check;
 mod cluster;
 mod faults;
+mod lanes;
 mod load;
 mod log;
 mod network;
@@ -26,21 +29,37 @@ use std::env;
 
 /// Seeds that found something once, to be run always.
 const REGRESSIONS: &[u64] = &[397];
+/// The same of those with lanes.
+const LANE_REGRESSIONS: &[u64] = &[];
 
 #[test]
 fn seeds() {
+    let (written, failed) = run_seeds("seeds", REGRESSIONS, 1_000, seeds::run);
+    // A simulator that delivers nothing finds nothing.
+    assert!(written + failed < 1_000 || written > 2 * failed, "{written} written, {failed} failed");
+}
+
+/// With lanes before the core, in which plugins fail.
+#[test]
+fn lanes() {
+    let (written, failed) = run_seeds("lanes", LANE_REGRESSIONS, 300, lanes::run);
+    assert!(written + failed < 1_000 || written > failed, "{written} written, {failed} failed");
+}
+
+/// How many records were written, and how many were not.
+fn run_seeds(test: &str, regressions: &[u64], usually: u64, run: fn(u64) -> seeds::Report) -> (usize, usize) {
     let number = |name: &str| env::var(name).ok().map(|value| value.parse::<u64>().expect("a number"));
     let seeds: Vec<u64> = match number("POINTSMAN_SIM_SEED") {
         Some(seed) => vec![seed],
-        None => REGRESSIONS.iter().copied().chain(0..number("POINTSMAN_SIM_SEEDS").unwrap_or(1_000)).collect(),
+        None => regressions.iter().copied().chain(0..number("POINTSMAN_SIM_SEEDS").unwrap_or(usually)).collect(),
     };
     let (mut written, mut failed, mut broken) = (0, 0, Vec::new());
-    for report in run_all(&seeds) {
+    for report in run_all(&seeds, run) {
         written += report.written;
         failed += report.failed;
         if !report.violations.is_empty() {
             if broken.is_empty() {
-                describe(&report);
+                describe(test, &report);
             }
             broken.push((report.seed, report.violations[0].clone()));
         }
@@ -50,23 +69,23 @@ fn seeds() {
         println!("seed {seed}: {what}");
     }
     assert!(broken.is_empty(), "{} of {} seeds", broken.len(), seeds.len());
-    // A simulator that delivers nothing finds nothing.
-    assert!(seeds.len() < 100 || written > 20 * failed / 10, "{written} written, {failed} failed");
+    (written, failed)
 }
 
 #[test]
 fn same_seed_same_trace() {
     for seed in [1, 2, 3, 5, 8] {
         assert_eq!(seeds::run(seed).hash, seeds::run(seed).hash, "seed {seed}");
+        assert_eq!(lanes::run(seed).hash, lanes::run(seed).hash, "seed {seed} with lanes");
     }
 }
 
 /// Runs the seeds, each in one thread, as many at a time as there are processors.
-fn run_all(seeds: &[u64]) -> Vec<seeds::Report> {
+fn run_all(seeds: &[u64], one: fn(u64) -> seeds::Report) -> Vec<seeds::Report> {
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get());
     let mut reports: Vec<(usize, seeds::Report)> = std::thread::scope(|scope| {
         let share =
-            |nth| move || (nth..seeds.len()).step_by(threads).map(|at| (at, run(seeds[at]))).collect::<Vec<_>>();
+            |nth| move || (nth..seeds.len()).step_by(threads).map(|at| (at, run(seeds[at], one))).collect::<Vec<_>>();
         let running: Vec<_> = (0..threads).map(|nth| scope.spawn(share(nth))).collect();
         running.into_iter().flat_map(|thread| thread.join().expect("a panic is caught where it happens")).collect()
     });
@@ -75,8 +94,8 @@ fn run_all(seeds: &[u64]) -> Vec<seeds::Report> {
 }
 
 /// A panic is a finding like another: it must not take the other seeds with it.
-fn run(seed: u64) -> seeds::Report {
-    std::panic::catch_unwind(|| seeds::run(seed)).unwrap_or_else(|panic| {
+fn run(seed: u64, one: fn(u64) -> seeds::Report) -> seeds::Report {
+    std::panic::catch_unwind(|| one(seed)).unwrap_or_else(|panic| {
         let what = panic
             .downcast_ref::<String>()
             .cloned()
@@ -86,8 +105,8 @@ fn run(seed: u64) -> seeds::Report {
     })
 }
 
-fn describe(report: &seeds::Report) {
+fn describe(test: &str, report: &seeds::Report) {
     report.tail.iter().for_each(|line| println!("{line}"));
     report.violations.iter().for_each(|what| println!("VIOLATION {what}"));
-    println!("replay: POINTSMAN_SIM_SEED={} cargo test --test sim seeds -- --nocapture", report.seed);
+    println!("replay: POINTSMAN_SIM_SEED={} cargo test --test sim {test} -- --nocapture", report.seed);
 }

@@ -6,8 +6,12 @@ use pointsman::sabotage::{Sabotage, with};
 
 /// Breaks the code and says what the checkers made of it, and after how many seeds.
 fn noticed(sabotage: Sabotage, within: u64) -> String {
+    noticed_by(crate::seeds::run, sabotage, within)
+}
+
+fn noticed_by(run: fn(u64) -> crate::seeds::Report, sabotage: Sabotage, within: u64) -> String {
     for seed in 0..within {
-        let report = with(sabotage, || crate::run(seed));
+        let report = with(sabotage, || crate::run(seed, run));
         if let Some(what) = report.violations.first() {
             println!("{sabotage:?}: seed {seed}: {what}");
             return what.clone();
@@ -36,4 +40,21 @@ fn memory_given_back_early_is_noticed() {
 fn completing_twice_is_noticed() {
     let what = noticed(Sabotage::CompleteTwice, 5);
     assert!(what.ends_with("is done twice"), "{what}");
+}
+
+#[test]
+fn lanes_that_take_turns_are_noticed() {
+    let what = noticed_by(crate::lanes::run, Sabotage::LanesByTurns, 50);
+    assert!(what.contains("behind"), "{what}");
+}
+
+#[test]
+fn misplaced_halves_are_noticed() {
+    noticed_by(crate::lanes::run, Sabotage::HalvesFromTheStart, 50);
+}
+
+#[test]
+fn failing_open_is_noticed() {
+    let what = noticed_by(crate::lanes::run, Sabotage::FailOpen, 20);
+    assert!(what.contains("leaves"), "{what}");
 }

@@ -60,7 +60,7 @@ impl World {
 
     fn settled(&mut self) {
         let end = self.now + 100 * SECOND;
-        assert!(self.run_until(end, |world| world.load.is_over() && world.core.is_idle()), "{}", self.story());
+        assert!(self.run_until(end, |world| world.load.is_over() && world.core().is_idle()), "{}", self.story());
     }
 
     fn told(&self, number: u64) -> Option<Told> {
@@ -556,7 +556,7 @@ fn memory_full_while_closing() {
     }
     world.drain();
     assert!(!world.load.backlog.is_empty());
-    world.core.close(world.now);
+    world.core().close(world.now);
     world.settled();
     assert_eq!(world.ledger.written(), 200);
     assert!(world.now.as_nanos() < 5_000_000_000, "nothing lingers");
@@ -586,10 +586,10 @@ fn topic_never_appears() {
     let placement = Placement::Default;
     world.load.backlog.push_back(Planned { topic: "nowhere".to_owned(), placement, number, record, accepted: None });
     world.run_for(60 * SECOND);
-    assert!(world.core.is_idle());
+    assert!(world.core().is_idle());
     assert!((10..300).contains(&world.metadata_requests), "asked {} times", world.metadata_requests);
-    assert!(world.core.topic_trouble("nowhere").is_some_and(|why| why.contains("UNKNOWN_TOPIC_OR_PARTITION")));
-    world.core.forget("nowhere");
+    assert!(world.core().topic_trouble("nowhere").is_some_and(|why| why.contains("UNKNOWN_TOPIC_OR_PARTITION")));
+    world.core().forget("nowhere");
     let asked = world.metadata_requests;
     world.run_for(60 * SECOND);
     assert!(world.metadata_requests <= asked + 2, "asked on for what nobody waits for");
@@ -732,7 +732,7 @@ fn broker_dies_and_comes_back() {
         world.crash(1 + at % 3);
     }
     let end = world.now + 100 * SECOND;
-    world.run_until(end, |world| world.load.is_over() && world.core.is_idle());
+    world.run_until(end, |world| world.load.is_over() && world.core().is_idle());
     assert!(world.ledger.failed() == 0, "{} failed\n{}", world.ledger.failed(), world.story());
     world.finished();
 }

@@ -28,10 +28,10 @@ pub fn run(seed: u64) -> Report {
     // The load paces itself; a part of the seeds closes in the middle of it, with faults going on.
     let end = world.now + Duration::from_secs(rng.between(5, 120));
     let closes_early = rng.chance(150);
-    world.run_until(end, |world| !closes_early && world.load.is_over() && world.core.is_idle());
+    world.run_until(end, |world| !closes_early && world.load.is_over() && world.core().is_idle());
     if closes_early && rng.chance(300) {
         world.ledger.abandoned = true;
-        world.core.abandon();
+        world.core().abandon();
         world.trace.line(world.now, || "abandoned".to_owned());
     }
     finish(&mut world);
@@ -55,9 +55,9 @@ pub fn finish(world: &mut World) {
     let known: Vec<_> =
         world.cluster.topics.iter().filter(|topic| topic.exists).map(|topic| topic.name.to_string()).collect();
     world.load.waiting.retain(|name, _| known.contains(name));
-    world.core.close(world.now);
+    world.core().close(world.now);
     world.trace.line(world.now, || "close".to_owned());
-    let drained = world.run_until(end, |world| world.load.is_over() && world.core.is_idle());
+    let drained = world.run_until(end, |world| world.load.is_over() && world.core().is_idle());
     if !drained && world.violations.is_empty() {
         let open: Vec<_> = world.ledger.entries.iter().filter(|(_, entry)| entry.done.is_none()).take(5).collect();
         let open: Vec<_> =
@@ -82,7 +82,7 @@ impl World {
     }
 }
 
-fn draw_config(rng: &mut Rng) -> CoreConfig {
+pub fn draw_config(rng: &mut Rng) -> CoreConfig {
     let (acks, idempotence) =
         *rng.pick(&[(-1, true), (-1, true), (-1, true), (-1, true), (-1, false), (1, false), (0, false)]);
     let request_timeout = rng.millis(500, 5_000);
@@ -117,7 +117,7 @@ fn draw_config(rng: &mut Rng) -> CoreConfig {
     }
 }
 
-fn draw_cluster(rng: &mut Rng) -> Cluster {
+pub fn draw_cluster(rng: &mut Rng) -> Cluster {
     let count = rng.between(1, 5) as i32;
     let mut cluster = Cluster::new(count);
     let produce = *rng.pick(&[13, 13, 13, 12, 11, 9, 8, 7, 3]);
@@ -129,13 +129,13 @@ fn draw_cluster(rng: &mut Rng) -> Cluster {
     cluster
 }
 
-fn settle(world: &mut World, rng: &mut Rng) {
+pub fn settle(world: &mut World, rng: &mut Rng) {
     world.config.bootstrap = world.cluster.brokers.values().map(|broker| (broker.host.clone(), broker.port)).collect();
     let bootstrap = 1 + rng.index(world.config.bootstrap.len());
     world.config.bootstrap.truncate(bootstrap);
     world.timer_slack = *rng.pick(&[Duration::ZERO, Duration::from_millis(1)]);
     world.seal_delay_us = *rng.pick(&[0, 0, 500, 20_000]);
-    world.core = pointsman::core::Core::new(world.config.clone(), rng.next(), world.now);
+    *world.core() = pointsman::core::Core::new(world.config.clone(), rng.next(), world.now);
     for at in 0..rng.between(1, 4) {
         let (name, count) = (format!("t{at}"), rng.between(1, 8) as i32);
         let topic = world.cluster.create_topic(&name, count, rng);

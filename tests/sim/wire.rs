@@ -232,7 +232,7 @@ impl World {
         connection.side = Side::Open;
         self.trace.line(self.now, || format!("connected {id:?}"));
         let versions = broker.versions.clone();
-        self.core.handle_connected(self.now, id, versions);
+        self.core().handle_connected(self.now, id, versions);
     }
 
     fn lost(&mut self, id: ConnectionId) {
@@ -244,7 +244,7 @@ impl World {
             connection.in_flight.clear();
         }
         self.trace.line(self.now, || format!("lost {id:?}"));
-        self.core.handle_disconnected(self.now, id, "the simulator cut it".to_owned());
+        self.core().handle_disconnected(self.now, id, "the simulator cut it".to_owned());
     }
 
     fn written(&mut self, id: ConnectionId, correlation_id: i32) {
@@ -284,7 +284,7 @@ impl World {
             self.at(at, Event::Arrive(id, correlation_id, wire));
         }
         if !expects_response {
-            self.core.handle_written(self.now, id, correlation_id);
+            self.core().handle_written(self.now, id, correlation_id);
         }
     }
 
@@ -518,7 +518,7 @@ impl World {
             connection.throttled_until = connection.throttled_until.max(until);
         }
         self.trace.line(self.now, || format!("response #{correlation_id} on {id:?}"));
-        self.core.handle_response(self.now, id, correlation_id, response);
+        self.core().handle_response(self.now, id, correlation_id, response);
     }
 
     fn latency(&mut self) -> Duration {

@@ -3,6 +3,7 @@
 use crate::check::Ledger;
 use crate::cluster::{BatchFault, BrokerId, Cluster, Tp};
 use crate::faults::{Fault, Rates};
+use crate::lanes::Lanes;
 use crate::load::Load;
 use crate::network::{Connection, RequestFault, WireRequest};
 use crate::rng::Rng;
@@ -10,6 +11,7 @@ use pointsman::core::time::Instant;
 use pointsman::core::{Action, ConnectionId, Core, CoreConfig, Sealed, Unsealed};
 use pointsman::protocol::messages::Response;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Something that happens later.
@@ -21,12 +23,18 @@ pub enum Event {
     Arrive(ConnectionId, i32, WireRequest),
     ArriveStalled(ConnectionId),
     Serve(ConnectionId),
-    Replicate { tp: Tp, epoch: i32, end_offset: i64 },
+    Replicate {
+        tp: Tp,
+        epoch: i32,
+        end_offset: i64,
+    },
     ProduceDeadline(ConnectionId, i32),
     Deliver(ConnectionId, i32, Response),
     CutNoticed(ConnectionId),
     Sealed(Sealed),
     Learn(BrokerId, Tp),
+    /// A lane's thread gets to it.
+    Lane(usize),
     Load,
     Fault(Fault),
 }
@@ -38,7 +46,7 @@ pub type RequestScript = Box<dyn FnMut(usize) -> Option<RequestFault>>;
 
 pub struct World {
     pub now: Instant,
-    pub core: Core,
+    core: Arc<Mutex<Core>>,
     pub config: CoreConfig,
     pub cluster: Cluster,
     pub connections: BTreeMap<ConnectionId, Connection>,
@@ -52,7 +60,7 @@ pub struct World {
     /// Refuse InitProducerId this often, with this.
     pub init_refusals: VecDeque<i16>,
     pub produce_requests: usize,
-    pub arrived: BTreeMap<(std::sync::Arc<str>, i32), usize>,
+    pub arrived: BTreeMap<(Arc<str>, i32), usize>,
     pub flushed: Vec<u64>,
     pub metadata_requests: usize,
     /// Why the client closed connections.
@@ -64,6 +72,8 @@ pub struct World {
     pub timer_slack: Duration,
     /// Sealing takes up to this long, each batch for itself.
     pub seal_delay_us: u64,
+    /// Where records pass plugins on their way to the core.
+    pub lanes: Option<Lanes>,
     queue: BTreeMap<(Instant, u64), Event>,
     next_event: u64,
     idle_timeouts: u32,
@@ -76,7 +86,7 @@ impl World {
         let load = Load::new(rng.fork());
         World {
             now,
-            core: Core::new(config.clone(), rng.next(), now),
+            core: Arc::new(Mutex::new(Core::new(config.clone(), rng.next(), now))),
             config,
             cluster,
             connections: BTreeMap::new(),
@@ -98,10 +108,20 @@ impl World {
             violations: Vec::new(),
             timer_slack: Duration::ZERO,
             seal_delay_us: 0,
+            lanes: None,
             queue: BTreeMap::new(),
             next_event: 0,
             idle_timeouts: 0,
         }
+    }
+
+    /// Not for the whole of an expression in which the core is asked again.
+    pub fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn shared_core(&self) -> Arc<Mutex<Core>> {
+        Arc::clone(&self.core)
     }
 
     pub fn after(&mut self, delay: Duration, event: Event) {
@@ -133,31 +153,39 @@ impl World {
             if !self.violations.is_empty() {
                 return false;
             }
-            let timer = self.core.poll_timeout().map(|at| (at + self.timer_slack).max(self.now));
+            let timer = self.core().poll_timeout().map(|at| (at + self.timer_slack).max(self.now));
             let event = self.queue.first_key_value().map(|((at, _), _)| *at);
             let timer_first = timer.is_some_and(|timer| event.is_none_or(|event| timer < event));
             let next = if timer_first { timer } else { event };
             let Some(next) = next.filter(|next| *next <= end) else {
-                self.now = self.now.max(end);
+                self.set_now(self.now.max(end));
                 return done(self);
             };
-            self.now = next;
+            self.set_now(next);
             self.events += 1;
             if timer_first {
                 self.fire_timer()
             } else {
                 self.fire_event()
             }
+            self.look_after_lanes();
             self.violations.append(&mut self.cluster.violations);
         }
     }
 
+    fn set_now(&mut self, now: Instant) {
+        self.now = now;
+        if let Some(lanes) = &self.lanes {
+            lanes.clock.set(now);
+        }
+    }
+
     fn fire_timer(&mut self) {
-        let before = self.core.poll_timeout();
-        self.core.handle_timeout(self.now);
+        let before = self.core().poll_timeout();
+        self.core().handle_timeout(self.now);
         let progress = self.drain();
         // A timer that fires again at once without anything coming of it is a loop at full speed in the shell.
-        if !progress && self.core.poll_timeout().is_some_and(|next| next <= self.now) {
+        if !progress && self.core().poll_timeout().is_some_and(|next| next <= self.now) {
             self.idle_timeouts += 1;
             if self.idle_timeouts > 3 {
                 self.violation(format!("timer {before:?} is in the past and nothing comes of it"));
@@ -170,7 +198,8 @@ impl World {
     fn fire_event(&mut self) {
         let Some(((_, _), event)) = self.queue.pop_first() else { return };
         match event {
-            Event::Sealed(sealed) => self.core.handle_sealed(self.now, sealed),
+            Event::Sealed(sealed) => self.core().handle_sealed(self.now, sealed),
+            Event::Lane(lane) => self.lane_step(lane),
             Event::Load => self.load_step(),
             Event::Fault(fault) => self.apply(fault),
             Event::Learn(broker, tp) => {
@@ -201,11 +230,13 @@ impl World {
             let before = polls;
             // First: a connection that was given up must be seen to be closed before another broker is sent to.
             polls += self.take_actions();
-            while let Some(unsealed) = self.core.poll_seal(self.now) {
+            loop {
+                let Some(unsealed) = self.core().poll_seal(self.now) else { break };
                 polls += 1;
                 self.seal(unsealed);
             }
-            while let Some(transmit) = self.core.poll_transmit(self.now) {
+            loop {
+                let Some(transmit) = self.core().poll_transmit(self.now) else { break };
                 polls += 1;
                 self.transmit(transmit);
             }
@@ -224,7 +255,8 @@ impl World {
 
     fn take_actions(&mut self) -> u32 {
         let mut taken = 0;
-        while let Some(action) = self.core.poll_action() {
+        loop {
+            let Some(action) = self.core().poll_action() else { break };
             taken += 1;
             self.act(action);
         }
@@ -234,7 +266,7 @@ impl World {
     pub fn seal(&mut self, unsealed: Unsealed) {
         let sealed = unsealed.seal();
         match self.seal_delay_us {
-            0 => self.core.handle_sealed(self.now, sealed),
+            0 => self.core().handle_sealed(self.now, sealed),
             most => {
                 let delay = Duration::from_micros(self.rng.below(most));
                 self.after(delay, Event::Sealed(sealed));
@@ -243,6 +275,14 @@ impl World {
     }
 
     fn act(&mut self, action: Action) {
+        let action = match &self.lanes {
+            Some(lanes) if !matches!(action, Action::Connect { .. } | Action::Disconnect { .. }) => {
+                let line = |line: String| line.chars().take(200).collect();
+                self.trace.line(self.now, || line(format!("{action:?}")));
+                return lanes.handle(action);
+            }
+            _ => action,
+        };
         match action {
             Action::Connect { connection, host, port, .. } => self.connect(connection, &host, port),
             Action::Disconnect { connection, reason, .. } => self.closed_by_client(connection, &reason),

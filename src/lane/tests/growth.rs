@@ -225,6 +225,20 @@ fn a_located_partitioner_is_told_leaders_and_racks_whenever_they_change() {
     assert_eq!(rig.end(), ["r1", "west"].map(told));
 }
 
+/// Which would answer the same, and forget what it remembers.
+#[test]
+fn a_keyed_partitioner_is_not_told_again_when_only_leaders_and_racks_change() {
+    let mut rig = Rig::start();
+    rig.send(None);
+    rig.drive();
+    rig.send(None);
+    rig.until_told(1);
+    rig.rack = "west";
+    rig.refresh();
+    rig.send(None);
+    assert_eq!(rig.end(), [keyed(2)]);
+}
+
 #[test]
 fn the_partitioner_is_told_of_a_topic_that_was_made_anew_with_fewer() {
     let mut rig = Rig::start();

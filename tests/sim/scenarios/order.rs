@@ -144,7 +144,7 @@ fn partitions_take_turns_in_small_requests() {
         let lens = world.cluster.topics[0].partitions.iter().map(|partition| partition.log.batches.len());
         let (least, most) = lens.fold((usize::MAX, 0), |(least, most), len| (least.min(len), most.max(len)));
         worst.set(worst.get().max(most - least));
-        world.load.is_over() && world.core.is_idle()
+        world.load.is_over() && world.core().is_idle()
     };
     assert!(world.run_until(end, even), "{}", world.story());
     assert!(world.produce_requests >= PARTITIONS as usize * EACH / 4, "{} requests", world.produce_requests);

@@ -210,7 +210,7 @@ fn abandoned_while_a_split_is_made() {
         let sent = world.send_sized(&[(Some("k"), 60); 40]);
         world.run_for(Duration::from_millis(after_ms));
         world.ledger.abandoned = true;
-        world.core.abandon();
+        world.core().abandon();
         world.run_for(SECOND);
         assert!(sent.iter().all(|number| world.told(*number).is_some()), "after {after_ms} ms");
         world.finished();
@@ -222,7 +222,7 @@ fn flush_waits_for_every_part() {
     let mut world = limited(Compression::None, 300);
     world.seal_delay_us = 20_000;
     world.send_sized(&[(Some("k"), 60); 40]);
-    let flush = world.core.flush(world.now);
+    let flush = world.core().flush(world.now);
     world.ledger.flush(flush);
     world.settled();
     assert_eq!(world.flushed, [flush]);

@@ -9,7 +9,7 @@ type Checked = Result<(), String>;
 
 /// # Errors
 /// The rule that is broken, and where.
-pub(super) fn edits(edits: &Edits, count: usize, declared: &Fields) -> Checked {
+pub(crate) fn edits(edits: &Edits, count: usize, declared: &Fields) -> Checked {
     if let Some(edit) = &edits.topics {
         let edited = edited("topics", declared.topic, &edit.indexes, count)?;
         topics(&edit.content, edited)?;
@@ -43,7 +43,7 @@ pub(super) fn edits(edits: &Edits, count: usize, declared: &Fields) -> Checked {
 
 /// # Errors
 /// The rule that is broken, and where.
-pub(super) fn serialized(serialized: &Serialized, count: usize) -> Checked {
+pub(crate) fn serialized(serialized: &Serialized, count: usize) -> Checked {
     column("payloads", &serialized.payloads, count)?;
     headers(serialized.added_headers.as_ref(), count)?;
     refused(&serialized.refused, count)
@@ -51,7 +51,7 @@ pub(super) fn serialized(serialized: &Serialized, count: usize) -> Checked {
 
 /// # Errors
 /// The rule that is broken, and where.
-pub(super) fn groups(groups: &[Vec<u32>], partitions: u32) -> Checked {
+pub(crate) fn groups(groups: &[Vec<u32>], partitions: u32) -> Checked {
     for (at, group) in groups.iter().enumerate() {
         if group.is_empty() {
             return Err(format!("group {at} is empty"));
@@ -68,7 +68,7 @@ pub(super) fn groups(groups: &[Vec<u32>], partitions: u32) -> Checked {
 ///
 /// # Errors
 /// The rule that is broken, and where.
-pub(super) fn placements(
+pub(crate) fn placements(
     placements: &Placements,
     count: usize,
     topics: &TopicColumnRef<'_>,
