@@ -171,7 +171,7 @@ impl Reader<'_> {
             }
         }
         let mechanism = self.values.text("sasl.mechanism");
-        let jaas = match self.text("sasl.jaas.config").map(|text| jaas::parse(&text)) {
+        let jaas = match self.secret("sasl.jaas.config").map(|text| jaas::parse(text.expose())) {
             Some(Ok(jaas)) => Some(jaas),
             Some(Err(what)) => {
                 self.refuse("sasl.jaas.config", what, JAAS_EXAMPLE);

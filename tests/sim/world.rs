@@ -35,6 +35,8 @@ pub enum Event {
     Learn(BrokerId, Tp),
     /// A lane's thread gets to it.
     Lane(usize),
+    /// The driver tells the lanes what the core said.
+    PassOn,
     Load,
     Fault(Fault),
 }
@@ -205,6 +207,7 @@ impl World {
         match event {
             Event::Sealed(sealed) => self.core().handle_sealed(self.now, sealed),
             Event::Lane(lane) => self.lane_step(lane),
+            Event::PassOn => self.pass_on(),
             Event::Load => self.load_step(),
             Event::Fault(fault) => self.apply(fault),
             Event::Learn(broker, tp) => {
@@ -286,14 +289,12 @@ impl World {
     }
 
     fn act(&mut self, action: Action) {
-        let action = match &self.lanes {
-            Some(lanes) if !matches!(action, Action::Connect { .. } | Action::Disconnect { .. }) => {
-                let line = |line: String| line.chars().take(200).collect();
-                self.trace.line(self.now, || line(format!("{action:?}")));
-                return lanes.handle(action);
-            }
-            _ => action,
-        };
+        let is_drivers = matches!(action, Action::Connect { .. } | Action::Disconnect { .. });
+        if let Some(lanes) = self.lanes.as_mut().filter(|_| !is_drivers) {
+            self.trace.line(self.now, || format!("{action:?}").chars().take(200).collect());
+            let delay = lanes.say(action, &mut self.rng);
+            return self.after(delay, Event::PassOn);
+        }
         match action {
             Action::Connect { connection, host, port, .. } => self.connect(connection, &host, port),
             Action::Disconnect { connection, reason, .. } => self.closed_by_client(connection, &reason),
