@@ -232,8 +232,8 @@ impl Table {
             self.place = entry.place.clone();
         }
         if let Some(setting) = key.strip_prefix("settings.") {
-            let text = match entry.raw {
-                Raw::Text(text) => text,
+            let text = match &entry.raw {
+                Raw::Text(text) => text.clone(),
                 Raw::List(items) => items.join(","),
             };
             match self.settings.iter_mut().find(|(name, _)| name == setting) {
@@ -275,8 +275,8 @@ impl Table {
     }
 
     fn text(&self, name: &str) -> String {
-        match self.value(name) {
-            Value::Text(text) => text,
+        match &mut self.value(name) {
+            Value::Text(text) => std::mem::take(text),
             _ => unreachable!("{name} is no text in the table of plugin keys"),
         }
     }

@@ -16,6 +16,7 @@ mod metrics;
 mod natives;
 mod policy;
 mod serializers;
+mod strangers;
 mod topics;
 
 use krafka::error::ErrorCode;

@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"flag"
 	"fmt"
 	"os"
@@ -31,6 +33,7 @@ func main() {
 	batchSize := flag.Int64("batch-size", 0, "")
 	linger := flag.Int64("linger", 5, "")
 	rate := flag.Int64("rate", 0, "")
+	ca := flag.String("ca", "", "")
 	flag.Parse()
 
 	codecs := map[string]kgo.CompressionCodec{
@@ -52,6 +55,15 @@ func main() {
 	}
 	if *batchSize > 0 {
 		options = append(options, kgo.ProducerBatchMaxBytes(int32(*batchSize)))
+	}
+	if *ca != "" {
+		pem, err := os.ReadFile(*ca)
+		if err != nil {
+			fail(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		options = append(options, kgo.DialTLSConfig(&tls.Config{RootCAs: roots}))
 	}
 	client, err := kgo.NewClient(options...)
 	if err != nil {

@@ -41,6 +41,11 @@ public final class Peer {
         config.put("compression.type", flags.getOrDefault("--compression", "none"));
         config.put("linger.ms", flags.getOrDefault("--linger", "5"));
         if (flags.containsKey("--batch-size")) config.put("batch.size", flags.get("--batch-size"));
+        if (flags.containsKey("--ca")) {
+            config.put("security.protocol", "SSL");
+            config.put("ssl.truststore.type", "PEM");
+            config.put("ssl.truststore.location", flags.get("--ca"));
+        }
         generate();
 
         OperatingSystemMXBean system = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();

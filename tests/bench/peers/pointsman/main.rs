@@ -17,6 +17,10 @@ fn main() {
         ("linger.ms".to_owned(), flags.linger_ms.to_string()),
     ];
     settings.extend(flags.batch_size.map(|size| ("batch.size".to_owned(), size.to_string())));
+    if let Some(ca) = &flags.ca {
+        let tls = [("security.protocol", "SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca)];
+        settings.extend(tls.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
     let config = match file {
         Some(file) => Config::from_file_with(file, &settings),
         None => settings.iter().fold(Config::builder(), |builder, (key, value)| builder.set(key, value)).build(),

@@ -23,6 +23,10 @@ async fn main() {
     if let Some(size) = flags.batch_size {
         config.insert("batch.size".to_owned(), size.to_string());
     }
+    if let Some(ca) = &flags.ca {
+        let tls = [("security.protocol", "SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca)];
+        config.extend(tls.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
     let config = ProducerConfig::new(&config).expect("a valid configuration");
     let bytes = ByteArraySerializer::default;
     let producer = Arc::new(KafkaProducer::<Vec<u8>, Vec<u8>>::new(config, bytes(), bytes()).expect("a producer"));

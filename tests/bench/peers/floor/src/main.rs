@@ -18,6 +18,7 @@ const SUMMED: usize = 21;
 fn main() -> std::io::Result<()> {
     let flags = Flags::parse();
     assert_eq!(flags.compression, "none", "the floor does not compress");
+    assert_eq!(flags.ca, None, "the floor speaks no TLS");
     let records = records();
     let meter = Meter::new();
     let server = flags.bootstrap.split(',').next().unwrap_or_default();

@@ -38,6 +38,9 @@ fn main() {
     if let Some(size) = flags.batch_size {
         config.set("batch.size", size.to_string());
     }
+    if let Some(ca) = &flags.ca {
+        config.set("security.protocol", "ssl").set("ssl.ca.location", ca);
+    }
     let producer: ThreadedProducer<Deliveries> =
         config.create_with_context(Deliveries(Meter::new())).expect("a valid configuration");
     let meter = &producer.context().0;

@@ -18,6 +18,8 @@ pub struct Flags {
     pub linger_ms: u64,
     /// Records a second; 0 is as fast as it goes.
     pub rate: u64,
+    /// The bootstrap servers speak TLS, and this PEM file holds the authority of their certificates.
+    pub ca: Option<String>,
 }
 
 impl Flags {
@@ -37,6 +39,7 @@ impl Flags {
             batch_size: None,
             linger_ms: 5,
             rate: 0,
+            ca: None,
         };
         let mut words = std::env::args().skip(1);
         while let Some(name) = words.next() {
@@ -51,6 +54,7 @@ impl Flags {
                 "--batch-size" => flags.batch_size = Some(number()),
                 "--linger" => flags.linger_ms = number(),
                 "--rate" => flags.rate = number(),
+                "--ca" => flags.ca = Some(value),
                 name if own.contains(&name) => take(name, value),
                 _ => wrong(&format!("unknown: {name}")),
             }
@@ -60,7 +64,7 @@ impl Flags {
 }
 
 fn wrong(what: &str) -> ! {
-    eprintln!("{what}; known: --bootstrap --topic --records --warmup --compression --batch-size --linger --rate");
+    eprintln!("{what}; known: --bootstrap --topic --records --warmup --compression --batch-size --linger --rate --ca");
     std::process::exit(2)
 }
 
