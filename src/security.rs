@@ -95,7 +95,8 @@ pub enum Identity {
     /// `ssl.keystore.certificate.chain` and `ssl.keystore.key`: PEM text.
     Pem {
         /// Our certificate, then those that lead from it to an authority.
-        chain: String,
+        /// It is public, but whoever puts the key into the same text is not to find it in a log.
+        chain: Secret,
         /// The private key.
         key: Secret,
         /// `ssl.key.password`.

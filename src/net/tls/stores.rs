@@ -39,7 +39,8 @@ pub(super) fn identity(
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), SecurityError> {
     let (key_name, store, password) = match identity {
         Identity::Pem { chain, key, password } => {
-            let chain = pem_store(chain).map_err(|what| SecurityError::new("ssl.keystore.certificate.chain", what))?;
+            let chain =
+                pem_store(chain.expose()).map_err(|what| SecurityError::new("ssl.keystore.certificate.chain", what))?;
             let key = pem_store(key.expose()).map_err(|what| SecurityError::new("ssl.keystore.key", what))?;
             ("ssl.keystore.key", Store { certificates: chain.certificates, key: key.key }, password)
         }
