@@ -55,9 +55,11 @@ pub(super) struct AfterAppends {
     /// The driver is to learn of something.
     has_news: bool,
     /// Records that reached no batch, and their callbacks. Boxed, as it is rare and goes with every record.
-    #[expect(clippy::box_collection, reason = "a word, where a vector is three")]
-    failed: Option<Box<Vec<(Option<UserCallback>, ProduceError)>>>,
+    failed: Option<Box<Failed>>,
 }
+
+/// Records that reached no batch.
+type Failed = Vec<(Option<UserCallback>, ProduceError)>;
 
 impl AfterAppends {
     /// After those of others, by whoever made room for them, the driver perhaps.

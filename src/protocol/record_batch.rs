@@ -105,7 +105,7 @@ impl Prefix {
         let value = zigzag(value);
         let (bytes, len) = match value {
             ..0x80 => (value, 1),
-            ..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
+            0x80..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
             _ => return None,
         };
         Some(Prefix { bytes: self.bytes | u128::from(bytes) << (8 * self.len), len: self.len + len })
@@ -264,7 +264,7 @@ fn varint_len(value: i64) -> usize {
     match value {
         // Almost all.
         ..0x80 => 1,
-        ..0x4000 => 2,
+        0x80..0x4000 => 2,
         _ => {
             let bits = 64 - value.leading_zeros() as usize;
             bits.div_ceil(7)
