@@ -24,7 +24,8 @@ pub struct PluginConfig {
     pub on_error: OnError,
     /// `required`, default false: no record goes past this plugin.
     pub required: bool,
-    /// `breaker.failures`, default 10: failures in a row after which the plugin is not called for a while; 0 is never.
+    /// `breaker.failures`, default 10: failures in a row after which the plugin is not called for a while; a start that
+    /// fails is enough. 0 is never.
     pub breaker_failures: u32,
     /// `breaker.cooldown.ms`, default 10,000: how long that is.
     pub breaker_cooldown: Duration,
