@@ -107,7 +107,10 @@ impl Drop for PassingBy {
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     let now = shared.clock.now();
     let (records, queued) = (chunk.records.len(), now - chunk.accepted);
-    shared.count_chunk(now, ChunkFacts { records, bytes: chunk.bytes, queued, errors: records, dropped: 0 });
+    shared.count_chunk(
+        now,
+        ChunkFacts { records, bytes: chunk.bytes, queued, appended: queued, errors: records, dropped: 0 },
+    );
     let mut placed = Placed::of(records);
     let mut known = BTreeMap::new();
     for (slot, (&topic, &partition)) in chunk.records.topic_of.iter().zip(&chunk.records.partitions).enumerate() {
@@ -269,7 +272,8 @@ impl Worker {
             aside: None,
         };
         let (records, ended) = self.forward(now, passage, ended);
-        shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, &ended), records);
+        let appended = shared.clock.now() - accepted;
+        shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, appended, &ended), records);
     }
 
     /// Ends the records that an interceptor sent to a topic whose chain is another one.

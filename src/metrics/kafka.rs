@@ -305,6 +305,12 @@ pub(super) fn lane(lane: &LaneCounts, number: usize, tags: &[(String, String)], 
         &lane.queue_ms,
         ["Average milliseconds that a chunk waited for the lane's thread", "Most milliseconds of the same"],
     );
+    sheet.counter("chunk-append-time-ns-total", lane.append_ms.total * 1e6, "Nanoseconds from each chunk's first record's acceptance until the chunk had been through the plugins and was appended");
+    sheet.spread(
+        ["chunk-append-time-avg", "chunk-append-time-max"],
+        &lane.append_ms,
+        ["Average milliseconds of the same", "Most milliseconds of the same"],
+    );
     sheet.counter("record-error-total", lane.errors.total, "Records that were accepted and failed before a batch");
     sheet.counter("record-drop-total", lane.dropped.total, "Records that a plugin dropped on purpose");
 }

@@ -3,6 +3,7 @@
 
 mod aside;
 mod calls;
+mod costs;
 #[path = "../plugins/encode.rs"]
 #[expect(dead_code, reason = "most of it is for the tests of the loader")]
 mod encode;
