@@ -49,6 +49,9 @@ impl Core {
             });
             return self.transmit(now, node, request, RequestKind::InitProducerId, true);
         }
+        if self.news.holds(now) {
+            return None;
+        }
         let mut after = None;
         while let Some(id) = self.next_to_send(now, after) {
             after = Some(id);

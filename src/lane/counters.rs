@@ -110,6 +110,8 @@ pub(crate) struct LaneCounts {
     pub(crate) waiting: usize,
     /// Bytes staged.
     pub(crate) staged: usize,
+    /// Records that their senders appended, as there is nothing else to do with them.
+    pub(crate) appended: u64,
     /// Records of each chunk that the lane's thread has worked off.
     pub(crate) chunk_records: Measured,
     /// Staged bytes of each chunk.
@@ -139,6 +141,7 @@ impl LaneCounts {
             memory_available: lanes.first().map_or(0, |lane| lane.memory_available),
             waiting: lanes.iter().map(|lane| lane.waiting).sum(),
             staged: lanes.iter().map(|lane| lane.staged).sum(),
+            appended: lanes.iter().map(|lane| lane.appended).sum(),
             chunk_records: sum(|lane| &lane.chunk_records),
             chunk_bytes: sum(|lane| &lane.chunk_bytes),
             queue_ms: sum(|lane| &lane.queue_ms),
@@ -159,6 +162,11 @@ impl Shared {
         self.lock().counters.add_ended(now, errors, dropped);
     }
 
+    /// Counts records of a direct lane that got into no batch.
+    pub(super) fn count_failed(&self, count: usize) {
+        self.lock().counters.add_ended(self.clock.now(), count, 0);
+    }
+
     /// The counters at this time.
     pub(crate) fn counts(&self, now: Instant) -> LaneCounts {
         let waiting = self.lock_waiting();
@@ -169,6 +177,7 @@ impl Shared {
             memory_available: self.memory.available(),
             waiting: self.waiting_count(),
             staged: state.staged_bytes(),
+            appended: self.appended(),
             chunk_records: chunks.records.measure(now),
             chunk_bytes: chunks.bytes.measure(now),
             queue_ms: chunks.queue_ms.measure(now),

@@ -288,7 +288,8 @@ pub(super) fn lane(lane: &LaneCounts, number: usize, tags: &[(String, String)], 
         &lane.chunk_records,
         ["Chunks of records per second through the lane", "Chunks of records through the lane"],
     );
-    sheet.counter("record-total", lane.chunk_records.total, "Records through the lane");
+    let records = lane.chunk_records.total + lane.appended as f64;
+    sheet.counter("record-total", records, "Records through the lane");
     sheet.spread(
         ["chunk-records-avg", "chunk-records-max"],
         &lane.chunk_records,

@@ -104,13 +104,13 @@ impl Rig<Core> {
             topic,
             placement: Placement::Partition(partition),
             timestamp: self.clock.wall_ms(),
-            accepted: now,
+            accepted: None,
             key: None,
             value: Some(value),
             headers: NO_HEADERS,
             token: None,
         };
-        self.core.lock().unwrap().append(now, &record).unwrap();
+        self.core.lock().unwrap().append(|| now, &record).unwrap();
         self.handle.wake();
     }
 
@@ -304,7 +304,7 @@ impl Machine for Panicking {
     fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         self.0.poll_transmit(now)
     }
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&mut self) -> Option<Instant> {
         None
     }
 }

@@ -62,7 +62,10 @@ fn main() {
 }
 
 fn observe(deliveries: impl Iterator<Item = Delivery>, meter: &Meter) {
+    let (mut ok, mut failed) = (0, 0);
     for delivery in deliveries {
-        meter.delivered(0, delivery.wait().is_ok());
+        *if delivery.wait().is_ok() { &mut ok } else { &mut failed } += 1;
     }
+    meter.delivered_many(ok);
+    (0..failed).for_each(|_| meter.delivered(0, false));
 }
