@@ -182,7 +182,6 @@ impl Producer {
         let passing_on = PassingOn {
             lanes: Arc::clone(&lanes),
             core: Arc::clone(&core),
-            delivery_thread: Arc::clone(&delivery_thread),
             clock,
             waker: waker.clone(),
             outcomes: Vec::new(),
@@ -555,20 +554,15 @@ impl std::fmt::Debug for Accept {
 struct PassingOn {
     lanes: Arc<Lanes>,
     core: Arc<Mutex<Core>>,
-    delivery_thread: Arc<DeliveryThread>,
     clock: Clock,
     waker: DriverWaker,
-    /// Of this pass, where no lane is to hear of them.
+    /// Of this pass: who is to hear of them is woken once.
     outcomes: Vec<Done>,
 }
 
 impl net::Events for PassingOn {
     fn done(&mut self, done: Done) {
-        if self.lanes.want_outcomes() {
-            self.lanes.done(done);
-        } else {
-            self.outcomes.push(done);
-        }
+        self.outcomes.push(done);
     }
 
     fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>) {
@@ -581,12 +575,12 @@ impl net::Events for PassingOn {
 
     fn flushed(&mut self, flush: u64) {
         // Behind the outcomes that it waited for.
-        self.delivery_thread.complete_all(self.outcomes.drain(..));
+        self.lanes.done(self.outcomes.drain(..));
         self.lanes.flushed(flush);
     }
 
     fn pass_ended(&mut self) {
-        self.delivery_thread.complete_all(self.outcomes.drain(..));
+        self.lanes.done(self.outcomes.drain(..));
         self.lanes.admit();
         if self.lanes.is_memory_short() {
             let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -607,10 +601,8 @@ impl net::Events for PassingOn {
             }
         }
         drop(core);
-        for batch in done {
-            self.done(batch);
-        }
-        self.delivery_thread.complete_all(self.outcomes.drain(..));
+        self.outcomes.extend(done);
+        self.lanes.done(self.outcomes.drain(..));
         self.lanes.driver_died(&reason.into());
     }
 }

@@ -100,13 +100,16 @@ impl Together {
 
     /// A lane has told its plugins of a batch, or the driver has told the lanes. Whoever is the last one to do so makes its
     /// outcome known.
-    pub(super) fn told(&self, done: Arc<Done>, thread: &DeliveryThread) {
+    pub(super) fn told_all(&self, batches: impl IntoIterator<Item = Arc<Done>>, thread: &DeliveryThread) {
         if self.count == 1 {
-            if let Some(done) = Arc::into_inner(done) {
-                thread.complete(done);
-            }
-            return;
+            thread.complete_all(batches.into_iter().filter_map(Arc::into_inner));
+        } else {
+            batches.into_iter().for_each(|done| self.told(done, thread));
         }
+    }
+
+    /// As [`Together::told_all`] for one of a batch's several lanes.
+    pub(super) fn told(&self, done: Arc<Done>, thread: &DeliveryThread) {
         let place = place_of(&done);
         let which = Arc::as_ptr(&done);
         drop(done);
