@@ -167,7 +167,8 @@ impl Producer {
         let lane_config = |chain: &LaneChains| LaneConfig {
             max_block: config.max_block,
             // All lanes together stage no more than half of the memory.
-            staged_max: (4 << 20).min(config.buffer_memory / 8.max(2 * lane_count)).max(1),
+            // More than a core's cache holds is slower, and later.
+            staged_max: (1 << 20).min(config.buffer_memory / 8.max(2 * lane_count)).max(1),
             direct: chain.lanes[0].is_empty(),
             acknowledgements: chain.lanes[0].wants_acknowledgements(),
             any_acknowledgements: false,

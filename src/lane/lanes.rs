@@ -135,9 +135,9 @@ impl Lanes {
         self.lanes[0].admit();
     }
 
-    /// Whether anybody waits for memory: then nothing should linger.
+    /// See [`Shared::is_memory_short`].
     pub(crate) fn is_memory_short(&self) -> bool {
-        self.together.anyone_waits()
+        self.together.is_starving()
     }
 
     /// See [`Shared::topic_settled`].

@@ -742,7 +742,7 @@ impl State {
 
     /// Whether enough was worked off for those who wait to go on for a while.
     pub(super) fn has_ample_room(&self, config: &LaneConfig) -> bool {
-        self.staged < config.staged_max - config.staged_max / 4
+        self.staged <= config.staged_max / 2
     }
 }
 

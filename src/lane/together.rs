@@ -79,8 +79,9 @@ impl Together {
         self.starving.load(Ordering::Acquire) && self.anyone_waits()
     }
 
-    pub(super) fn set_starving(&self, starving: bool) {
-        self.starving.store(starving, Ordering::Release);
+    /// Says what was said before.
+    pub(super) fn set_starving(&self, starving: bool) -> bool {
+        self.starving.swap(starving, Ordering::AcqRel)
     }
 
     /// Registers a batch whose outcome the driver has learnt, and says which lanes are to hear of it. The driver tells
