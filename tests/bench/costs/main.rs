@@ -11,7 +11,7 @@ mod chains;
 mod stages;
 mod yard;
 
-use meter::records;
+use meter::{Flags, Records};
 use pointsman::core::{Append, Placement};
 use pointsman::protocol::record_batch::{NO_HEADERS, RecordBody, body_crc};
 use stages::Stages;
@@ -23,9 +23,11 @@ const RECORDS: usize = 1_400;
 
 fn main() {
     let counts = std::env::args().any(|word| word == "--count");
-    let records = records();
-    let records: Vec<(&[u8], &[u8])> =
-        records[..RECORDS].iter().map(|(key, value)| (key.as_bytes(), value.as_bytes())).collect();
+    let all = Records::of(&Flags { records: RECORDS as u64, ..Flags::default() });
+    let records: Vec<(&[u8], &[u8])> = (0..RECORDS as u64)
+        .map(|at| all.get(at))
+        .map(|(key, value)| (key.unwrap_or_default().as_bytes(), value.as_bytes()))
+        .collect();
     let mut stages = Stages::new(counts, RECORDS);
     if !counts {
         floors(&mut stages, &records);
