@@ -188,8 +188,11 @@ pub enum ProduceError {
         /// Whether it may be written.
         fate: Fate,
     },
-    /// The cluster does not allow it. Other topics go on.
-    #[error("{principal} may not {operation} on {resource}: the broker answered {}", error_code::name(*code))]
+    /// The cluster does not allow it. Other topics go on, and so does this one when it is allowed.
+    #[error(
+        "{principal} may not {operation} on {resource}: the broker answered {}{}",
+        error_code::name(*code), remedy(*code)
+    )]
     NotAuthorized {
         /// Who we are to brokers, as far as is known here.
         principal: Arc<str>,
@@ -303,6 +306,14 @@ impl ProduceError {
 
 fn dropped_for(failure: Option<&ProduceError>) -> String {
     failure.map_or_else(String::new, |failure| format!(", whose policy says so, for {failure}"))
+}
+
+/// Who may write to a topic is given a producer id since Kafka 2.8 (KIP-679); what to allow is easily missed.
+fn remedy(code: i16) -> &'static str {
+    match code {
+        error_code::CLUSTER_AUTHORIZATION_FAILED => " (allow it, or WRITE to a topic, or set enable.idempotence=false)",
+        _ => "",
+    }
 }
 
 fn at_offset(offset: Option<i64>) -> String {

@@ -168,6 +168,7 @@ impl Producer {
             max_block: config.max_block,
             // All lanes together stage no more than half of the memory.
             staged_max: (4 << 20).min(config.buffer_memory / 8.max(2 * lane_count)).max(1),
+            direct: chain.lanes[0].is_empty(),
             acknowledgements: chain.lanes[0].wants_acknowledgements(),
             any_acknowledgements: false,
             round_robin: chain.round_robin,
@@ -178,7 +179,14 @@ impl Producer {
         };
         let configs = each.iter().map(|chain| (lane_config(chain), chain.lanes.len())).collect();
         let lanes = Arc::new(Lanes::new(configs, routes, &surroundings));
-        let passing_on = PassingOn { lanes: Arc::clone(&lanes), core: Arc::clone(&core), clock, waker: waker.clone() };
+        let passing_on = PassingOn {
+            lanes: Arc::clone(&lanes),
+            core: Arc::clone(&core),
+            delivery_thread: Arc::clone(&delivery_thread),
+            clock,
+            waker: waker.clone(),
+            outcomes: Vec::new(),
+        };
         let mut lane_threads = Vec::with_capacity(lane_count);
         for (lane, chain) in lanes.iter().zip(each.into_iter().flat_map(|chain| chain.lanes)) {
             match lane::start(Arc::clone(lane), chain, config.delivery_timeout) {
@@ -252,7 +260,7 @@ impl Producer {
     fn accept_of(&self, submitted: Submitted) -> Accept {
         let state = match submitted {
             Submitted::Accepted(delivery) => AcceptState::Settled(Some(Ok(delivery))),
-            Submitted::Refused(error) => AcceptState::Settled(Some(Err(error))),
+            Submitted::Refused(error) => AcceptState::Settled(Some(Err(*error))),
             Submitted::Waiting(waiter) => AcceptState::InLine { waiter, lanes: Arc::clone(&self.inner.lanes) },
         };
         Accept { state }
@@ -266,7 +274,7 @@ impl Producer {
     pub fn try_send(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
         match self.inner.lanes.submit(record, None, false) {
             Submitted::Accepted(delivery) => Ok(delivery),
-            Submitted::Refused(error) => Err(error),
+            Submitted::Refused(error) => Err(*error),
             Submitted::Waiting(_) => Err(ProduceError::BufferFull),
         }
     }
@@ -285,7 +293,7 @@ impl Producer {
         match self.inner.lanes.submit(record, callback, may_wait) {
             // Most sends are accepted at once.
             Submitted::Accepted(delivery) => Ok(delivery),
-            Submitted::Refused(error) => Err(error),
+            Submitted::Refused(error) => Err(*error),
             waiting @ Submitted::Waiting(_) => block_on(self.accept_of(waiting))?,
         }
     }
@@ -547,13 +555,20 @@ impl std::fmt::Debug for Accept {
 struct PassingOn {
     lanes: Arc<Lanes>,
     core: Arc<Mutex<Core>>,
+    delivery_thread: Arc<DeliveryThread>,
     clock: Clock,
     waker: DriverWaker,
+    /// Of this pass, where no lane is to hear of them.
+    outcomes: Vec<Done>,
 }
 
 impl net::Events for PassingOn {
     fn done(&mut self, done: Done) {
-        self.lanes.done(done);
+        if self.lanes.want_outcomes() {
+            self.lanes.done(done);
+        } else {
+            self.outcomes.push(done);
+        }
     }
 
     fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>) {
@@ -566,10 +581,12 @@ impl net::Events for PassingOn {
 
     fn flushed(&mut self, flush: u64) {
         // Behind the outcomes that it waited for.
+        self.delivery_thread.complete_all(self.outcomes.drain(..));
         self.lanes.flushed(flush);
     }
 
     fn pass_ended(&mut self) {
+        self.delivery_thread.complete_all(self.outcomes.drain(..));
         self.lanes.admit();
         if self.lanes.is_memory_short() {
             let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -593,6 +610,7 @@ impl net::Events for PassingOn {
         for batch in done {
             self.done(batch);
         }
+        self.delivery_thread.complete_all(self.outcomes.drain(..));
         self.lanes.driver_died(&reason.into());
     }
 }

@@ -17,6 +17,8 @@ pub enum Sabotage {
     CompleteTwice,
     /// The records of a key take turns among the lanes.
     LanesByTurns,
+    /// Records whose topic is known by now overtake those that are set aside for it.
+    OvertakeAside,
     /// The answers to later halves of a call are taken for those to its first records.
     HalvesFromTheStart,
     /// A record that a plugin failed on goes on as it came, whatever the policy says.

@@ -95,7 +95,8 @@ pub enum Identity {
     /// `ssl.keystore.certificate.chain` and `ssl.keystore.key`: PEM text.
     Pem {
         /// Our certificate, then those that lead from it to an authority.
-        chain: String,
+        /// It is public, but whoever puts the key into the same text is not to find it in a log.
+        chain: Secret,
         /// The private key.
         key: Secret,
         /// `ssl.key.password`.
@@ -240,7 +241,7 @@ pub struct ClientCredentials {
 }
 
 /// The address of a token endpoint.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Url {
     /// Whether it is `https`.
     pub tls: bool,
@@ -250,6 +251,12 @@ pub struct Url {
     pub port: u16,
     /// Path and query, with the first slash.
     pub path: String,
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 impl fmt::Display for Url {
@@ -280,5 +287,6 @@ mod tests {
     fn an_address_is_shown_without_its_query() {
         let url = Url { tls: true, host: "::1".into(), port: 8443, path: "/token?key=hush-hush-query".into() };
         assert_eq!(url.to_string(), "https://[::1]:8443/token");
+        assert_eq!(format!("{url:?}"), "https://[::1]:8443/token");
     }
 }

@@ -211,6 +211,10 @@ fn a_wasm_file_that_is_no_component() {
 #[path = "cli/broker.rs"]
 mod broker;
 
+#[cfg(feature = "embedded-broker")]
+#[path = "cli/plugins.rs"]
+mod plugins;
+
 #[test]
 fn chains_of_topics_are_checked_and_listed() {
     let folder = tempfile::tempdir().unwrap();

@@ -40,6 +40,7 @@ const OWNED_CRATES: &[(&str, &str)] = &[
     ("rustls", "net"),
     ("tokio_rustls", "net"),
     ("ring", "net"),
+    ("regex_lite", "config"),
 ];
 
 #[test]
@@ -130,6 +131,60 @@ fn nothing_unfinished_and_no_machine_stands_in_the_tree() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Each promise of SECURITY.md names tests, or files that are full of them, and those are there.
+#[test]
+fn the_tests_that_security_names_are_there() {
+    let text = fs::read_to_string(root().join("SECURITY.md")).unwrap();
+    let table = text.split("| promise | test |").nth(1).expect("the table of promises");
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert!(rows.len() > 10, "{} promises", rows.len());
+    let code: Vec<(PathBuf, String)> = ["src", "tests"].into_iter().flat_map(sources).collect();
+    let mut wrong = Vec::new();
+    for row in rows {
+        let tests = row.trim_end_matches([' ', '|']).rsplit_once(" | ").expect("two columns").1;
+        // What is told of a file holds for the names behind it, up to the next file or path.
+        let mut place = None;
+        let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
+        if named.is_empty() {
+            wrong.push(format!("no test: {row}"));
+        }
+        for name in named {
+            if name.contains('/') {
+                place = Some(name);
+                if !root().join(name).is_file() {
+                    wrong.push(format!("{name} is no file"));
+                }
+                continue;
+            }
+            let (function, module) = match name.rsplit_once("::") {
+                Some((module, function)) => (function, Some(module.trim_end_matches("::tests").replace("::", "/"))),
+                None => (name, None),
+            };
+            let is_in = |file: &Path| match (&module, place) {
+                // The tests of `net::sasl::token` stand in src/net/sasl/token.rs or in src/net/tests/token.rs.
+                (Some(module), _) => {
+                    let (first, last) = (module.split('/').next(), module.split('/').next_back());
+                    file.starts_with("src") && first.into_iter().chain(last).all(|part| names_part(file, part))
+                }
+                (None, Some(place)) => file == Path::new(place),
+                (None, None) => false,
+            };
+            let definition = format!("fn {function}(");
+            if !code.iter().any(|(file, text)| is_in(file) && text.contains(&definition)) {
+                wrong.push(format!(
+                    "{name} is no test{}",
+                    place.map_or_else(String::new, |place| format!(" of {place}"))
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+fn names_part(file: &Path, part: &str) -> bool {
+    file.components().any(|found| found.as_os_str().to_str().is_some_and(|found| found.trim_end_matches(".rs") == part))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use super::nearest::nearest;
 use anyhow::{Result, anyhow};
 use pointsman::config::{DnsLookup, ProducerConfig};
-use pointsman::net::admin::{AdminError, BlockingAdmin, created};
+use pointsman::net::admin::{AdminError, BlockingAdmin};
 use pointsman::net::{NetConfig, Secured, SystemNames, canonical_servers};
 use pointsman::protocol::codec::create_topics::NewTopic;
 use std::fmt;
@@ -75,8 +75,9 @@ impl Servers {
 
     /// Creates a topic.
     pub(super) fn create_topic(&mut self, topic: NewTopic, may_exist: bool) -> Result<()> {
-        for topic in self.admin()?.create_topics(vec![topic])? {
-            created(&topic, may_exist)?;
+        let admin = self.admin()?;
+        for topic in admin.create_topics(vec![topic])? {
+            admin.created(&topic, may_exist)?;
         }
         Ok(())
     }

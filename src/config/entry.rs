@@ -1,6 +1,7 @@
 //! A setting as its source has it, before anything is known about its key.
 
 use super::error::Place;
+use zeroize::Zeroize;
 
 /// A key, its text, and where both stand. No `Debug`: the text may be a secret.
 #[derive(Clone)]
@@ -17,6 +18,16 @@ pub(super) struct Entry {
 pub(super) enum Raw {
     Text(String),
     List(Vec<String>),
+}
+
+/// Any text may be a secret's, or hold one.
+impl Drop for Raw {
+    fn drop(&mut self) {
+        match self {
+            Raw::Text(text) => text.zeroize(),
+            Raw::List(texts) => texts.zeroize(),
+        }
+    }
 }
 
 impl Entry {

@@ -79,6 +79,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use zeroize::Zeroizing;
 
 /// A valid configuration.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,7 +130,7 @@ impl Config {
         let bytes = read_file(path).map_err(|error| {
             Error::new(vec![Problem::new(ProblemKind::Unreadable, &file, None, format!("cannot be read: {error}"))])
         })?;
-        let text = properties::decode(bytes);
+        let text = Zeroizing::new(properties::decode(bytes));
         let format = match path.extension() {
             Some(extension) if extension.eq_ignore_ascii_case("toml") => Format::Toml,
             None if text.lines().any(|line| line.trim_start().starts_with('[')) => Format::Toml,
@@ -235,8 +236,11 @@ fn from_text(format: Format, text: &str, file: Place, overrides: &[(String, Stri
 }
 
 fn read_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // With room for all of it, so that nothing is left behind by growing: it may be a secret.
+    let length = file.metadata().map_or(0, |metadata| metadata.len().min(FILE_BYTES_MAX));
+    let mut bytes = Vec::with_capacity(length as usize + 1);
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(io::Error::other("larger than 4 MiB, so surely no configuration"));
     }

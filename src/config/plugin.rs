@@ -24,7 +24,8 @@ pub struct PluginConfig {
     pub on_error: OnError,
     /// `required`, default false: no record goes past this plugin.
     pub required: bool,
-    /// `breaker.failures`, default 10: failures in a row after which the plugin is not called for a while; 0 is never.
+    /// `breaker.failures`, default 10: failures in a row after which the plugin is not called for a while; a start that
+    /// fails is enough. 0 is never.
     pub breaker_failures: u32,
     /// `breaker.cooldown.ms`, default 10,000: how long that is.
     pub breaker_cooldown: Duration,
@@ -231,8 +232,8 @@ impl Table {
             self.place = entry.place.clone();
         }
         if let Some(setting) = key.strip_prefix("settings.") {
-            let text = match entry.raw {
-                Raw::Text(text) => text,
+            let text = match &entry.raw {
+                Raw::Text(text) => text.clone(),
                 Raw::List(items) => items.join(","),
             };
             match self.settings.iter_mut().find(|(name, _)| name == setting) {
@@ -274,8 +275,8 @@ impl Table {
     }
 
     fn text(&self, name: &str) -> String {
-        match self.value(name) {
-            Value::Text(text) => text,
+        match &mut self.value(name) {
+            Value::Text(text) => std::mem::take(text),
             _ => unreachable!("{name} is no text in the table of plugin keys"),
         }
     }

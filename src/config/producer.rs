@@ -420,15 +420,15 @@ impl Values {
     }
 
     pub(super) fn text(&self, name: &'static str) -> String {
-        match self.value(name) {
-            Value::Text(text) => text,
+        match &mut self.value(name) {
+            Value::Text(text) => std::mem::take(text),
             _ => unreachable!("{name} is no text in the key table"),
         }
     }
 
     pub(super) fn list(&self, name: &'static str) -> Vec<String> {
-        match self.value(name) {
-            Value::List(items) => items,
+        match &mut self.value(name) {
+            Value::List(items) => std::mem::take(items),
             _ => unreachable!("{name} is no list in the key table"),
         }
     }

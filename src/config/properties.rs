@@ -159,8 +159,8 @@ mod tests {
     fn read_all(text: &str) -> (Vec<(String, String, usize)>, Vec<Problem>) {
         let mut problems = Vec::new();
         let entries = read(text, &Place::of(Source::Text), &mut problems);
-        let triples = entries.into_iter().map(|entry| match entry.raw {
-            Raw::Text(text) => (entry.key, text, entry.place.line.unwrap()),
+        let triples = entries.into_iter().map(|entry| match &entry.raw {
+            Raw::Text(text) => (entry.key, text.clone(), entry.place.line.unwrap()),
             Raw::List(_) => unreachable!("properties have no lists"),
         });
         (triples.collect(), problems)

@@ -4,6 +4,7 @@
 use super::entry::{Entry, Raw};
 use super::error::{Problem, ProblemKind};
 use super::properties;
+use regex_lite::Regex;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 use zeroize::Zeroizing;
@@ -71,8 +72,8 @@ fn belongs(entry: &Entry, name: &str) -> bool {
 }
 
 enum Provider {
-    /// `${env:NAME}`
-    Environment,
+    /// `${env:NAME}`, of the variables whose whole name matches `param.allowlist.pattern`, if there is one.
+    Environment(Option<Regex>),
     /// `${file:PATH:KEY}`: a key of a properties file.
     File(Allowed),
     /// `${dir:PATH:NAME}`: a file in a folder, whole.
@@ -94,26 +95,51 @@ fn provider(name: &str, own: &[Entry]) -> Result<Provider, Wrong> {
     };
     for entry in own.iter().filter(|entry| belongs(entry, name)) {
         let suffix = &entry.key[PREFIX.len() + name.len() + 1..];
-        if !["class", "param.allowed.paths"].contains(&suffix) {
+        if !["class", ALLOWED_PATHS, ALLOWLIST].contains(&suffix) {
             let what = format!("{suffix} is not supported");
-            return Err((what, "class and param.allowed.paths are".to_owned()));
+            return Err((what, format!("class, {ALLOWED_PATHS} (of files) and {ALLOWLIST} (of the environment) are")));
         }
     }
     let allowed = || {
-        let paths = text("param.allowed.paths").unwrap_or_default();
+        let paths = text(ALLOWED_PATHS).unwrap_or_default();
         let paths = paths.split(',').map(str::trim).filter(|path| !path.is_empty());
         Allowed(paths.map(PathBuf::from).collect())
     };
     let Some(class) = text("class") else {
         return Err((format!("config.providers names {name}, and its class is missing"), CLASSES.to_owned()));
     };
+    let pattern = || match text(ALLOWLIST) {
+        // As in Java, it is the whole name that must match.
+        Some(pattern) => Regex::new(&format!("^(?:{pattern})$")).map(Some).map_err(|error| {
+            let help = "it is a regular expression, without look-around and back-references";
+            (format!("{ALLOWLIST} is no pattern: {error}"), help.to_owned())
+        }),
+        None => Ok(None),
+    };
+    // A restriction that restricts nothing would be believed in.
+    let has_no = |suffix: &str, own: &str| match text(suffix) {
+        Some(_) => Err((format!("{suffix} means nothing to this provider"), format!("it has {own}"))),
+        None => Ok(()),
+    };
     match class.strip_prefix("org.apache.kafka.common.config.provider.").unwrap_or(class) {
-        "EnvVarConfigProvider" | "env" => Ok(Provider::Environment),
-        "FileConfigProvider" | "file" => Ok(Provider::File(allowed())),
-        "DirectoryConfigProvider" | "directory" => Ok(Provider::Directory(allowed())),
+        "EnvVarConfigProvider" | "env" => {
+            has_no(ALLOWED_PATHS, ALLOWLIST)?;
+            Ok(Provider::Environment(pattern()?))
+        }
+        "FileConfigProvider" | "file" => {
+            has_no(ALLOWLIST, ALLOWED_PATHS)?;
+            Ok(Provider::File(allowed()))
+        }
+        "DirectoryConfigProvider" | "directory" => {
+            has_no(ALLOWLIST, ALLOWED_PATHS)?;
+            Ok(Provider::Directory(allowed()))
+        }
         _ => Err(("no such provider can be loaded here".to_owned(), CLASSES.to_owned())),
     }
 }
+
+const ALLOWED_PATHS: &str = "param.allowed.paths";
+const ALLOWLIST: &str = "param.allowlist.pattern";
 
 const CLASSES: &str = "write env, file or directory, or Java's EnvVarConfigProvider, FileConfigProvider or \
                        DirectoryConfigProvider";
@@ -144,7 +170,10 @@ fn replace(text: &str, providers: &BTreeMap<&str, Provider>) -> Result<String, S
 fn look_up(name: &str, path: &str, provider: &Provider) -> Result<Zeroizing<String>, String> {
     let (path, key) = path.rsplit_once(':').unwrap_or(("", path));
     match provider {
-        Provider::Environment => std::env::var(key)
+        Provider::Environment(Some(pattern)) if !pattern.is_match(key) => {
+            Err(format!("${{{name}:…}}: the name {key} does not match {ALLOWLIST}"))
+        }
+        Provider::Environment(_) => std::env::var(key)
             .map(Zeroizing::new)
             .map_err(|_| format!("${{{name}:…}}: the environment has no variable {key}, or not as text")),
         Provider::File(allowed) => {
@@ -194,6 +223,7 @@ mod tests {
         std::fs::write(folder.path().join("id"), "orders").unwrap();
         let text = format!(
             "config.providers=env,file,dir\nconfig.providers.env.class=env\n\
+             config.providers.env.param.allowlist.pattern=HOME|CARGO_.*\n\
              config.providers.file.class=org.apache.kafka.common.config.provider.FileConfigProvider\n\
              config.providers.file.param.allowed.paths={path}\nconfig.providers.dir.class=directory\n\
              key.serializer=${{file:{path}/secrets.properties:serializer}}\n\
@@ -232,8 +262,25 @@ mod tests {
             ("config.providers=v\nconfig.providers.v.class=com.example.Vault", "write env, file or directory"),
             ("config.providers.v.class=env", "names"),
             (
-                "config.providers=v\nconfig.providers.v.class=env\nconfig.providers.v.param.allowlist.pattern=A.*",
-                "param.allowlist.pattern is not supported",
+                "config.providers=v\nconfig.providers.v.class=env\nconfig.providers.v.param.allowlist.pattern=CARGO\n\
+                 client.id=${v:CARGO_PKG_NAME}",
+                "the name CARGO_PKG_NAME does not match param.allowlist.pattern",
+            ),
+            (
+                "config.providers=v\nconfig.providers.v.class=env\nconfig.providers.v.param.allowlist.pattern=A|(",
+                "is no pattern",
+            ),
+            (
+                "config.providers=v\nconfig.providers.v.class=env\nconfig.providers.v.param.allowed.paths=/usr",
+                "param.allowed.paths means nothing to this provider",
+            ),
+            (
+                "config.providers=v\nconfig.providers.v.class=file\nconfig.providers.v.param.allowlist.pattern=A",
+                "param.allowlist.pattern means nothing to this provider",
+            ),
+            (
+                "config.providers=v\nconfig.providers.v.class=file\nconfig.providers.v.param.timeout=1",
+                "param.timeout is not supported",
             ),
         ] {
             let Err(error) = config(text) else { panic!("{text} was taken") };

@@ -120,7 +120,7 @@ impl Reader<'_> {
 
     fn identity(&mut self) -> Option<Identity> {
         let password = self.secret("ssl.key.password");
-        let chain = self.text("ssl.keystore.certificate.chain");
+        let chain = self.secret("ssl.keystore.certificate.chain");
         let key = self.secret("ssl.keystore.key");
         let store = self.store("ssl.keystore.location", "ssl.keystore.type", "ssl.keystore.password");
         match (chain, key, store) {
@@ -171,7 +171,7 @@ impl Reader<'_> {
             }
         }
         let mechanism = self.values.text("sasl.mechanism");
-        let jaas = match self.text("sasl.jaas.config").map(|text| jaas::parse(&text)) {
+        let jaas = match self.secret("sasl.jaas.config").map(|text| jaas::parse(text.expose())) {
             Some(Ok(jaas)) => Some(jaas),
             Some(Err(what)) => {
                 self.refuse("sasl.jaas.config", what, JAAS_EXAMPLE);
@@ -190,7 +190,10 @@ impl Reader<'_> {
                 } else {
                     ("missing, and its default GSSAPI is not supported here", "")
                 };
-                let help = format!("{help}set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER");
+                let help = format!(
+                    "{help}set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; or security.protocol=SSL with a client \
+                     certificate, on a listener beside the one for Kerberos"
+                );
                 self.problem(ProblemKind::NotSupportedYet, "sasl.mechanism", what, help);
                 None
             }
@@ -476,6 +479,36 @@ mod tests {
             panic!("claims")
         };
         assert_eq!(claims, [("sub".to_owned(), "alice".into())]);
+    }
+
+    #[test]
+    fn a_valid_configuration_keeps_its_secrets_out_of_debug() {
+        let login = "security.protocol=SASL_SSL\nsasl.mechanism=";
+        let endpoint = "sasl.oauthbearer.token.endpoint.url=https://id.example/t?key=hush-hush-query\n";
+        for text in [
+            format!("{login}SCRAM-SHA-256\n{SCRAM}"),
+            format!("{login}OAUTHBEARER\nsasl.oauthbearer.token=hush-hush-token"),
+            format!(
+                "{login}OAUTHBEARER\n{endpoint}sasl.oauthbearer.client.credentials.client.id=c\n\
+                 sasl.oauthbearer.client.credentials.client.secret=hush-hush-client"
+            ),
+            format!(
+                "{login}OAUTHBEARER\n{endpoint}sasl.jaas.config=a.OAuthBearerLoginModule required clientId=c \
+                 clientSecret=hush-hush-jaas ssl.truststore.location=t ssl.truststore.password=hush-hush-store;"
+            ),
+            "security.protocol=SSL\nssl.truststore.location=t\nssl.truststore.password=hush-hush-t\n\
+             ssl.keystore.location=k\nssl.keystore.password=hush-hush-k\nssl.key.password=hush-hush-p"
+                .to_owned(),
+            "security.protocol=SSL\nssl.keystore.certificate.chain=hush-hush-both\nssl.keystore.key=hush-hush-key\n\
+             ssl.key.password=hush-hush-p"
+                .to_owned(),
+        ] {
+            let config = Config::from_properties(&format!("bootstrap.servers=a:1\n{text}")).unwrap();
+            assert_ne!(config.producer.security, Security::default());
+            let shown = format!("{config:?} {config:#?}");
+            assert_eq!(shown.contains("id.example/t?(hidden)"), text.contains("id.example"));
+            assert!(!shown.contains("hush"), "{text}: {shown}");
+        }
     }
 
     #[test]

@@ -21,6 +21,7 @@ pub(super) fn settings(values: &Values) -> BTreeMap<&'static str, Setting> {
     let shown = |name: &str, value: &Value| {
         let is_secret = Key::find(name).is_none_or(Key::is_secret) || values.provided.contains(name);
         (!is_secret).then(|| match value {
+            Value::Text(text) if name.ends_with(".url") => without_query(text),
             Value::Text(text) => text.clone(),
             Value::List(items) => items.join(","),
             Value::Bool(truth) => truth.to_string(),
@@ -32,4 +33,12 @@ pub(super) fn settings(values: &Values) -> BTreeMap<&'static str, Setting> {
         (*name, Setting { value: shown(name, value), place: place.clone() })
     };
     values.set.iter().map(setting).collect()
+}
+
+/// Some identity providers take a key in the address.
+fn without_query(url: &str) -> String {
+    match url.split_once('?') {
+        Some((before, _)) => format!("{before}?(hidden)"),
+        None => url.to_owned(),
+    }
 }

@@ -188,8 +188,8 @@ mod tests {
         entries
             .into_iter()
             .map(|entry| {
-                let value = match entry.raw {
-                    Raw::Text(text) => text,
+                let value = match &entry.raw {
+                    Raw::Text(text) => text.clone(),
                     Raw::List(items) => format!("[{}]", items.join("|")),
                 };
                 (entry.key, value, entry.place.line.unwrap())

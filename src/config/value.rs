@@ -3,6 +3,7 @@
 use super::entry::Raw;
 use super::keys::{Key, Kind};
 use super::suggest;
+use zeroize::Zeroize;
 
 /// A value of the type of its key. No `Debug`: it may be a secret.
 #[derive(Clone, PartialEq)]
@@ -12,6 +13,16 @@ pub(super) enum Value {
     Bool(bool),
     Int(i64),
     Double(f64),
+}
+
+impl Drop for Value {
+    fn drop(&mut self) {
+        match self {
+            Value::Text(text) => text.zeroize(),
+            Value::List(items) => items.zeroize(),
+            Value::Bool(_) | Value::Int(_) | Value::Double(_) => {}
+        }
+    }
 }
 
 /// What is wrong with a value, and what would be right.

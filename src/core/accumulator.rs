@@ -13,7 +13,7 @@ use super::timers::Timer;
 use super::{Core, partitioner};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::protocol::compression::Compression;
-use crate::protocol::record_batch::{HEADER_LEN, RecordBody};
+use crate::protocol::record_batch::{ENCODE_SLACK, HEADER_LEN, RecordBody};
 use std::sync::Arc;
 
 /// A record to append.
@@ -25,8 +25,8 @@ pub struct Append<'a> {
     pub placement: Placement,
     /// Create time, milliseconds since the Unix epoch.
     pub timestamp: i64,
-    /// When `send` accepted it.
-    pub accepted: Instant,
+    /// When `send` accepted it; `None` is now.
+    pub accepted: Option<Instant>,
     /// `None` is null.
     pub key: Option<&'a [u8]>,
     /// `None` is null.
@@ -86,74 +86,68 @@ enum StickyOf {
 }
 
 impl Core {
-    /// Appends a record to the open batch of its partition.
+    /// Appends a record to the open batch of its partition. The time is asked for only where it matters, which for
+    /// most records it does not: where a batch begins.
     ///
     /// # Errors
     /// The record is too large, its partition does not exist, or the producer cannot go on.
-    pub fn append(&mut self, now: Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
-        if let Some(ended) = &self.ended {
-            let topic = &self.topics[record.topic.index()].name;
-            let partition = match record.placement {
-                Placement::Partition(partition) => Some(partition),
-                Placement::Default | Placement::RoundRobin | Placement::Group(_) => None,
-            };
-            return Err(ended.error(Fate::NotWritten).at(topic, partition));
-        }
-        if record.timestamp < 0 {
-            let topic = Arc::clone(&self.topics[record.topic.index()].name);
-            return Err(ProduceError::Timestamp { topic, timestamp: record.timestamp });
-        }
+    pub fn append(&mut self, now: impl Fn() -> Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
         let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
         let max_len = body.max_len();
-        if HEADER_LEN + max_len > self.config.max_request_size {
-            return Err(ProduceError::TooLarge {
-                topic: Arc::clone(&self.topics[record.topic.index()].name),
-                size: HEADER_LEN + max_len,
-                key: "max.request.size",
-                limit: self.config.max_request_size,
-            });
+        if self.ended.is_some() || record.timestamp < 0 || HEADER_LEN + max_len > self.config.max_request_size {
+            return Err(self.refusal(record, HEADER_LEN + max_len));
         }
-        self.use_topic(now, record.topic);
-        let (id, sticky) = self.place(now, record)?;
-        let partition = &mut self.partitions[id as usize];
-
+        let (id, sticky) = self.place(&now, record)?;
         let mut filled = false;
         let mut began = false;
-        if !partition.open().is_some_and(|batch| batch.fits(max_len)) {
-            if let Some(Slot::Open(_)) = partition.queue.back() {
-                self.close_open(id);
-                filled = true;
-            }
-            self.begin_batch(now, id, max_len, record.accepted);
+        if !self.partitions[id as usize].open().is_some_and(|batch| batch.fits(max_len)) {
+            filled = self.close_open(id);
+            self.begin_batch(now(), id, max_len, record.accepted);
             began = true;
         }
         let partition = &mut self.partitions[id as usize];
-        let Some(Slot::Open(batch)) = partition.queue.back_mut() else { unreachable!("a batch was just begun") };
+        let Some(batch) = partition.open() else { unreachable!("a batch was just begun") };
         let before = batch.body_len();
-        let older = record.accepted < batch.info.accepted;
+        let older = record.accepted.filter(|&accepted| accepted < batch.info.accepted);
         let index = batch.append(&body, record.timestamp, record.accepted, record.token);
         let len = batch.body_len() - before;
         // One that could take another record is closed by the first that does not fit.
         let full = batch.is_full();
         let sent = batch.sent(len);
         partition.came(len);
-        let sticky = match sticky {
-            None => None,
-            Some(StickyOf::Topic) => Some(&mut self.topics[record.topic.index()].sticky),
-            Some(StickyOf::Group(group)) => Some(&mut self.groups[group.0 as usize].sticky),
-        };
         if let Some(sticky) = sticky {
+            let sticky = match sticky {
+                StickyOf::Topic => &mut self.topics[record.topic.index()].sticky,
+                StickyOf::Group(group) => &mut self.groups[group.0 as usize].sticky,
+            };
             sticky.book(sent, self.config.batch_size, !full && !filled);
         }
-        if older {
-            self.partitions[id as usize].note_accepted(record.accepted);
-            self.schedule(now, id);
+        if let Some(older) = older {
+            self.partitions[id as usize].note_accepted(older);
+            self.schedule(now(), id);
         }
         if full {
-            self.close_open(id);
+            filled |= self.close_open(id);
         }
         let Some(slot) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
-        Ok(Appended { completion: &slot.info().completion, index, partition: id, filled: filled || full, began })
+        Ok(Appended { completion: &slot.info().completion, index, partition: id, filled, began })
+    }
+
+    #[cold]
+    fn refusal(&self, record: &Append<'_>, size: usize) -> ProduceError {
+        let topic = &self.topics[record.topic.index()].name;
+        if let Some(ended) = &self.ended {
+            let partition = match record.placement {
+                Placement::Partition(partition) => Some(partition),
+                Placement::Default | Placement::RoundRobin | Placement::Group(_) => None,
+            };
+            return ended.error(Fate::NotWritten).at(topic, partition);
+        }
+        let topic = Arc::clone(topic);
+        if record.timestamp < 0 {
+            return ProduceError::Timestamp { topic, timestamp: record.timestamp };
+        }
+        ProduceError::TooLarge { topic, size, key: "max.request.size", limit: self.config.max_request_size }
     }
 
     /// A set of partitions that records may be appended to. The same set is the same group, for all who ask: its
@@ -171,13 +165,17 @@ impl Core {
     }
 
     /// The partition's dense id, and whose sticky choice it was, if it was one.
-    fn place(&mut self, now: Instant, record: &Append<'_>) -> Result<(u32, Option<StickyOf>), ProduceError> {
+    fn place(
+        &mut self,
+        now: impl Fn() -> Instant,
+        record: &Append<'_>,
+    ) -> Result<(u32, Option<StickyOf>), ProduceError> {
         let (partitions, nodes, config) = (&self.partitions, &self.nodes, &self.config);
         // A broker that takes no requests for long is passed over while there are others (KIP-794).
         let standing = |id: u32| {
             let Some(leader) = partitions[id as usize].leader else { return Standing::Leaderless };
             let Some(patience) = config.availability_timeout else { return Standing::Good };
-            let is_late = nodes.get(&leader).is_some_and(|node| node.is_late(now, patience));
+            let is_late = nodes.get(&leader).is_some_and(|node| node.is_late(now(), patience));
             if is_late { Standing::Late } else { Standing::Good }
         };
         let topic = &mut self.topics[record.topic.index()];
@@ -229,7 +227,9 @@ impl Core {
         Ok((topic.partitions[at], sticky))
     }
 
-    fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize, accepted: Instant) {
+    #[inline(never)]
+    fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize, accepted: Option<Instant>) {
+        self.use_topic(now, TopicHandle::of(self.partitions[id as usize].topic));
         let order = Order::begun(self.next_order);
         self.next_order += 1;
         self.live.insert(order);
@@ -251,26 +251,29 @@ impl Core {
             partition.index,
             limit,
             estimate,
-            self.config.memory.buffer(capacity),
+            self.config.memory.buffer(capacity + ENCODE_SLACK),
             self.config.memory.take(0),
             now,
         );
         // Its deadline is its oldest record's, which may have waited elsewhere for long.
-        batch.info.accepted = accepted.min(now);
+        batch.info.accepted = accepted.map_or(now, |accepted| accepted.min(now));
         partition.note_accepted(batch.info.accepted);
         partition.queue.push_back(Slot::Open(batch));
         self.schedule(now, id);
     }
 
-    /// Puts the records of the open batch up for sealing. The batch keeps its place.
-    fn close_open(&mut self, id: u32) {
+    /// Puts the records of the open batch, if there is one, up for sealing. The batch keeps its place.
+    #[inline(never)]
+    fn close_open(&mut self, id: u32) -> bool {
         let partition = &mut self.partitions[id as usize];
-        if let Some(Slot::Open(batch)) = partition.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) {
-            partition.last_body_len = batch.body_len();
-            let OpenBatch { info, body, permit, .. } = batch;
-            self.unsealed.push_back(Work::Seal { partition: id, place: info.order, body, permit });
-            partition.queue.push_back(Slot::Sealing(info));
-        }
+        let Some(Slot::Open(batch)) = partition.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) else {
+            return false;
+        };
+        partition.last_body_len = batch.body_len();
+        let OpenBatch { info, body, permit, .. } = batch;
+        self.unsealed.push_back(Work::Seal { partition: id, place: info.order, body, permit });
+        partition.queue.push_back(Slot::Sealing(info));
+        true
     }
 
     /// A full batch to seal, for whoever filled it: seal it without the core's lock and hand it back.
@@ -311,10 +314,19 @@ impl Core {
         match made {
             Made::Itself(records) => {
                 self.topics[partition.topic].ratio.observe(info.record_bytes, records.body.len());
+                let lingered = self.closing
+                    || info.order.batch < self.expedited
+                    || now.saturating_since(info.created) >= self.config.linger;
+                if lingered || info.went_before() {
+                    self.news.ready(now);
+                } else {
+                    self.news.full(now, records.body.len(), self.config.linger);
+                }
                 partition.queue.insert(at, Slot::Sealed(SealedBatch { info, records }));
             }
             Made::Anew(batches) => {
                 self.live.remove(&place);
+                self.news.ready(now);
                 partition.left(info.record_bytes);
                 for (nth, mut batch) in batches.into_iter().enumerate() {
                     if batch.info.sequence.is_some_and(|sequence| !partition.sequences.is_of(sequence.producer)) {
@@ -375,6 +387,11 @@ impl Core {
             if let Some(leader) = ready_on
                 && let Some(node) = self.nodes.get_mut(&leader)
             {
+                // Of what became full the news has heard.
+                let is_full = |slot: &Slot| matches!(slot, Slot::Sealed(batch) if !batch.info.went_before());
+                if !self.partitions[id as usize].queue.front().is_some_and(is_full) {
+                    self.news.ready(now);
+                }
                 node.add_ready(now, id);
                 self.busy.insert(leader);
                 self.partitions[id as usize].ready_on = ready_on;

@@ -216,7 +216,7 @@ impl OpenBatch {
         &mut self,
         record: &RecordBody<'_>,
         timestamp: i64,
-        accepted: Instant,
+        accepted: Option<Instant>,
         token: Option<u64>,
     ) -> u32 {
         let info = &mut self.info;
@@ -224,7 +224,9 @@ impl OpenBatch {
             info.base_timestamp = timestamp;
         }
         info.max_timestamp = info.max_timestamp.max(timestamp);
-        info.accepted = info.accepted.min(accepted);
+        if let Some(accepted) = accepted {
+            info.accepted = info.accepted.min(accepted);
+        }
         let index = info.count;
         info.count += 1;
         if let Some(token) = token {

@@ -100,25 +100,35 @@ impl Completion {
     }
 
     /// The fate of record `index`, once it is known: the run that it belongs to.
+    #[inline]
     pub fn outcome(&self, index: u32) -> Option<&Run> {
         let runs = self.runs.get()?;
+        // Mostly all of a batch's records share one.
+        if let [run] = &runs[..] {
+            return Some(run);
+        }
         let at = runs.partition_point(|run| run.first + run.count <= index);
         Some(&runs[at])
     }
 
     /// As [`Completion::outcome`]; if it is not yet known, `waker` is woken when it is.
+    #[inline]
     pub fn poll(&self, index: u32, waker: &Waker) -> Option<&Run> {
-        if self.runs.get().is_none() {
-            let mut waiters = self.lock();
-            // Completing sets the runs before it takes the waiters.
-            if self.runs.get().is_none() {
-                if !waiters.wakers.last().is_some_and(|known| known.will_wake(waker)) {
-                    waiters.wakers.push(waker.clone());
-                }
-                return None;
-            }
+        if self.runs.get().is_none() && self.is_awaited(waker) {
+            return None;
         }
         self.outcome(index)
+    }
+
+    /// Whether there is to be waited, and then `waker` is among those to be woken.
+    fn is_awaited(&self, waker: &Waker) -> bool {
+        let mut waiters = self.lock();
+        // Completing sets the runs before it takes the waiters.
+        let waits = self.runs.get().is_none();
+        if waits && !waiters.wakers.last().is_some_and(|known| known.will_wake(waker)) {
+            waiters.wakers.push(waker.clone());
+        }
+        waits
     }
 
     /// Calls `callback` when the fate of record `index` is known: by whoever completes the batch, or at once.

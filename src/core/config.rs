@@ -95,6 +95,10 @@ impl Default for CoreConfig {
 }
 
 impl CoreConfig {
+    pub(super) fn cluster_not_authorized(&self, code: i16, fate: Fate) -> ProduceError {
+        self.not_authorized("IDEMPOTENT_WRITE", "the cluster".to_owned(), code, fate)
+    }
+
     pub(super) fn not_authorized(
         &self,
         operation: &'static str,

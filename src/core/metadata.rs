@@ -22,6 +22,10 @@ use std::time::Duration;
 pub struct TopicHandle(u32);
 
 impl TopicHandle {
+    pub(super) fn of(index: usize) -> TopicHandle {
+        TopicHandle(index as u32)
+    }
+
     pub(super) fn index(self) -> usize {
         self.0 as usize
     }
@@ -53,9 +57,11 @@ pub(super) struct Topic {
     last_id: TopicId,
     /// Dense ids, by partition number. Empty until the topic is known.
     pub(super) partitions: Vec<u32>,
+    /// How many of its partitions senders may name, see [`Core::open_topic`].
+    open: usize,
     pub(super) sticky: Sticky,
     pub(super) next_in_turn: usize,
-    /// When a record was last appended to it, or someone asked for it.
+    /// When a batch was last begun for it, or someone asked for it.
     last_used: Instant,
     pub(super) ratio: Ratio,
     /// From the first batch on: most topics of a large cluster are never written to.
@@ -103,6 +109,7 @@ impl Core {
                     id: [0; 16],
                     last_id: [0; 16],
                     partitions: Vec::new(),
+                    open: 0,
                     sticky: Sticky::default(),
                     next_in_turn: 0,
                     last_used: now,
@@ -125,8 +132,26 @@ impl Core {
             }
             TopicStatus::Pending
         } else {
-            TopicStatus::Ready(TopicHandle(index as u32))
+            TopicStatus::Ready(TopicHandle::of(index))
         }
+    }
+
+    /// Senders may append to a topic that is known, and name so many of its partitions, without asking anybody else.
+    /// It is for the shell to say so, when those have gone on who waited for the topic.
+    pub fn open_topic(&mut self, name: &str, partitions: usize) {
+        if let Some(&index) = self.topics_by_name.get(name) {
+            self.topics[index].open = partitions.min(self.topics[index].partitions.len());
+        }
+    }
+
+    /// A topic that was opened, and how many partitions may be named.
+    pub fn opened(&mut self, name: &str) -> Option<(TopicHandle, usize)> {
+        // Mostly it is that of the last record.
+        if self.topics.get(self.last_opened).is_none_or(|last| *last.name != *name) {
+            self.last_opened = *self.topics_by_name.get(name)?;
+        }
+        let open = self.topics[self.last_opened].open;
+        (open > 0).then_some((TopicHandle::of(self.last_opened), open))
     }
 
     /// Asks anew for a topic that is known; [`Action::Topic`] follows.

@@ -20,6 +20,7 @@ mod io;
 mod links;
 mod memory;
 mod metadata;
+mod news;
 mod node;
 mod partition;
 mod partitioner;
@@ -53,6 +54,7 @@ use backoff::Backoff;
 use batch::{BatchInfo, Order};
 use counters::Counters;
 use metadata::{Refresh, Topic};
+use news::News;
 use node::Node;
 use partition::{Partition, Slot};
 use producer_id::ProducerId;
@@ -119,6 +121,9 @@ pub struct Core {
     next_flush: u64,
     closing: bool,
     ended: Option<Ended>,
+    /// The topic that was last asked for by its name, see [`Core::opened`].
+    last_opened: usize,
+    news: News,
     counters: Counters,
 }
 
@@ -159,6 +164,8 @@ impl Core {
             next_flush: 0,
             closing: false,
             ended: None,
+            last_opened: 0,
+            news: News::default(),
             counters: Counters::new(config.windows, now),
             config,
         };
@@ -181,6 +188,7 @@ impl Core {
     /// Ends the lingering of everything that was appended so far: someone waits for memory. Says whether anything
     /// changed by it.
     pub fn expedite(&mut self, now: Instant) -> bool {
+        self.news.let_go();
         if self.expedited == self.next_order {
             return false;
         }
@@ -223,13 +231,20 @@ impl Core {
         self.actions.pop_front()
     }
 
-    /// When to call [`Core::handle_timeout`] next.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+    /// When to call [`Core::handle_timeout`] next. Whoever asks has taken all else that there was: see
+    /// [`Core::has_news`].
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.news.told(self.timers.next())
+    }
+
+    /// Whether the shell is to come now, or may sleep until the time that it was told last, or the next answer.
+    pub fn has_news(&self) -> bool {
+        !self.actions.is_empty() || !self.unsealed.is_empty() || self.news.are_pressing(self.timers.next())
     }
 
     /// Lets everything happen whose time has come.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.news.timeout(now);
         while let Some(timer) = self.timers.pop(now) {
             match timer {
                 Timer::Partition(partition) => {

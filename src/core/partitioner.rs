@@ -28,7 +28,8 @@ pub fn murmur2(bytes: &[u8]) -> u32 {
 
 /// The partition of a key among `count`: Kafka's `toPositive(murmur2(key)) % count`.
 pub fn partition_of_key(key: &[u8], count: usize) -> usize {
-    (murmur2(key) & 0x7fff_ffff) as usize % count
+    // Partitions are numbered by 31 bits, and a division of 32 costs less than one of 64.
+    ((murmur2(key) & 0x7fff_ffff) % count as u32) as usize
 }
 
 /// Whether records without a key should go to a partition; the first is the best.

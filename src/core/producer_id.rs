@@ -16,6 +16,8 @@ pub(super) enum ProducerId {
     Off,
     /// To be asked for, not before a time, after so many failures.
     Wanted { not_before: Instant, failures: u32 },
+    /// The cluster does not allow it: asked for again, not before a time, once there is something to send.
+    Refused { not_before: Instant, failures: u32 },
     /// Asked for.
     Asked { failures: u32 },
     /// There.
@@ -37,21 +39,29 @@ impl ProducerId {
 
 impl Core {
     pub(super) fn wants_producer_id(&self, now: Instant) -> bool {
-        matches!(self.producer_id, ProducerId::Wanted { not_before, .. } if not_before <= now)
+        match self.producer_id {
+            ProducerId::Wanted { not_before, .. } => not_before <= now,
+            ProducerId::Refused { not_before, .. } => not_before <= now && !self.active.is_empty(),
+            ProducerId::Off | ProducerId::Asked { .. } | ProducerId::Have(_) => false,
+        }
     }
 
     pub(super) fn asked_producer_id(&mut self) {
-        if let ProducerId::Wanted { failures, .. } = self.producer_id {
+        if let ProducerId::Wanted { failures, .. } | ProducerId::Refused { failures, .. } = self.producer_id {
             self.producer_id = ProducerId::Asked { failures };
         }
     }
 
     /// A request for the id ended without an answer.
     pub(super) fn producer_id_failed(&mut self, now: Instant) {
+        self.ask_later(now, |not_before, failures| ProducerId::Wanted { not_before, failures });
+    }
+
+    fn ask_later(&mut self, now: Instant, as_what: impl FnOnce(Instant, u32) -> ProducerId) {
         if let ProducerId::Asked { failures } = self.producer_id {
             let failures = failures + 1;
             let not_before = now + self.retry_backoff().after(failures, &mut self.rng);
-            self.producer_id = ProducerId::Wanted { not_before, failures };
+            self.producer_id = as_what(not_before, failures);
             self.timers.set(Timer::ProducerId, Some(not_before));
         }
     }
@@ -66,12 +76,10 @@ impl Core {
                 }
             }
             Verdict::Retry { .. } => self.producer_id_failed(now),
-            _ if response.error_code == code::CLUSTER_AUTHORIZATION_FAILED => self.fail_for_good(format!(
-                "{} may not IDEMPOTENT_WRITE on the cluster, nor WRITE to any topic: the broker answered {} (allow one \
-                 of them, or set enable.idempotence=false)",
-                self.config.principal,
-                code::name(response.error_code),
-            )),
+            Verdict::NotAllowed => {
+                self.ask_later(now, |not_before, failures| ProducerId::Refused { not_before, failures });
+                self.fail_without_producer_id(now, response.error_code);
+            }
             _ => {
                 self.fail_for_good(format!("the cluster gives it no producer id: {}", code::name(response.error_code)));
             }

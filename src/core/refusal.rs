@@ -23,7 +23,12 @@ impl Core {
         }
         for partition in self.active.iter().copied().collect::<Vec<_>>() {
             if self.partitions[partition as usize].leader == Some(id) {
-                self.fail_queue(now, partition, &reason);
+                self.fail_queue(now, partition, |topic, index, fate| ProduceError::Authentication {
+                    topic: Some(topic),
+                    partition: Some(index),
+                    reason: Arc::clone(&reason),
+                    fate,
+                });
             }
         }
         self.fail_lookups(now);
@@ -31,7 +36,16 @@ impl Core {
         self.drive_links(now);
     }
 
-    fn fail_queue(&mut self, now: Instant, id: u32, reason: &Arc<str>) {
+    /// Without a producer id nothing can be sent, to no topic. Like a refused login it may be mended at any time.
+    pub(super) fn fail_without_producer_id(&mut self, now: Instant, code: i16) {
+        let config = self.config.clone();
+        for partition in self.active.iter().copied().collect::<Vec<_>>() {
+            self.fail_queue(now, partition, |_, _, fate| config.cluster_not_authorized(code, fate));
+        }
+    }
+
+    /// Fails what is not in flight. The error is given topic, partition and fate.
+    fn fail_queue(&mut self, now: Instant, id: u32, error: impl Fn(Arc<str>, i32, Fate) -> ProduceError) {
         let partition = &mut self.partitions[id as usize];
         let (topic, index) = (Arc::clone(&self.topics[partition.topic].name), partition.index);
         let failed: Vec<_> = std::mem::take(&mut partition.queue).into_iter().map(Slot::into_info).collect();
@@ -43,12 +57,7 @@ impl Core {
         partition.oldest = None;
         self.active.remove(&id);
         for info in failed {
-            let error = ProduceError::Authentication {
-                topic: Some(Arc::clone(&topic)),
-                partition: Some(index),
-                reason: Arc::clone(reason),
-                fate: info.fate(),
-            };
+            let error = error(Arc::clone(&topic), index, info.fate());
             self.end(now, info, Outcome::Failed(error));
         }
         self.schedule(now, id);

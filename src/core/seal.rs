@@ -188,7 +188,7 @@ mod tests {
         let mut open = OpenBatch::new(order, 0, topic, 0, 1 << 20, Estimate::EXACT, Vec::new(), permit, now);
         for (at, value) in values.iter().enumerate() {
             let record = RecordBody { key: None, value: Some(value), headers: NO_HEADERS };
-            open.append(&record, 1000 - at as i64, now, Some(at as u64));
+            open.append(&record, 1000 - at as i64, Some(now), Some(at as u64));
         }
         let OpenBatch { info, body, permit, .. } = open;
         SealedBatch { info, records: seal(body, permit, compression) }

@@ -49,6 +49,9 @@ impl Core {
             });
             return self.transmit(now, node, request, RequestKind::InitProducerId, true);
         }
+        if self.news.holds(now) {
+            return None;
+        }
         let mut after = None;
         while let Some(id) = self.next_to_send(now, after) {
             after = Some(id);
@@ -420,12 +423,7 @@ impl Core {
                 self.fail_batch(now, id, batch, &answer);
                 return;
             }
-            Verdict::Fatal => {
-                self.fail_batch(now, id, batch, &answer);
-                self.fail_for_good(cause());
-                return;
-            }
-            Verdict::Rebootstrap => unreachable!("only metadata says so"),
+            Verdict::Fatal | Verdict::NotAllowed | Verdict::Rebootstrap => unreachable!("a batch fails alone"),
         }
         self.schedule(now, id);
     }
@@ -441,9 +439,7 @@ impl Core {
             code::TOPIC_AUTHORIZATION_FAILED => {
                 self.config.not_authorized("WRITE", format!("topic {topic}"), code, fate)
             }
-            code::CLUSTER_AUTHORIZATION_FAILED => {
-                self.config.not_authorized("IDEMPOTENT_WRITE", "the cluster".to_owned(), code, fate)
-            }
+            code::CLUSTER_AUTHORIZATION_FAILED => self.config.cluster_not_authorized(code, fate),
             _ => ProduceError::Broker {
                 topic,
                 partition: partition.index,

@@ -3,6 +3,7 @@
 
 mod batches;
 mod choices;
+mod news;
 
 use super::*;
 use crate::protocol::error_code as code;
@@ -49,7 +50,7 @@ fn record(topic: TopicHandle, placement: Placement, accepted: Instant) -> Append
         topic,
         placement,
         timestamp: 0,
-        accepted,
+        accepted: Some(accepted),
         key: None,
         value: Some(b"value"),
         headers: crate::protocol::record_batch::NO_HEADERS,
@@ -93,7 +94,7 @@ impl Rig {
 
     fn append(&mut self, topic: TopicHandle, placement: Placement) -> Result<i32, ProduceError> {
         let record = record(topic, placement, self.now);
-        let partition = self.core.append(self.now, &record).map(|appended| appended.completion.partition());
+        let partition = self.core.append(|| self.now, &record).map(|appended| appended.completion.partition());
         self.turn();
         partition
     }

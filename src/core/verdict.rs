@@ -59,6 +59,8 @@ pub(super) enum Verdict {
     },
     /// So will everything else: the whole producer is at fault.
     Fatal,
+    /// What waits for it fails, and what comes later asks again: who is allowed what changes while producers run.
+    NotAllowed,
     /// Nothing that is known of the cluster is to be relied on (KIP-1102).
     Rebootstrap,
 }
@@ -247,10 +249,10 @@ pub(super) fn verdict(asked: Asked, error: i16) -> Verdict {
             | Sort::ForgottenProducer
             | Sort::OldEpoch
             | Sort::TooLarge
-            | Sort::NotAuthorizedForCluster
             | Sort::StartAgain
             | Sort::Refused
             | Sort::Unexplained => Verdict::Fatal,
+            Sort::NotAuthorizedForCluster => Verdict::NotAllowed,
         },
         Asked::Metadata => match sort {
             Sort::Good => Verdict::Good,
@@ -325,7 +327,8 @@ fn of_batch(sort: Sort, context: Context) -> Verdict {
         // batch by its first and last sequence: they would end as out of order, or stand there a second time. (Java
         // splits all the same.)
         Sort::TooLarge if context.several && !(context.idempotence && context.maybe_written) => Verdict::Split,
-        Sort::NotAuthorizedForCluster => Verdict::Fatal,
+        // Brokers before 2.8 say so of a batch with a sequence (KIP-679): like a topic's, it is this one that is refused.
+        Sort::NotAuthorizedForCluster => Verdict::Fail { ambiguous: false },
         // An exception of the broker's own may come after its append.
         Sort::Unexplained => Verdict::Fail { ambiguous: true },
         Sort::OutOfOrder
@@ -406,7 +409,7 @@ mod tests {
             (code::NOT_ENOUGH_REPLICAS_AFTER_APPEND, [AGAIN_UNSURE, AGAIN, AGAIN, AGAIN]),
             (code::MESSAGE_TOO_LARGE, [Verdict::Split, Verdict::Fatal, AGAIN, FAIL]),
             (code::RECORD_LIST_TOO_LARGE, [Verdict::Split, Verdict::Fatal, AGAIN, FAIL]),
-            (code::CLUSTER_AUTHORIZATION_FAILED, [Verdict::Fatal, Verdict::Fatal, AGAIN, FAIL]),
+            (code::CLUSTER_AUTHORIZATION_FAILED, [FAIL, Verdict::NotAllowed, AGAIN, FAIL]),
             (code::CONCURRENT_TRANSACTIONS, [FAIL, AGAIN, AGAIN, FAIL]),
             (code::REBOOTSTRAP_REQUIRED, [FAIL, Verdict::Fatal, Verdict::Rebootstrap, FAIL]),
             // UNKNOWN_SERVER_ERROR, and what no version of the protocol has named.
@@ -440,7 +443,8 @@ mod tests {
             for error in -1..200 {
                 let verdict = of_batch(error, context);
                 assert_eq!(verdict == Verdict::Good, error == code::NONE, "{error} {context:?}");
-                assert_ne!(verdict, Verdict::Rebootstrap, "{error} {context:?}");
+                let of_others = [Verdict::Fatal, Verdict::NotAllowed, Verdict::Rebootstrap];
+                assert!(!of_others.contains(&verdict), "{error} {context:?}");
             }
         }
     }

@@ -52,6 +52,7 @@ impl Appending<'_> {
             records.topics.iter().map(|topic| self.told.get(topic).map_or(&[][..], Vec::as_slice)).collect();
         let mut full = Vec::new();
         let mut began = false;
+        let mut has_news;
         {
             let mut core = self.shared.lock_core();
             let mut keys = records.keys.as_ref().iter();
@@ -66,7 +67,7 @@ impl Appending<'_> {
                     topic,
                     placement: placement(target, groups[topic_at], self.shared.config.round_robin),
                     timestamp: records.timestamps[at],
-                    accepted: self.accepted,
+                    accepted: Some(self.accepted),
                     key,
                     value,
                     headers: block,
@@ -77,13 +78,9 @@ impl Appending<'_> {
                     },
                 };
                 let origin = if origins.is_empty() { None } else { origins.get(&slot) };
-                match core.append(self.now, &record) {
+                match core.append(|| self.now, &record) {
                     Ok(appended) => {
-                        let facts = Facts {
-                            timestamp: record.timestamp,
-                            key_size: key.map_or(-1, |key| key.len() as i32),
-                            value_size: value.map_or(-1, |value| value.len() as i32),
-                        };
+                        let facts = Facts::of(record.timestamp, key, value);
                         let partition = appended.partition as usize;
                         let (last, number) = (&mut self.batches.last, self.batches.number);
                         if partition >= last.len() {
@@ -124,6 +121,7 @@ impl Appending<'_> {
                 // Whoever waits has ended the lingering of what there was then.
                 core.expedite(self.now);
             }
+            has_news = began && core.has_news();
         }
         let any_full = !full.is_empty();
         // Sealed here, by the thread that filled them, without the lock.
@@ -133,8 +131,9 @@ impl Appending<'_> {
             for batch in sealed {
                 core.handle_sealed(self.now, batch);
             }
+            has_news |= core.has_news();
         }
-        if any_full || began {
+        if has_news {
             (self.shared.wake_driver)();
         }
     }
@@ -159,7 +158,7 @@ fn take_full(core: &mut MutexGuard<'_, Core>, full: &mut Vec<Unsealed>) {
     }
 }
 
-fn user_callback(facts: Facts, origin: Option<Arc<Origin>>, callback: super::UserCallback) -> Callback {
+pub(super) fn user_callback(facts: Facts, origin: Option<Arc<Origin>>, callback: super::UserCallback) -> Callback {
     Box::new(move |completion, index, run| {
         let result = facts.result(completion, index, run);
         callback(match origin {

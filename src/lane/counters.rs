@@ -13,6 +13,7 @@ pub(super) struct ChunkCounters {
     records: Sampled,
     bytes: Sampled,
     queue_ms: Sampled,
+    append_ms: Sampled,
     errors: Sampled,
     dropped: Sampled,
 }
@@ -32,15 +33,23 @@ pub(super) struct ChunkFacts {
     /// Staged size.
     pub(super) bytes: usize,
     pub(super) queued: Duration,
+    /// From the acceptance of its first record until all of it was in batches, aside, or had failed.
+    pub(super) appended: Duration,
     pub(super) errors: usize,
     pub(super) dropped: usize,
 }
 
 impl ChunkFacts {
     /// Of a chunk from which these records got into no batch.
-    pub(super) fn new(records: usize, bytes: usize, queued: Duration, ended: &[Ended]) -> ChunkFacts {
+    pub(super) fn new(
+        records: usize,
+        bytes: usize,
+        queued: Duration,
+        appended: Duration,
+        ended: &[Ended],
+    ) -> ChunkFacts {
         let (errors, dropped) = tally(ended);
-        ChunkFacts { records, bytes, queued, errors, dropped }
+        ChunkFacts { records, bytes, queued, appended, errors, dropped }
     }
 }
 
@@ -54,13 +63,21 @@ fn tally(ended: &[Ended]) -> (usize, usize) {
 impl ChunkCounters {
     pub(super) fn new(windows: Windows) -> ChunkCounters {
         let none = || Sampled::new(windows);
-        ChunkCounters { records: none(), bytes: none(), queue_ms: none(), errors: none(), dropped: none() }
+        ChunkCounters {
+            records: none(),
+            bytes: none(),
+            queue_ms: none(),
+            append_ms: none(),
+            errors: none(),
+            dropped: none(),
+        }
     }
 
     pub(super) fn add(&mut self, now: Instant, chunk: ChunkFacts) {
         self.records.add(now, chunk.records as f64);
         self.bytes.add(now, chunk.bytes as f64);
         self.queue_ms.add(now, chunk.queued.as_secs_f64() * 1e3);
+        self.append_ms.add(now, chunk.appended.as_secs_f64() * 1e3);
         self.add_ended(now, chunk.errors, chunk.dropped);
     }
 
@@ -110,12 +127,16 @@ pub(crate) struct LaneCounts {
     pub(crate) waiting: usize,
     /// Bytes staged.
     pub(crate) staged: usize,
+    /// Records that their senders appended, as there is nothing else to do with them.
+    pub(crate) appended: u64,
     /// Records of each chunk that the lane's thread has worked off.
     pub(crate) chunk_records: Measured,
     /// Staged bytes of each chunk.
     pub(crate) chunk_bytes: Measured,
     /// Milliseconds that each chunk was staged, counted from its first record.
     pub(crate) queue_ms: Measured,
+    /// Milliseconds from the acceptance of each chunk's first record until the chunk was appended.
+    pub(crate) append_ms: Measured,
     /// Records that were accepted and reached no batch, those dropped on purpose aside.
     pub(crate) errors: Measured,
     /// Records that plugins dropped on purpose.
@@ -139,9 +160,11 @@ impl LaneCounts {
             memory_available: lanes.first().map_or(0, |lane| lane.memory_available),
             waiting: lanes.iter().map(|lane| lane.waiting).sum(),
             staged: lanes.iter().map(|lane| lane.staged).sum(),
+            appended: lanes.iter().map(|lane| lane.appended).sum(),
             chunk_records: sum(|lane| &lane.chunk_records),
             chunk_bytes: sum(|lane| &lane.chunk_bytes),
             queue_ms: sum(|lane| &lane.queue_ms),
+            append_ms: sum(|lane| &lane.append_ms),
             errors: sum(|lane| &lane.errors),
             dropped: sum(|lane| &lane.dropped),
             metadata_wait_ns: lanes.iter().map(|lane| lane.metadata_wait_ns).sum(),
@@ -159,6 +182,11 @@ impl Shared {
         self.lock().counters.add_ended(now, errors, dropped);
     }
 
+    /// Counts records of a direct lane that got into no batch.
+    pub(super) fn count_failed(&self, count: usize) {
+        self.lock().counters.add_ended(self.clock.now(), count, 0);
+    }
+
     /// The counters at this time.
     pub(crate) fn counts(&self, now: Instant) -> LaneCounts {
         let waiting = self.lock_waiting();
@@ -169,9 +197,11 @@ impl Shared {
             memory_available: self.memory.available(),
             waiting: self.waiting_count(),
             staged: state.staged_bytes(),
+            appended: self.appended(),
             chunk_records: chunks.records.measure(now),
             chunk_bytes: chunks.bytes.measure(now),
             queue_ms: chunks.queue_ms.measure(now),
+            append_ms: chunks.append_ms.measure(now),
             errors: chunks.errors.measure(now),
             dropped: chunks.dropped.measure(now),
             metadata_wait_ns: waits.metadata_ns,

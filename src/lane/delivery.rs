@@ -15,8 +15,18 @@ use std::time::{Duration, Instant};
 /// The fate of a record that the producer has accepted: a future, and more for programs without async. Dropping it
 /// loses nothing; the record is delivered all the same.
 pub struct Delivery {
-    tickets: Arc<Tickets>,
-    slot: u32,
+    record: Whereabouts,
+    may_block: fn() -> bool,
+}
+
+/// Where a record is looked for.
+enum Whereabouts {
+    /// In a chunk, or wherever the lane's thread took it from there.
+    Staged { tickets: Arc<Tickets>, slot: u32 },
+    /// In a batch.
+    Appended { completion: Arc<Completion>, index: u32, facts: Facts },
+    /// Nowhere.
+    Failed(Box<ProduceError>),
 }
 
 /// The deliveries of one chunk: they know nothing until the lane has placed their records in batches, and then share
@@ -107,7 +117,13 @@ pub(super) struct Facts {
 }
 
 impl Facts {
+    pub(super) fn of(timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Facts {
+        let size = |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| bytes.len() as i32);
+        Facts { timestamp, key_size: size(key), value_size: size(value) }
+    }
+
     /// The metadata of record `index` of a batch, or why there is none.
+    #[inline]
     pub(super) fn result(
         &self,
         completion: &Completion,
@@ -201,7 +217,8 @@ impl Unplaced {
     pub(super) fn issue(&mut self) -> Delivery {
         let slot = self.count;
         self.count += 1;
-        Delivery { tickets: Arc::clone(&self.tickets), slot }
+        let record = Whereabouts::Staged { tickets: Arc::clone(&self.tickets), slot };
+        Delivery { record, may_block: self.tickets.may_block }
     }
 
     /// Makes known where the records ended up.
@@ -222,11 +239,33 @@ impl Drop for Unplaced {
 }
 
 impl Delivery {
+    /// Of record `index` of a batch.
+    pub(super) fn appended(completion: Arc<Completion>, index: u32, facts: Facts, may_block: fn() -> bool) -> Delivery {
+        Delivery { record: Whereabouts::Appended { completion, index, facts }, may_block }
+    }
+
+    /// Of a record that reached no batch.
+    pub(super) fn failed(error: ProduceError, may_block: fn() -> bool) -> Delivery {
+        Delivery { record: Whereabouts::Failed(Box::new(error)), may_block }
+    }
+
     /// The fate, if it is known by now.
     pub fn try_result(&self) -> Option<Result<RecordMetadata, ProduceError>> {
-        match self.tickets.poll(self.slot, Waker::noop()) {
+        match self.look(Waker::noop()) {
             Poll::Ready(result) => Some(result),
             Poll::Pending => None,
+        }
+    }
+
+    #[inline]
+    fn look(&self, waker: &Waker) -> Poll<Result<RecordMetadata, ProduceError>> {
+        match &self.record {
+            Whereabouts::Staged { tickets, slot } => tickets.poll(*slot, waker),
+            Whereabouts::Appended { completion, index, facts } => match completion.poll(*index, waker) {
+                Some(run) => Poll::Ready(facts.result(completion, *index, run)),
+                None => Poll::Pending,
+            },
+            Whereabouts::Failed(error) => Poll::Ready(Err((**error).clone())),
         }
     }
 
@@ -240,12 +279,12 @@ impl Delivery {
         if let Some(result) = self.try_result() {
             return result;
         }
-        if !(self.tickets.may_block)() {
+        if !(self.may_block)() {
             return Err(ProduceError::WaitInTask);
         }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
         loop {
-            match self.tickets.poll(self.slot, &waker) {
+            match self.look(&waker) {
                 Poll::Ready(result) => return result,
                 Poll::Pending => std::thread::park(),
             }
@@ -264,14 +303,14 @@ impl Delivery {
         if patience.is_zero() {
             return Err(self);
         }
-        if !(self.tickets.may_block)() {
+        if !(self.may_block)() {
             return Ok(Err(ProduceError::WaitInTask));
         }
         let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
         // Beyond what a clock can say, it is for ever.
         let deadline = Instant::now().checked_add(patience);
         loop {
-            if let Poll::Ready(result) = self.tickets.poll(self.slot, &waker) {
+            if let Poll::Ready(result) = self.look(&waker) {
                 return Ok(result);
             }
             let Some(deadline) = deadline else {
@@ -291,7 +330,7 @@ impl Future for Delivery {
     type Output = Result<RecordMetadata, ProduceError>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        self.tickets.poll(self.slot, context.waker())
+        self.look(context.waker())
     }
 }
 

@@ -2,15 +2,17 @@
 //! must hold up neither the lane nor the driver. Started with the first callback.
 
 use crate::core::Done;
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Sender};
 use std::sync::{Mutex, OnceLock};
-use std::thread::{JoinHandle, ThreadId};
+use std::thread::JoinHandle;
 
 /// Something to do on the delivery thread, in order.
 pub(crate) enum Job {
-    /// Completes a batch, which calls its records' callbacks.
-    Complete(Done),
+    /// Completes batches, which calls their records' callbacks.
+    Complete(Vec<Done>),
     /// A callback of a record that reached no batch, or the end of a flush.
     Run(Box<dyn FnOnce() + Send>),
 }
@@ -25,7 +27,14 @@ pub(crate) struct DeliveryThread {
 struct Running {
     jobs: Mutex<Option<Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    id: ThreadId,
+    /// Among all of the process.
+    number: u64,
+}
+
+thread_local! {
+    /// The number of the delivery thread that this is; 0 if it is none. Asked for by every send, and to be had for less
+    /// than a thread's id.
+    static CURRENT: Cell<u64> = const { Cell::new(0) };
 }
 
 impl DeliveryThread {
@@ -41,30 +50,46 @@ impl DeliveryThread {
             return;
         }
         self.running.get_or_init(|| {
+            static NEXT: AtomicU64 = AtomicU64::new(1);
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
             let (sender, jobs) = mpsc::channel();
             let thread = std::thread::Builder::new()
                 .name("pointsman-delivery".into())
                 .spawn(move || {
+                    CURRENT.set(number);
                     for job in jobs {
-                        // A callback that panics has told so by the panic hook; the others get their turn.
-                        let _ = catch_unwind(AssertUnwindSafe(|| match job {
-                            Job::Complete(done) => done.complete(),
-                            Job::Run(job) => job(),
-                        }));
+                        match job {
+                            // One that panics has told so by the panic hook; the others get their turn.
+                            Job::Complete(batches) => batches.into_iter().for_each(|done| {
+                                _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
+                            }),
+                            Job::Run(job) => _ = catch_unwind(AssertUnwindSafe(job)),
+                        }
                     }
                 })
                 .expect("a thread can be started");
-            let id = thread.thread().id();
-            Running { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), id }
+            Running { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), number }
         });
     }
 
     /// Completes a batch: here, or on the delivery thread if it has callbacks.
     pub(crate) fn complete(&self, done: Done) {
-        if self.running.get().is_some() && done.completion.has_callbacks() {
-            self.submit(Job::Complete(done));
-        } else {
-            done.complete();
+        self.complete_all([done]);
+    }
+
+    /// As [`DeliveryThread::complete`] for several, which wakes the thread once.
+    pub(crate) fn complete_all(&self, batches: impl IntoIterator<Item = Done>) {
+        let is_running = self.running.get().is_some();
+        let mut called = Vec::new();
+        for done in batches {
+            if is_running && done.completion.has_callbacks() {
+                called.push(done);
+            } else {
+                done.complete();
+            }
+        }
+        if !called.is_empty() {
+            self.submit(Job::Complete(called));
         }
     }
 
@@ -79,7 +104,7 @@ impl DeliveryThread {
 
     /// Whether the caller is a callback.
     pub(crate) fn is_current(&self) -> bool {
-        self.running.get().is_some_and(|running| running.id == std::thread::current().id())
+        self.running.get().is_some_and(|running| running.number == CURRENT.get())
     }
 
     /// Runs what was handed over, then ends the thread.
@@ -106,7 +131,7 @@ impl DeliveryThread {
         // The thread is gone (a callback panicked, or all is closed): the fates must become known all the same.
         match refused {
             None => {}
-            Some(Job::Complete(done)) => done.complete(),
+            Some(Job::Complete(batches)) => batches.into_iter().for_each(Done::complete),
             Some(Job::Run(job)) => job(),
         }
     }

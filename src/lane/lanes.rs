@@ -150,12 +150,15 @@ impl Lanes {
         self.lanes.iter().for_each(|lane| lane.topology_changed(Arc::clone(name), partitions));
     }
 
+    /// Whether outcomes pass the lanes, see [`Lanes::done`]; else they are only to be made known.
+    pub(crate) fn want_outcomes(&self) -> bool {
+        self.any_acknowledgements
+    }
+
     /// A batch is done: it passes the lanes that its records came by, as far as their plugins want to hear of them.
     pub(crate) fn done(&self, done: Done) {
         let delivery_thread = &self.lanes[0].delivery_thread;
-        if !self.any_acknowledgements {
-            delivery_thread.complete(done);
-        } else if let [lane] = &self.lanes[..] {
+        if let [lane] = &self.lanes[..] {
             lane.acknowledge(AckItem::Done(Arc::new(done)));
         } else {
             let (done, lanes) = self.together.begin(done);

@@ -12,6 +12,7 @@
 //!   is, and what comes later for that topic behind them; the lane goes on.
 //! - Memory is taken at `send` and held by the chunk until its records are in batches, which hold their own.
 //! - A batch may hold records of several lanes: its outcome passes all of them before it is told, see [`together`].
+//! - A lane without plugins has nothing to do: the sender appends its record itself, see [`direct`].
 //! - Lock order: waiting, staging, core; the lane's thread holds at most one of them, and none in a hook.
 //! - What is the user's, callbacks and wakers, is called and dropped without any of them: it may send, close, or own the
 //!   last clone of the producer.
@@ -24,6 +25,7 @@ mod chunk;
 mod counters;
 mod delivery;
 mod delivery_thread;
+mod direct;
 mod lanes;
 mod letters;
 mod lookup;

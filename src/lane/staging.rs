@@ -4,6 +4,7 @@ use super::callbacks::Callbacks;
 use super::chunk::{self, Chunk, staged_size};
 use super::counters::{ChunkCounters, ChunkFacts};
 use super::delivery::{Delivery, Unplaced, closed};
+use super::direct::Direct;
 use super::together::Together;
 use super::waiting::{Waiter, Waiting};
 use super::{DeliveryThread, UserCallback};
@@ -24,6 +25,8 @@ pub(crate) struct LaneConfig {
     pub(crate) max_block: Duration,
     /// Most bytes staged at a time.
     pub(crate) staged_max: usize,
+    /// Whether there is nothing to do with a record but to append it: see [`super::direct`].
+    pub(crate) direct: bool,
     /// Whether the outcomes pass the lane on their way to the deliveries.
     pub(crate) acknowledgements: bool,
     /// Whether those of any lane do: then every record says where its outcome is to pass.
@@ -52,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake_driver: Arc<dyn Fn() + Send + Sync>,
     pub(crate) delivery_thread: Arc<DeliveryThread>,
+    pub(super) direct: Direct,
     state: Mutex<State>,
     work: Condvar,
     pub(super) waiting: Mutex<Waiting>,
@@ -121,12 +125,19 @@ pub(crate) enum Submitted {
     /// In line for memory or metadata.
     Waiting(Arc<Waiter>),
     /// Not accepted.
-    Refused(ProduceError),
+    Refused(Box<ProduceError>),
+}
+
+impl Submitted {
+    /// Boxed, as it is rare and large.
+    pub(super) fn refused(error: ProduceError) -> Submitted {
+        Submitted::Refused(Box::new(error))
+    }
 }
 
 /// Why a record cannot be staged at once.
 #[derive(Clone, Copy, Debug)]
-enum Obstacle {
+pub(super) enum Obstacle {
     /// No topic has a partition of that number.
     BadPartition(i32),
     /// No record has such a time.
@@ -186,6 +197,7 @@ impl Shared {
             clock,
             wake_driver,
             delivery_thread,
+            direct: Direct::default(),
             state: Mutex::new(state),
             work: Condvar::new(),
             waiting: Mutex::new(Waiting::new(config.windows)),
@@ -202,6 +214,12 @@ impl Shared {
             self.delivery_thread.need();
         }
         let mut callback = callback;
+        if self.config.direct {
+            return match self.append_at_once(record, &mut callback, may_wait) {
+                Ok(submitted) => submitted,
+                Err(obstacle) => self.submit_past(obstacle, record, callback, may_wait),
+            };
+        }
         let mut state = self.lock();
         match self.stage_at_once(&mut state, record, &mut callback, may_wait) {
             Ok(submitted) => submitted,
@@ -215,6 +233,9 @@ impl Shared {
     /// As [`Shared::submit`] for record after record, with the lane's lock taken once as long as none has to wait.
     /// With `until_wait`, ends with the first that waits. Answers for those that had their turn.
     pub(crate) fn submit_many(&self, records: &[Record<'_>], may_wait: bool, until_wait: bool) -> Vec<Submitted> {
+        if self.config.direct {
+            return self.append_many(records, may_wait, until_wait);
+        }
         let mut answers = Vec::with_capacity(records.len());
         let mut state = self.lock();
         for record in records {
@@ -244,6 +265,30 @@ impl Shared {
         callback: &mut Option<UserCallback>,
         may_wait: bool,
     ) -> Result<Submitted, Obstacle> {
+        let bytes = self.check(record)?;
+        if state.closed {
+            return Ok(Submitted::refused(closed().at(&record.topic.into(), record.partition)));
+        }
+        let topic = match state.topic(record.topic) {
+            Some(topic) => topic,
+            None if self.config.topics_after_chain => state.learn_in_passing(record.topic),
+            None => return Err(Obstacle::Topic),
+        };
+        let may_wait = may_wait && !self.config.topics_after_chain;
+        if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
+            return Err(Obstacle::Partition);
+        }
+        if self.is_first_in_line() && state.has_room(&self.config) && self.memory.try_take(bytes) {
+            return Ok(Submitted::Accepted(self.stage(state, topic, record, bytes, callback.take())));
+        }
+        Err(Obstacle::Memory)
+    }
+
+    /// The record's staged size.
+    ///
+    /// # Errors
+    /// No lane ever takes such a record.
+    pub(super) fn check(&self, record: &Record<'_>) -> Result<usize, Obstacle> {
         if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
             return Err(Obstacle::BadPartition(partition));
         }
@@ -257,30 +302,15 @@ impl Shared {
         if bytes > WIRE_MAX {
             return Err(Obstacle::TooLarge { key: "what Kafka's protocol can carry", limit: WIRE_MAX });
         }
-        if state.closed {
-            return Ok(Submitted::Refused(closed().at(&record.topic.into(), record.partition)));
-        }
-        let topic = match state.topic(record.topic) {
-            Some(topic) => topic,
-            None if self.config.topics_after_chain => state.learn_in_passing(record.topic),
-            None => return Err(Obstacle::Topic),
-        };
-        let may_wait = may_wait && !self.config.topics_after_chain;
-        if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
-            return Err(Obstacle::Partition);
-        }
-        // Nobody is overtaken: while someone waits for memory, so does everyone after.
-        if self.waiting_for_memory.load(Ordering::Acquire) == 0
-            && !self.together.is_starving()
-            && state.has_room(&self.config)
-            && self.memory.try_take(bytes)
-        {
-            return Ok(Submitted::Accepted(self.stage(state, topic, record, bytes, callback.take())));
-        }
-        Err(Obstacle::Memory)
+        Ok(bytes)
     }
 
-    fn submit_past(
+    /// Nobody is overtaken: while someone waits for memory, so does everyone after.
+    pub(super) fn is_first_in_line(&self) -> bool {
+        self.waiting_for_memory.load(Ordering::Acquire) == 0 && !self.together.is_starving()
+    }
+
+    pub(super) fn submit_past(
         &self,
         obstacle: Obstacle,
         record: &Record<'_>,
@@ -294,18 +324,18 @@ impl Shared {
             Obstacle::BadPartition(partition) => {
                 self.count_refused();
                 let reason = format!("{partition} is no partition: they are numbered from 0");
-                Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason })
+                Submitted::refused(ProduceError::Topic { topic: record.topic.into(), reason })
             }
             Obstacle::BadTimestamp(timestamp) => {
                 self.count_refused();
-                Submitted::Refused(ProduceError::Timestamp { topic: record.topic.into(), timestamp })
+                Submitted::refused(ProduceError::Timestamp { topic: record.topic.into(), timestamp })
             }
             Obstacle::TooLarge { key, limit } => {
                 self.count_refused();
-                Submitted::Refused(ProduceError::TooLarge { topic: record.topic.into(), size: bytes, key, limit })
+                Submitted::refused(ProduceError::TooLarge { topic: record.topic.into(), size: bytes, key, limit })
             }
             Obstacle::Memory if may_wait => self.wait_for_memory(record, bytes, callback),
-            Obstacle::Memory => Submitted::Refused(ProduceError::BufferFull),
+            Obstacle::Memory => Submitted::refused(ProduceError::BufferFull),
         }
     }
 
@@ -316,7 +346,7 @@ impl Shared {
         let mut waiting = self.lock_waiting();
         // Closing empties the line once.
         if self.is_closed() {
-            return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
+            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
         }
         waiting.push_for_topic(Arc::clone(&waiter));
         self.lock_core().refresh_topic(self.clock.now(), record.topic);
@@ -335,12 +365,12 @@ impl Shared {
     ) -> Submitted {
         if let Err(reason) = valid_topic(record.topic) {
             self.count_refused();
-            return Submitted::Refused(ProduceError::Topic { topic: record.topic.into(), reason });
+            return Submitted::refused(ProduceError::Topic { topic: record.topic.into(), reason });
         }
         // Held throughout, so that a record that waits for this topic is not overtaken.
         let mut waiting = self.lock_waiting();
         if self.lock().closed {
-            return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
+            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
         }
         let status = if waiting.has_topic(record.topic) {
             TopicStatus::Pending
@@ -352,7 +382,7 @@ impl Shared {
         match status {
             TopicStatus::Ready(handle) => {
                 let partitions = self.lock_core().partition_count(handle);
-                self.lock().learn(record.topic, partitions);
+                self.learn(record.topic, partitions);
                 drop(waiting);
                 self.submit(record, callback, may_wait)
             }
@@ -363,7 +393,7 @@ impl Shared {
                 self.watch();
                 Submitted::Waiting(waiter)
             }
-            TopicStatus::Pending => Submitted::Refused(ProduceError::TopicNotKnownYet { topic: record.topic.into() }),
+            TopicStatus::Pending => Submitted::refused(ProduceError::TopicNotKnownYet { topic: record.topic.into() }),
         }
     }
 
@@ -415,6 +445,7 @@ impl Shared {
             // must find it as unknown as they did, or it would overtake them.
             let awaited = waiting.has_topic(&name);
             state.partitions[topic] = if awaited { partitions.min(state.partitions[topic]) } else { partitions };
+            self.open_topic(&name, state.partitions[topic]);
         }
         if !state.closed {
             state.queue.push_back(Item::Topology(name));
@@ -437,6 +468,7 @@ impl Shared {
     /// Takes no more records. Those that wait outside are refused.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
+        self.close_direct();
         let mut waiting = self.lock_waiting();
         let refused = waiting.take_all();
         let lookups = std::mem::take(&mut waiting.lookups);
@@ -449,6 +481,13 @@ impl Shared {
             let error = closed().at(&topic.into(), None);
             lookups.iter().for_each(|lookup| lookup.settle(Err(error.clone())));
         }
+    }
+
+    /// From now on records can be staged for a topic, which has so many partitions.
+    pub(super) fn learn(&self, topic: &str, partitions: usize) {
+        let mut state = self.lock();
+        let at = state.learn(topic, partitions);
+        self.open_topic(topic, state.partitions[at]);
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -480,6 +519,7 @@ impl Shared {
     pub(crate) fn stop(&self) {
         let mut state = self.lock();
         state.closed = true;
+        self.close_direct();
         state.queue.push_back(Item::Stop);
         self.rouse(&mut state);
     }
@@ -591,6 +631,7 @@ impl Shared {
     pub(super) fn take_queue(&self) -> Option<(Vec<AckItem>, VecDeque<Item>)> {
         let mut state = self.lock();
         state.closed = true;
+        self.close_direct();
         state.ended = state.acknowledgements.is_empty() && state.queue.is_empty();
         let rest = (std::mem::take(&mut state.acknowledgements), std::mem::take(&mut state.queue));
         (!state.ended).then_some(rest)

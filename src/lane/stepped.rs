@@ -83,6 +83,7 @@ impl SteppedLanes {
             delivery_thread,
         };
         let config = |chain: &Chain| LaneConfig {
+            direct: chain.is_empty(),
             max_block: options.max_block,
             staged_max: options.staged_max,
             acknowledgements: chain.wants_acknowledgements(),
@@ -110,7 +111,7 @@ impl SteppedLanes {
         match self.lanes.submit(record, callback, may_wait) {
             Submitted::Accepted(delivery) => Sent::Accepted(delivery),
             Submitted::Waiting(waiter) => Sent::InLine(InLine(waiter)),
-            Submitted::Refused(error) => Sent::Refused(error),
+            Submitted::Refused(error) => Sent::Refused(*error),
         }
     }
 

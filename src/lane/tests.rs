@@ -77,6 +77,7 @@ fn lane_with(memory: usize, clock: Arc<dyn Clock>, set: impl FnOnce(&mut LaneCon
     let mut config = LaneConfig {
         max_block: Duration::from_secs(60),
         staged_max: 1 << 20,
+        direct: false,
         acknowledgements: false,
         any_acknowledgements: false,
         round_robin: false,
@@ -92,6 +93,13 @@ fn lane_with(memory: usize, clock: Arc<dyn Clock>, set: impl FnOnce(&mut LaneCon
     let lane = Arc::new(Shared::new(config, around, 0, Arc::new(Together::of(1))));
     lane.topic_settled("orders", &Ok(()));
     lane
+}
+
+fn refusal(submitted: Submitted) -> ProduceError {
+    match submitted {
+        Submitted::Refused(error) => *error,
+        _ => panic!("it is refused"),
+    }
 }
 
 fn order(value: &str) -> Record<'_> {

@@ -7,6 +7,7 @@ use super::callbacks::let_go;
 use super::chunk::staged_size;
 use super::counters::WaitCounters;
 use super::delivery::{Delivery, closed};
+use super::direct::AfterAppends;
 use super::lookup::Lookup;
 use super::staging::{AckItem, Shared, State, Submitted};
 use super::{DeliveryThread, UserCallback};
@@ -216,7 +217,7 @@ impl Shared {
         let mut waiting = self.lock_waiting();
         // Closing empties the line once.
         if self.lock().is_closed() {
-            return Submitted::Refused(closed().at(&record.topic.into(), record.partition));
+            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
         }
         waiting.push_for_memory(Arc::clone(&waiter));
         self.set_waiting(waiting.memory.len());
@@ -247,8 +248,7 @@ impl Shared {
                 // In line before the topic is known: a newcomer that finds it known finds the line, too.
                 line.into_iter().for_each(|waiter| waiting.push_for_memory(waiter));
                 self.set_waiting(waiting.memory.len());
-                let partitions = self.known_partitions(name);
-                self.lock().learn(name, partitions);
+                self.learn_known(name);
                 drop(waiting);
                 self.admit();
             }
@@ -292,6 +292,7 @@ impl Shared {
     /// [`Shared::admit`] for this lane alone. Whether its first in line has room here and no memory.
     fn admit_own(&self) -> bool {
         let mut woken = Vec::new();
+        let mut after = AfterAppends::admissions();
         let mut waiting = self.lock_waiting();
         // Who went away needs no memory, and must not keep those behind from theirs.
         while waiting.memory.pop_front_if(|first| first.is_over()).is_some() {}
@@ -308,12 +309,12 @@ impl Shared {
                     waiting.memory.pop_front();
                     continue;
                 }
-                if !state.has_room(&self.config) || !self.memory.try_take(first.bytes) {
+                if !state.has_room(&self.config) || !self.take_memory(first.bytes) {
                     break;
                 }
                 if let Some(first) = waiting.memory.pop_front() {
                     waiting.counters.waited_for_memory(now, first.move_on(now));
-                    woken.extend(self.admit_one(&mut state, &first));
+                    woken.extend(self.admit_one(&mut state, &first, &mut after));
                 }
             }
         }
@@ -321,23 +322,28 @@ impl Shared {
         let starving =
             waiting.memory.front().is_some_and(|first| !ample(first.bytes)) && self.lock().has_room(&self.config);
         drop(waiting);
+        self.after_appends(after);
         woken.into_iter().for_each(Waker::wake);
         starving
     }
 
     /// Stages the record of a waiter whose memory was taken, and says whom to wake.
-    fn admit_one(&self, lane: &mut MutexGuard<'_, State>, waiter: &Waiter) -> Option<Waker> {
+    fn admit_one(&self, lane: &mut MutexGuard<'_, State>, waiter: &Waiter, after: &mut AfterAppends) -> Option<Waker> {
         let mut state = waiter.lock();
         if !matches!(state.turn, Turn::InLine) {
-            self.memory.give_back(waiter.bytes);
+            self.give_memory_back(waiter.bytes);
             return None;
         }
         // Whoever waits for memory has a topic that is known.
-        let topic = lane.learn(&waiter.record.topic, 0);
         let callback = state.callback.take();
-        let record = &waiter.record;
-        let headers = record.headers();
-        let delivery = self.stage(lane, topic, &record.borrow(&headers), waiter.bytes, callback);
+        let headers = waiter.record.headers();
+        let record = waiter.record.borrow(&headers);
+        let delivery = if self.config.direct {
+            self.append_admitted(&record, callback, after)
+        } else {
+            let topic = lane.learn(record.topic, 0);
+            self.stage(lane, topic, &record, waiter.bytes, callback)
+        };
         Waiter::settle(&mut state, Ok(delivery))
     }
 
@@ -414,12 +420,15 @@ impl Shared {
         }
     }
 
-    fn known_partitions(&self, topic: &str) -> usize {
+    /// From now on records can be staged for a topic that was said to be known.
+    fn learn_known(&self, name: &str) {
         let mut core = self.lock_core();
-        match core.topic(self.clock.now(), topic) {
+        let partitions = match core.topic(self.clock.now(), name) {
             TopicStatus::Ready(handle) => core.partition_count(handle),
             TopicStatus::Pending => 0,
-        }
+        };
+        drop(core);
+        self.learn(name, partitions);
     }
 
     pub(super) fn waited_too_long(&self, topic: &str, partition: Option<i32>, stage: Stage) -> ProduceError {

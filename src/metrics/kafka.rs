@@ -169,11 +169,46 @@ fn network(sheet: &mut Sheet<'_>, net: &NetCounts) {
         &net.closed,
         ["Connections per second that ended", "Connections that ended"],
     );
+    authentication(sheet, net);
     let TrafficCounts { sent, received } = &net.all;
     let rate = sent.count_per_second + received.count_per_second;
     sheet.gauge("network-io-rate", rate, "Requests and answers per second");
     sheet.counter("network-io-total", (sent.count + received.count) as f64, "Requests and answers");
     traffic(sheet, &net.all);
+}
+
+fn authentication(sheet: &mut Sheet<'_>, net: &NetCounts) {
+    sheet.meter(
+        ["successful-authentication-rate", "successful-authentication-total"],
+        &net.authenticated,
+        ["TLS handshakes and logins per second that were well", "TLS handshakes and logins that were well"],
+    );
+    sheet.meter(
+        ["failed-authentication-rate", "failed-authentication-total"],
+        &net.authentication_failed,
+        [
+            "TLS handshakes and logins per second that one side refused",
+            "TLS handshakes and logins that one side refused",
+        ],
+    );
+    sheet.count_meter(
+        ["successful-reauthentication-rate", "successful-reauthentication-total"],
+        &net.reauthenticated_ms,
+        ["Logins per second that were renewed", "Logins that were renewed"],
+    );
+    sheet.meter(
+        ["failed-reauthentication-rate", "failed-reauthentication-total"],
+        &net.reauthentication_failed,
+        [
+            "Logins per second that were refused when they were renewed",
+            "Logins that were refused when they were renewed",
+        ],
+    );
+    sheet.spread(
+        ["reauthentication-latency-avg", "reauthentication-latency-max"],
+        &net.reauthenticated_ms,
+        ["Average milliseconds of renewing a login", "Most milliseconds of the same"],
+    );
 }
 
 fn traffic(sheet: &mut Sheet<'_>, TrafficCounts { sent, received }: &TrafficCounts) {
@@ -253,7 +288,8 @@ pub(super) fn lane(lane: &LaneCounts, number: usize, tags: &[(String, String)], 
         &lane.chunk_records,
         ["Chunks of records per second through the lane", "Chunks of records through the lane"],
     );
-    sheet.counter("record-total", lane.chunk_records.total, "Records through the lane");
+    let records = lane.chunk_records.total + lane.appended as f64;
+    sheet.counter("record-total", records, "Records through the lane");
     sheet.spread(
         ["chunk-records-avg", "chunk-records-max"],
         &lane.chunk_records,
@@ -268,6 +304,12 @@ pub(super) fn lane(lane: &LaneCounts, number: usize, tags: &[(String, String)], 
         ["chunk-queue-time-avg", "chunk-queue-time-max"],
         &lane.queue_ms,
         ["Average milliseconds that a chunk waited for the lane's thread", "Most milliseconds of the same"],
+    );
+    sheet.counter("chunk-append-time-ns-total", lane.append_ms.total * 1e6, "Nanoseconds from each chunk's first record's acceptance until the chunk had been through the plugins and was appended");
+    sheet.spread(
+        ["chunk-append-time-avg", "chunk-append-time-max"],
+        &lane.append_ms,
+        ["Average milliseconds of the same", "Most milliseconds of the same"],
     );
     sheet.counter("record-error-total", lane.errors.total, "Records that were accepted and failed before a batch");
     sheet.counter("record-drop-total", lane.dropped.total, "Records that a plugin dropped on purpose");

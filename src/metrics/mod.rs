@@ -16,6 +16,8 @@
 //! | `bufferpool-wait-ratio`, `bufferpool-wait-time-ns-total`, `waiting-threads` | yes, of records, since tasks wait as well as threads |
 //! | `compression-rate-avg` | yes |
 //! | `connection-count`, `connection-creation-rate`, `-total`, `connection-close-rate`, `-total` | yes: those past their handshake |
+//! | `successful-authentication-rate`, `-total`, `failed-authentication-rate`, `-total` | yes: TLS and login of a connection taken together; without either none is counted, as in Java |
+//! | `successful-reauthentication-rate`, `-total`, `failed-reauthentication-rate`, `-total`, `reauthentication-latency-avg`, `-max` | yes (KIP-368) |
 //! | `flush-time-ns-total` | yes |
 //! | `incoming-byte-rate`, `-total`, `outgoing-byte-rate`, `-total`, `network-io-rate`, `-total`, `request-rate`, `-total`, `request-size-avg`, `-max`, `response-rate`, `-total` | yes; without the handshake's exchange |
 //! | `metadata-age` | yes; NaN before the first answer, where Java counts from 1970 |

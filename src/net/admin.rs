@@ -1,12 +1,15 @@
 //! Topics, asked for and created: a few requests on a connection of their own. For the command and for tests.
 
+use super::clock::Clock;
 use super::config::NetConfig;
 use super::connect::{Connected, connect};
 use super::frames::FrameBuffer;
 use super::handshake::{check_correlation, exchange};
 use super::peer::Peer;
+use super::sasl;
 use super::stream::Stream;
 use crate::core::NodeId;
+use crate::core::time::Instant;
 use crate::protocol::codec::create_topics::{self, CreateTopicsRequest, CreatedTopic, NewTopic};
 use crate::protocol::codec::describe_configs::{self, OF_TOPIC};
 use crate::protocol::codec::list_offsets::{self, End};
@@ -54,6 +57,18 @@ pub enum AdminError {
         code: i16,
         /// The broker's own words.
         message: Option<String>,
+    },
+    /// The cluster does not allow it.
+    #[error("{principal} may not {operation} on {resource}: the broker answered {}", error_code::name(*code))]
+    NotAuthorized {
+        /// Who we are to brokers, as far as is known here.
+        principal: String,
+        /// What is not allowed, such as `CREATE`.
+        operation: &'static str,
+        /// On what: a topic, or the cluster.
+        resource: String,
+        /// Kafka's error code.
+        code: i16,
     },
     /// The cluster has no controller at the moment.
     #[error("the cluster has no controller at the moment")]
@@ -127,7 +142,7 @@ impl Admin {
     /// Creates topics: what became of each, in the order asked for. −1 partitions or replicas are the broker's default.
     ///
     /// # Errors
-    /// The cluster cannot be asked. That a topic was refused is in the answer: see [`created`].
+    /// The cluster cannot be asked. That a topic was refused is in the answer: see [`Admin::created`].
     pub async fn create_topics(&mut self, topics: Vec<NewTopic>) -> Result<Vec<CreatedTopic>, AdminError> {
         let metadata = self.session.metadata(&[]).await?.0;
         let controller = metadata
@@ -174,7 +189,7 @@ impl Admin {
                 })
                 .collect();
             if topic.error_code != error_code::NONE {
-                return Err(AdminError::Topic { topic: topic.name, code: topic.error_code, message: None });
+                return Err(self.refusal("DESCRIBE", topic.name, topic.error_code, None));
             }
             partitions.sort_by_key(|partition| partition.index);
             described.push(TopicDescription { name: topic.name, id: topic.id, partitions });
@@ -229,7 +244,7 @@ impl Admin {
         let told = self.session.call(ApiKey::DescribeConfigs, encode, describe_configs::decode).await?;
         if told.error_code != error_code::NONE {
             let (code, message) = (told.error_code, told.error_message);
-            return Err(AdminError::Topic { topic: topic.to_owned(), code, message });
+            return Err(self.refusal("DESCRIBE_CONFIGS", topic.to_owned(), code, message));
         }
         let own = told.configs.into_iter().filter(|config| config.source == OF_TOPIC);
         let mut own: Vec<_> = own.map(|config| (config.name, config.value)).collect();
@@ -259,22 +274,31 @@ impl Admin {
             match topic.error_code {
                 error_code::UNKNOWN_TOPIC_OR_PARTITION => missing.push(topic.name),
                 error_code::NONE | error_code::LEADER_NOT_AVAILABLE => {}
-                code => return Err(AdminError::Topic { topic: topic.name, code, message: None }),
+                code => return Err(self.refusal("DESCRIBE", topic.name, code, None)),
             }
         }
         Ok(missing)
     }
-}
 
-/// Whether a topic is there now: it was created, or already existed and that is all right.
-///
-/// # Errors
-/// It was refused.
-pub fn created(topic: &CreatedTopic, may_exist: bool) -> Result<(), AdminError> {
-    match topic.error_code {
-        error_code::NONE => Ok(()),
-        error_code::TOPIC_ALREADY_EXISTS if may_exist => Ok(()),
-        code => Err(AdminError::Topic { topic: topic.name.clone(), code, message: topic.error_message.clone() }),
+    /// Whether a topic is there now: it was created, or already existed and that is all right.
+    ///
+    /// # Errors
+    /// It was refused.
+    pub fn created(&self, topic: &CreatedTopic, may_exist: bool) -> Result<(), AdminError> {
+        match topic.error_code {
+            error_code::NONE => Ok(()),
+            error_code::TOPIC_ALREADY_EXISTS if may_exist => Ok(()),
+            code => Err(self.refusal("CREATE", topic.name.clone(), code, topic.error_message.clone())),
+        }
+    }
+
+    fn refusal(&self, operation: &'static str, topic: String, code: i16, message: Option<String>) -> AdminError {
+        let resource = match code {
+            error_code::TOPIC_AUTHORIZATION_FAILED => format!("topic {topic}"),
+            error_code::CLUSTER_AUTHORIZATION_FAILED => "the cluster".to_owned(),
+            _ => return AdminError::Topic { topic, code, message },
+        };
+        AdminError::NotAuthorized { principal: self.config.security.principal(), operation, resource, code }
     }
 }
 
@@ -310,6 +334,14 @@ impl BlockingAdmin {
     /// As there.
     pub fn create_topics(&mut self, topics: Vec<NewTopic>) -> Result<Vec<CreatedTopic>, AdminError> {
         self.runtime.block_on(self.admin.create_topics(topics))
+    }
+
+    /// See [`Admin::created`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn created(&self, topic: &CreatedTopic, may_exist: bool) -> Result<(), AdminError> {
+        self.admin.created(topic, may_exist)
     }
 
     /// See [`Admin::describe_topics`].
@@ -357,7 +389,10 @@ impl BlockingAdmin {
 #[derive(Debug)]
 struct Session {
     broker: String,
-    client_id: String,
+    config: NetConfig,
+    /// When the login is to be made again (KIP-368): before the next request, however long that is in coming.
+    log_in_again: Option<Instant>,
+    clock: Clock,
     stream: Stream,
     frames: FrameBuffer,
     versions: ApiVersions,
@@ -380,17 +415,41 @@ impl Session {
 
     async fn open(peer: Peer, config: &NetConfig, request_timeout: Duration) -> Result<Session, AdminError> {
         let connected = connect(&peer, config, config.setup_timeout).await;
-        let Connected { stream, versions, .. } =
+        let clock = Clock::new();
+        let Connected { stream, versions, login_lasts } =
             connected.map_err(|trouble| AdminError::Unreachable(trouble.to_string()))?;
         Ok(Session {
             broker: peer.to_string(),
-            client_id: config.client_id.clone(),
+            config: config.clone(),
+            log_in_again: login_lasts.map(|lasts| clock.now() + sasl::renewal_after(lasts)),
+            clock,
             stream,
             frames: FrameBuffer::default(),
             versions,
             request_timeout,
             next_correlation_id: 0,
         })
+    }
+
+    async fn keep_logged_in(&mut self) -> Result<(), AdminError> {
+        let (Some(due), Some(sasl)) = (self.log_in_again, self.config.security.sasl()) else { return Ok(()) };
+        if self.clock.now() < due {
+            return Ok(());
+        }
+        let login = async {
+            sasl.prepare().await?;
+            sasl.authenticate(&mut self.stream, &self.versions, &self.config.client_id).await
+        };
+        let failed = |cause| AdminError::Connection { broker: self.broker.clone(), cause };
+        let lasts = match timeout(self.request_timeout, login).await {
+            Ok(lasts) => lasts.map_err(|trouble| failed(trouble.to_string()))?,
+            Err(_) => {
+                let limit = self.request_timeout.as_millis();
+                return Err(failed(format!("no answer to a second login within {limit} ms")));
+            }
+        };
+        self.log_in_again = lasts.map(|lasts| self.clock.now() + sasl::renewal_after(lasts));
+        Ok(())
     }
 
     async fn metadata(&mut self, topics: &[&str]) -> Result<(MetadataResponse, Vec<Placement>), AdminError> {
@@ -420,6 +479,7 @@ impl Session {
         encode: impl Fn(i16, i32, &str) -> Result<Frame, EncodeError>,
         decode: impl Fn(&[u8], i16) -> Result<T, DecodeError>,
     ) -> Result<T, AdminError> {
+        self.keep_logged_in().await?;
         let failed = |cause| AdminError::Connection { broker: self.broker.clone(), cause };
         let version = self
             .versions
@@ -427,7 +487,7 @@ impl Session {
             .ok_or_else(|| AdminError::Version { broker: self.broker.clone(), api })?;
         let id = self.next_correlation_id;
         self.next_correlation_id += 1;
-        let request = encode(version, id, &self.client_id)?.to_vec();
+        let request = encode(version, id, &self.config.client_id)?.to_vec();
         let answer = timeout(self.request_timeout, exchange(&mut self.stream, &mut self.frames, &request)).await;
         let frame = match answer {
             Ok(Ok(frame)) => frame,

@@ -5,6 +5,7 @@
 //! plain cells and a wake-up costs no system call. What may be in an outbox is bounded by the core, which has at most
 //! `max.in.flight.requests.per.connection` requests out.
 
+use super::clock::Clock;
 use super::config::NetConfig;
 use super::connect::{Connected, io_words};
 use super::frames::FrameBuffer;
@@ -34,6 +35,8 @@ pub(super) enum Inbound {
     Response(i32, Response, usize),
     /// A request that has no answer is with the socket.
     Written(i32),
+    /// The login was made again, and took so long.
+    LoggedInAgain(Duration),
     /// It never came to be, or is no more; in words for the user.
     Lost(Trouble),
 }
@@ -131,6 +134,7 @@ struct Renewal {
     versions: ApiVersions,
     /// Whether the broker takes another login on this connection then, or only on a new one.
     in_place: bool,
+    clock: Clock,
 }
 
 struct Awaited {
@@ -147,22 +151,17 @@ impl Connection<Stream> {
         inbox: Rc<Inbox>,
         outbox: Rc<Outbox>,
         config: Arc<NetConfig>,
+        clock: Clock,
     ) -> Connection<Stream> {
         let Connected { stream, versions, login_lasts } = connected;
-        let renewal = login_lasts.map(|lasts| Renewal { after: renewal_after(lasts), versions, in_place: true });
+        let renewal =
+            login_lasts.map(|lasts| Renewal { after: sasl::renewal_after(lasts), versions, in_place: true, clock });
         Connection { renewal, ..Connection::new(id, stream, inbox, outbox, config) }
     }
 }
 
-/// A login that lasts longer than this is as good as one that lasts for ever.
-const LOGIN_MAX: Duration = Duration::from_secs(365 * 86_400);
-
 /// A broker ignores a second renewal that comes sooner after the first (KIP-368), and takes it for a mistake.
 const RENEWALS_APART: Duration = Duration::from_millis(1100);
-
-fn renewal_after(lasts: Duration) -> Duration {
-    sasl::renewal_after(lasts.min(LOGIN_MAX))
-}
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     pub(super) fn new(
@@ -226,6 +225,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             return Err(Trouble::Failed("its login ends too soon to be renewed on this connection".to_owned()));
         }
         sasl.prepare().await?;
+        let began = renewal.clock.now();
         let limit = self.config.setup_timeout;
         let login = sasl.authenticate(&mut self.stream, &renewal.versions, &self.config.client_id);
         let lasts = match timeout(limit, login).await {
@@ -236,10 +236,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
             }
         };
         tracing::debug!(target: "pointsman::net", "logged in again");
+        self.inbox.push(self.id, Inbound::LoggedInAgain(renewal.clock.now().saturating_since(began)));
         match lasts {
             Some(lasts) => {
                 renewal.in_place = lasts > RENEWALS_APART;
-                renewal.after = renewal_after(lasts);
+                renewal.after = sasl::renewal_after(lasts);
                 if renewal.in_place {
                     renewal.after = renewal.after.max(RENEWALS_APART);
                 }

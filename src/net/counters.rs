@@ -6,6 +6,7 @@ use crate::core::time::Instant;
 use crate::core::{Measured, NodeId, Sampled, Windows};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Counters of one driver.
 #[derive(Debug)]
@@ -20,6 +21,10 @@ struct State {
     connections: usize,
     created: Sampled,
     closed: Sampled,
+    authenticated: Sampled,
+    authentication_failed: Sampled,
+    reauthenticated_ms: Sampled,
+    reauthentication_failed: Sampled,
     all: Traffic,
     nodes: BTreeMap<NodeId, Traffic>,
 }
@@ -41,6 +46,14 @@ pub struct NetCounts {
     pub created: Measured,
     /// Connections that ended after they were up.
     pub closed: Measured,
+    /// TLS handshakes and logins, taken together, that were well. Without either none is counted, as in Java.
+    pub authenticated: Measured,
+    /// Those where one side did not believe the other.
+    pub authentication_failed: Measured,
+    /// Logins that were renewed (KIP-368), in milliseconds.
+    pub reauthenticated_ms: Measured,
+    /// Those that the broker refused.
+    pub reauthentication_failed: Measured,
     /// Of all brokers.
     pub all: TrafficCounts,
     /// By broker.
@@ -80,16 +93,34 @@ impl NetCounters {
             connections: 0,
             created: Sampled::new(windows),
             closed: Sampled::new(windows),
+            authenticated: Sampled::new(windows),
+            authentication_failed: Sampled::new(windows),
+            reauthenticated_ms: Sampled::new(windows),
+            reauthentication_failed: Sampled::new(windows),
             all: Traffic::new(windows),
             nodes: BTreeMap::new(),
         };
         NetCounters { state: Mutex::new(state) }
     }
 
-    pub(super) fn connected(&self, now: Instant) {
+    pub(super) fn connected(&self, now: Instant, is_secured: bool) {
         let mut state = self.lock();
         state.connections += 1;
         state.created.add(now, 1.0);
+        if is_secured {
+            state.authenticated.add(now, 1.0);
+        }
+    }
+
+    /// One side does not believe the other; `was_up` if the connection was in use.
+    pub(super) fn refused(&self, now: Instant, was_up: bool) {
+        let mut state = self.lock();
+        let State { authentication_failed, reauthentication_failed, .. } = &mut *state;
+        if was_up { reauthentication_failed.add(now, 1.0) } else { authentication_failed.add(now, 1.0) }
+    }
+
+    pub(super) fn logged_in_again(&self, now: Instant, took: Duration) {
+        self.lock().reauthenticated_ms.add(now, took.as_secs_f64() * 1000.0);
     }
 
     pub(super) fn disconnected(&self, now: Instant) {
@@ -117,6 +148,10 @@ impl NetCounters {
             connections: state.connections,
             created: state.created.measure(now),
             closed: state.closed.measure(now),
+            authenticated: state.authenticated.measure(now),
+            authentication_failed: state.authentication_failed.measure(now),
+            reauthenticated_ms: state.reauthenticated_ms.measure(now),
+            reauthentication_failed: state.reauthentication_failed.measure(now),
             all: state.all.measure(now),
             nodes: state.nodes.iter().map(|(&node, traffic)| (node, traffic.measure(now))).collect(),
         }

@@ -300,16 +300,20 @@ impl<M: Machine, E: Events> Driver<M, E> {
     fn receive(&mut self, now: Instant) {
         self.inbox.swap(&mut self.inbound);
         let (links, counters) = (&mut self.links, &self.counters);
+        let is_secured = self.config.security.is_secured();
         self.inbound.retain(|(from, inbound)| match inbound {
             Inbound::Connected(_) => links.get_mut(from).is_some_and(|link| {
                 tracing::debug!(target: LOG, "{}: connected", link.peer);
                 link.is_up = true;
-                counters.connected(now);
+                counters.connected(now, is_secured);
                 self.failures.remove(&link.peer.node);
                 true
             }),
             Inbound::Lost(cause) => links.remove(from).is_some_and(|link| {
                 let node = link.peer.node;
+                if cause.is_refusal() {
+                    counters.refused(now, link.is_up);
+                }
                 if link.is_up {
                     counters.disconnected(now);
                 } else {
@@ -323,6 +327,10 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 true
             }),
             Inbound::Written(_) => links.contains_key(from),
+            Inbound::LoggedInAgain(took) => {
+                counters.logged_in_again(now, *took);
+                false
+            }
         });
     }
 
@@ -334,6 +342,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 Inbound::Connected(versions) => core.handle_connected(now, from, versions),
                 Inbound::Response(id, response, _) => core.handle_response(now, from, id, response),
                 Inbound::Written(id) => core.handle_written(now, from, id),
+                Inbound::LoggedInAgain(_) => {}
                 Inbound::Lost(Trouble::Failed(cause)) => core.handle_disconnected(now, from, cause),
                 Inbound::Lost(Trouble::Refused(cause)) => core.handle_refused(now, from, cause),
             }
@@ -433,13 +442,13 @@ impl<M: Machine, E: Events> Driver<M, E> {
         let report = Report { id, inbox: Rc::clone(&self.inbox), peer: Rc::clone(&peer), made: false };
         let task = {
             let (inbox, outbox) = (Rc::clone(&self.inbox), Rc::clone(&outbox));
-            let (peer, config) = (Rc::clone(&peer), Arc::clone(&self.config));
+            let (peer, config, clock) = (Rc::clone(&peer), Arc::clone(&self.config), self.clock);
             spawn_local(async move {
                 let mut report = report;
                 match connect(&peer, &config, limit).await {
                     Ok(connected) => {
                         inbox.push(id, Inbound::Connected(connected.versions.clone()));
-                        let cause = Connection::over(id, connected, inbox, outbox, config).run().await;
+                        let cause = Connection::over(id, connected, inbox, outbox, config, clock).run().await;
                         report.lost(cause.map(|cause| format!("{peer}: {cause}")));
                     }
                     Err(cause) => report.lost(cause),

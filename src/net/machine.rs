@@ -34,7 +34,7 @@ pub trait Machine: Send + 'static {
     /// See [`Core::poll_transmit`].
     fn poll_transmit(&mut self, now: Instant) -> Option<Transmit>;
     /// See [`Core::poll_timeout`].
-    fn poll_timeout(&self) -> Option<Instant>;
+    fn poll_timeout(&mut self) -> Option<Instant>;
 }
 
 impl Machine for Core {
@@ -89,7 +89,7 @@ impl Machine for Core {
         self.poll_transmit(now)
     }
 
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&mut self) -> Option<Instant> {
         self.poll_timeout()
     }
 }

@@ -53,6 +53,11 @@ impl Secured {
         self.inner.as_ref().map_or("PLAINTEXT", |inner| inner.protocol)
     }
 
+    /// Whether a connection is anything but bytes to whoever is there.
+    pub(super) fn is_secured(&self) -> bool {
+        self.inner.is_some()
+    }
+
     pub(super) fn tls(&self) -> Option<&TlsClient> {
         self.inner.as_ref()?.tls.as_ref()
     }

@@ -136,6 +136,10 @@ impl Maker<'_> {
     ) -> Result<Vec<Chain>, StartError> {
         let mut lanes = vec![self.chain(described, first)?];
         let wanted = self.config.producer.lanes;
+        if lanes[0].is_empty() {
+            // Senders append the records themselves.
+            return Ok(lanes);
+        }
         let partitioner = lanes[0].partitioner.as_ref();
         if let Some(free) = partitioner.filter(|used| used.role.wants().consistency == Consistency::Free)
             && wanted > 1

@@ -83,6 +83,51 @@ pub struct RecordBody<'a> {
     pub headers: &'a [u8],
 }
 
+/// Room that [`RecordBody::encode`] wants behind what it writes.
+pub const ENCODE_SLACK: usize = PREFIX_MAX;
+
+/// Bytes of a [`Prefix`].
+const PREFIX_MAX: usize = 16;
+
+/// A few short numbers in a register, written by one store of a constant size: that costs less than a store for each byte.
+#[derive(Clone, Copy)]
+struct Prefix {
+    bytes: u128,
+    len: u32,
+}
+
+impl Prefix {
+    const EMPTY: Prefix = Prefix { bytes: 0, len: 0 };
+
+    /// With another number behind it; `None` for one that is rare: of more than two bytes, or beyond the register.
+    #[inline]
+    fn varint(self, value: i64) -> Option<Prefix> {
+        let value = zigzag(value);
+        let (bytes, len) = match value {
+            ..0x80 => (value, 1),
+            0x80..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
+            _ => return None,
+        };
+        Some(Prefix { bytes: self.bytes | u128::from(bytes) << (8 * self.len), len: self.len + len })
+    }
+
+    #[inline]
+    fn put(self, out: &mut Vec<u8>) {
+        let end = out.len() + self.len as usize;
+        out.extend_from_slice(&self.bytes.to_le_bytes());
+        out.truncate(end);
+    }
+}
+
+/// What stands before a record's key, if all of it is short: length, attributes, deltas, the key's length. Nine bytes at
+/// most.
+#[inline]
+fn prefix(len: usize, timestamp_delta: i64, offset_delta: i32, key_len: i64) -> Option<Prefix> {
+    let after_len = Prefix::EMPTY.varint(len as i64)?;
+    let after_attributes = Prefix { len: after_len.len + 1, ..after_len };
+    after_attributes.varint(timestamp_delta)?.varint(i64::from(offset_delta))?.varint(key_len)
+}
+
 /// The encoding of no headers at all.
 pub const NO_HEADERS: &[u8] = &[0];
 
@@ -105,14 +150,33 @@ impl RecordBody<'_> {
     /// Appends the record to a batch's body.
     pub fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
         let len = self.len(timestamp_delta, offset_delta);
-        out.reserve(len + 5);
-        put_varint(out, len as i64);
-        out.push(0);
-        put_varint(out, timestamp_delta);
-        put_varint(out, i64::from(offset_delta));
-        put_bytes(out, self.key);
-        put_bytes(out, self.value);
-        out.extend_from_slice(self.headers);
+        out.reserve(5 + len + ENCODE_SLACK);
+        let key_len = self.key.map_or(-1, |key| key.len() as i64);
+        match prefix(len, timestamp_delta, offset_delta, key_len) {
+            Some(prefix) => prefix.put(out),
+            None => {
+                put_varint(out, len as i64);
+                out.push(0);
+                put_varint(out, timestamp_delta);
+                put_varint(out, i64::from(offset_delta));
+                put_varint(out, key_len);
+            }
+        }
+        if let Some(key) = self.key {
+            out.extend_from_slice(key);
+        }
+        let value_len = self.value.map_or(-1, |value| value.len() as i64);
+        match Prefix::EMPTY.varint(value_len) {
+            Some(prefix) => prefix.put(out),
+            None => put_varint(out, value_len),
+        }
+        if let Some(value) = self.value {
+            out.extend_from_slice(value);
+        }
+        match self.headers {
+            [none] => out.push(*none),
+            headers => out.extend_from_slice(headers),
+        }
     }
 }
 
@@ -194,9 +258,18 @@ fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
+#[inline]
 fn varint_len(value: i64) -> usize {
-    let bits = 64 - (zigzag(value) | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
+    let value = zigzag(value);
+    match value {
+        // Almost all.
+        ..0x80 => 1,
+        0x80..0x4000 => 2,
+        _ => {
+            let bits = 64 - value.leading_zeros() as usize;
+            bits.div_ceil(7)
+        }
+    }
 }
 
 fn put_varint(out: &mut Vec<u8>, value: i64) {

@@ -9,6 +9,9 @@ mod certificates;
 use crate::harness::{Cluster, Setup};
 use crate::producers::PATIENCE;
 use certificates::{Authority, Identity};
+use pointsman::net::admin::BlockingAdmin;
+use pointsman::net::{NetConfig, Secured};
+use pointsman::protocol::codec::create_topics::NewTopic;
 use pointsman::{Config, Delivery, ProduceError, Producer, Record, StartError};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -50,7 +53,9 @@ impl Secure {
         let broker = put("broker.pem", &pem(&authority.issue("broker", &["127.0.0.1", "localhost"])));
         let expired = put("expired.pem", &pem(&authority.issue_until("broker", &["127.0.0.1"], 2020)));
         let named = put("named.pem", &pem(&authority.issue("broker", &["kafka.example"])));
-        let trust = put("ca.pem", &authority.pem);
+        put("ca.pem", &authority.pem);
+        // Whom the broker believes, apart from whom its clients believe.
+        let clients = put("clients.pem", &authority.pem);
         put("alice.pem", &pem(&authority.issue("alice", &[])));
         let mut properties: Vec<String> = [
             "listeners=CONTROLLER://127.0.0.1:{+10},PLAINTEXT://127.0.0.1:{+0},SSL://127.0.0.1:{+3},\
@@ -72,7 +77,7 @@ impl Secure {
         .map(str::to_owned)
         .into();
         properties.push(format!("ssl.keystore.location={broker}"));
-        properties.push(format!("ssl.truststore.location={trust}"));
+        properties.push(format!("ssl.truststore.location={clients}"));
         properties.push(format!("listener.name.expired.ssl.keystore.location={expired}"));
         properties.push(format!("listener.name.named.ssl.keystore.location={named}"));
         for listener in ["sasl_plaintext", "sasl_ssl"] {
@@ -138,6 +143,8 @@ impl Secure {
         assert!(matches!(error, ProduceError::Authentication { .. }), "{error:?}");
         let words = error.to_string();
         assert!(words.contains(&self.server(listener)) && !words.contains("hush"), "{words}");
+        let failed = producer.metrics().value("producer-metrics", "failed-authentication-total", &[]);
+        assert!(failed >= Some(1.0), "{failed:?}");
         producer.close_blocking(PATIENCE).unwrap();
         words
     }
@@ -288,6 +295,10 @@ fn certificates_that_do_not_fit_are_named() {
     let stranger = format!("ssl.keystore.type=PEM\nssl.keystore.location={stranger_path}\n");
     let words = secure.refusal(MUTUAL, &stranger);
     assert!(words.contains("does not accept this client's certificate"), "{words}");
+    let late = secure.authority.issue_until("alice", &[], 2020);
+    fs::write(&stranger_path, format!("{}{}", late.key_pem, late.pem)).unwrap();
+    let words = secure.refusal(MUTUAL, &stranger);
+    assert!(words.contains("does not accept this client's certificate"), "{words}");
 }
 
 #[test]
@@ -347,6 +358,33 @@ fn a_topic_that_is_not_allowed_fails_alone() {
     producer.close_blocking(PATIENCE).unwrap();
 }
 
+/// Who may write nowhere is given no producer id; records fail for that and not for their time, and go on as soon as it
+/// is allowed.
+#[test]
+#[ignore = "broker"]
+fn a_cluster_that_is_not_allowed_fails_records_until_it_is() {
+    let secure = Secure::shared();
+    secure.cluster.tool(&["create", "granted", "1"]);
+    secure.cluster.tool(&["allow", "User:carol", "DESCRIBE", "granted"]);
+    let producer = secure.producer(SASL_SSL, &oauth("carol", 3600));
+    for at in 0..3 {
+        let error = send(&producer, "granted", at).and_then(Delivery::wait).unwrap_err();
+        assert!(matches!(error, ProduceError::NotAuthorized { .. }), "{error:?}");
+        assert_eq!(
+            error.to_string(),
+            "User:carol may not IDEMPOTENT_WRITE on the cluster: the broker answered CLUSTER_AUTHORIZATION_FAILED \
+             (allow it, or WRITE to a topic, or set enable.idempotence=false)"
+        );
+    }
+    secure.cluster.tool(&["allow", "User:carol", "WRITE", "granted"]);
+    let deadline = Instant::now() + PATIENCE;
+    while let Err(error) = send(&producer, "granted", 0).and_then(Delivery::wait) {
+        assert!(matches!(error, ProduceError::NotAuthorized { .. }) && Instant::now() < deadline, "{error}");
+    }
+    producer.close_blocking(PATIENCE).unwrap();
+    check(secure, "granted", 1);
+}
+
 /// Sends for so long that every login is renewed several times; nothing fails.
 fn under_load(secure: &Secure, topic: &str, producer: &Producer, time: Duration, mut meanwhile: impl FnMut(usize)) {
     secure.cluster.tool(&["create", topic, "6"]);
@@ -382,6 +420,10 @@ fn logins_are_renewed_under_load() {
         let closed = metrics.value("producer-metrics", "connection-close-total", &[]).unwrap_or_default();
         let retried = metrics.value("producer-metrics", "record-retry-total", &[]).unwrap_or_default();
         assert_eq!((closed, retried), (0.0, 0.0), "{name}");
+        let of = |metric: &str| metrics.value("producer-metrics", metric, &[]).unwrap();
+        assert!(of("successful-reauthentication-total") >= 3.0, "{name}");
+        assert!(of("reauthentication-latency-max") > 0.0, "{name}");
+        assert_eq!((of("failed-authentication-total"), of("failed-reauthentication-total")), (0.0, 0.0), "{name}");
         producer.close_blocking(PATIENCE).unwrap();
     }
 }
@@ -411,29 +453,66 @@ fn tokens_of_an_endpoint_are_replaced_before_they_end() {
     assert!(words.contains("answered 401 invalid_client"), "{words}");
 }
 
-/// The client's own certificate is replaced, and its old authority is forgotten, while records flow and the broker is
-/// killed and comes back.
+/// Both sides change their authority while records flow: what the producer read at its start neither shows it to the
+/// broker nor lets it believe the broker any more, after that was killed and came back.
 #[test]
 #[ignore = "broker"]
 fn certificates_are_replaced_under_load() {
     let secure = Secure::start();
     let own = secure.path("own.pem");
-    let issue = || {
-        let alice = secure.authority.issue("alice", &[]);
-        fs::write(&own, format!("{}\n{}", alice.key_pem, alice.pem)).unwrap();
-    };
-    issue();
+    let next = Authority::new("next");
+    let both = |identity: &Identity| format!("{}\n{}", identity.key_pem, identity.pem);
+    fs::write(&own, both(&secure.authority.issue("alice", &[]))).unwrap();
     let settings = format!("ssl.keystore.type=PEM\nssl.keystore.location={own}\n");
     let producer = secure.producer(MUTUAL, &settings);
     under_load(&secure, "open-rotated", &producer, Duration::from_secs(15), |second| match second {
         // Between the two nobody could connect with what is in the file.
         3 => fs::write(&own, "half a file").unwrap(),
-        5 => issue(),
+        5 => {
+            fs::write(&own, both(&next.issue("alice", &[]))).unwrap();
+            fs::write(secure.path("ca.pem"), &next.pem).unwrap();
+            // The broker reads its own at its next start.
+            fs::write(secure.path("clients.pem"), &next.pem).unwrap();
+            fs::write(secure.path("broker.pem"), both(&next.issue("broker", &["127.0.0.1"]))).unwrap();
+        }
         7 => secure.cluster.kill(1),
         8 => secure.cluster.restart(1),
         _ => {}
     });
+    let connections = producer.metrics().value("producer-metrics", "successful-authentication-total", &[]);
+    assert!(connections > Some(1.0), "{connections:?}: it connected again");
     producer.close_blocking(PATIENCE).unwrap();
+    // It was the new files that let it in.
+    fs::write(&own, both(&secure.authority.issue("alice", &[]))).unwrap();
+    let words = secure.refusal(MUTUAL, &settings);
+    assert!(words.contains("does not accept this client's certificate"), "{words}");
+}
+
+/// The broker hangs up on whoever sends a request after the end of his login (three seconds here).
+#[test]
+#[ignore = "broker"]
+fn an_admin_stays_logged_in_and_hears_what_it_may_not_do() {
+    let secure = Secure::shared();
+    secure.cluster.tool(&["create", "open-admin", "1"]);
+    let config = Config::from_properties(&secure.properties(SASL_SSL, &scram(512, PASSWORD))).unwrap();
+    let security = Secured::load(&config.producer.security).unwrap();
+    let config = NetConfig { security, ..NetConfig::default() };
+    let (host, port) = secure.cluster.bootstrap().rsplit_once(':').unwrap();
+    let server = (host.to_owned(), port.parse::<u16>().unwrap() + SASL_SSL);
+    let mut admin = BlockingAdmin::connect(&[server], config, PATIENCE).unwrap();
+    for _ in 0..3 {
+        assert_eq!(admin.describe_topics(&["open-admin"]).unwrap()[0].partitions.len(), 1);
+        std::thread::sleep(Duration::from_millis(3500));
+    }
+    let error = admin.describe_topics(&["open-admin", "closed-to-admin"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "User:alice may not DESCRIBE on topic closed-to-admin: the broker answered TOPIC_AUTHORIZATION_FAILED"
+    );
+    let topic = NewTopic { name: "by-admin".into(), partitions: 1, replication_factor: 1, configs: Vec::new() };
+    let created = admin.create_topics(vec![topic]).unwrap();
+    let error = admin.created(&created[0], true).unwrap_err().to_string();
+    assert!(error.starts_with("User:alice may not CREATE on topic by-admin: the broker answered "), "{error}");
 }
 
 #[test]

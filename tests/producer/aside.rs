@@ -212,6 +212,29 @@ fn letters_wait_for_their_topic_and_their_records_for_them() {
     close(&producer);
 }
 
+/// Whoever closes waits for the letters, and the records that they are about are told where those are.
+#[test]
+fn close_waits_for_letters_that_are_open() {
+    let broker = Broker::start();
+    let producer = letters(&broker, "");
+    fate(&producer, &Record::to("orders").value("v")).unwrap();
+    let silent = silence_metadata(&broker);
+    let send = |value| producer.send_blocking(&Record::to("orders").value(value)).unwrap();
+    let (bad, worse) = (send("bad 1"), send("bad 2"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            silent.store(false, Ordering::SeqCst);
+        });
+        producer.close_blocking(PATIENCE).unwrap();
+    });
+    for delivery in [bad, worse] {
+        let outcome = delivery.try_result().expect("after the end every fate is known");
+        assert!(matches!(outcome, Err(ProduceError::DeadLettered { offset: Some(_), .. })), "{outcome:?}");
+    }
+    assert_eq!(read(&broker, "dead").len(), 2);
+}
+
 #[test]
 fn a_letter_that_fails_says_both_causes() {
     let broker = Broker::start();

@@ -10,7 +10,7 @@ use std::time::Duration;
 fn a_batch_is_accepted_in_order_each_record_for_itself() {
     let broker = Broker::start();
     // Room for a few records at a time: the batch has to wait in its middle.
-    let producer = broker.producer(&[("buffer.memory", "16384"), ("linger.ms", "0"), ("batch.size", "1000")]);
+    let producer = broker.producer(&[("buffer.memory", "8192"), ("linger.ms", "0"), ("batch.size", "1000")]);
     let values: Vec<String> = (0..1000).map(|number| number.to_string()).collect();
     let large = vec![0; 20_000];
     let mut records: Vec<_> = values.iter().map(|value| Record::to("orders").key("key-0").value(value)).collect();

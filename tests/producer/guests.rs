@@ -10,12 +10,21 @@ use std::sync::LazyLock;
 
 /// The component that has every role and every vice.
 pub(crate) fn guest() -> PathBuf {
+    built().join("guest.wasm")
+}
+
+/// All roles, done plainly.
+pub(crate) fn plain() -> PathBuf {
+    built().join("examples/plain.wasm")
+}
+
+fn built() -> PathBuf {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/guests");
         let own = std::env::current_exe().expect("the path of this test");
         let target = own.ancestors().nth(3).expect("target/debug/deps/this").join("guests");
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--release", "--lib", "--target", "wasm32-wasip2"])
+            .args(["build", "--quiet", "--locked", "--release", "--lib", "--examples", "--target", "wasm32-wasip2"])
             .current_dir(source)
             .env("CARGO_TARGET_DIR", &target)
             .env_remove("RUSTFLAGS")
@@ -27,7 +36,7 @@ pub(crate) fn guest() -> PathBuf {
             "the test guest does not build. If its target is missing: rustup target add wasm32-wasip2\n\n{}",
             String::from_utf8_lossy(&built.stderr)
         );
-        target.join("wasm32-wasip2/release/guest.wasm")
+        target.join("wasm32-wasip2/release")
     });
     BUILT.clone()
 }

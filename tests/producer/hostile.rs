@@ -186,3 +186,18 @@ fn partitioners_and_serializers_fail_by_name_too() {
         }
     }
 }
+
+#[test]
+fn a_plugin_is_told_its_own_settings_and_no_others() {
+    let broker = Broker::start();
+    let config = Guests::used(
+        "interceptor.classes = [\"wasm:one\", \"wasm:other\"]\nclient.id = \"of-the-host\"\n\
+         sasl.jaas.config = \"a.PlainLoginModule required username=u password=hush-hush-host;\"",
+    )
+    .plugin("one", "timeout.ms = 20000", &[("salt", "hush-hush-one"), ("mode", "nothing")])
+    .plugin("other", "timeout.ms = 20000", &[("mode", "configure-tell"), ("own", "1")])
+    .config(&broker);
+    let error = Producer::start(config).unwrap_err().to_string();
+    assert!(error.contains(r#"[("mode", "configure-tell"), ("own", "1")]"#), "{error}");
+    assert!(!error.contains("hush") && !error.contains("of-the-host"), "{error}");
+}

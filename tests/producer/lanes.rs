@@ -239,7 +239,8 @@ fn a_partitioner_that_is_to_see_every_record_keeps_its_chain_to_one_lane() {
 #[test]
 fn memory_is_one_for_all_lanes_and_nobody_starves() {
     let broker = Broker::start();
-    let settings = [("lanes", "4"), ("buffer.memory", "65536"), ("linger.ms", "1000")];
+    // Without a plugin there is nothing for lanes to do.
+    let settings = [("lanes", "4"), ("key.serializer", "string"), ("buffer.memory", "65536"), ("linger.ms", "1000")];
     let producer = broker.producer(&settings);
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -271,7 +272,7 @@ fn memory_is_one_for_all_lanes_and_nobody_starves() {
 #[test]
 fn metrics_tell_of_each_lane_and_of_all() {
     let broker = Broker::start();
-    let producer = broker.producer(&[("lanes", "2")]);
+    let producer = broker.producer(&[("lanes", "2"), ("key.serializer", "string")]);
     let deliveries = super::send_numbered(&producer, 20, 10);
     assert!(outcomes(deliveries).iter().all(Result::is_ok));
     let metrics = producer.metrics();
@@ -290,7 +291,7 @@ fn metrics_tell_of_each_lane_and_of_all() {
 #[test]
 fn batches_of_records_keep_their_order_over_lanes() {
     let broker = Broker::start();
-    let producer = broker.producer(&[("lanes", "4")]);
+    let producer = broker.producer(&[("lanes", "4"), ("key.serializer", "string")]);
     let keys: Vec<String> = (0..10).map(|key| format!("key-{key}")).collect();
     let mut accepts = Vec::new();
     for round in 0..50 {

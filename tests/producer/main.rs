@@ -3,6 +3,7 @@
 
 mod aside;
 mod calls;
+mod costs;
 #[path = "../plugins/encode.rs"]
 #[expect(dead_code, reason = "most of it is for the tests of the loader")]
 mod encode;
@@ -16,6 +17,7 @@ mod metrics;
 mod natives;
 mod policy;
 mod serializers;
+mod strangers;
 mod topics;
 
 use krafka::error::ErrorCode;

@@ -18,7 +18,7 @@ use pointsman::core::{Action, Placement};
 use pointsman::error::ProduceError;
 use pointsman::plugin::Routes;
 use pointsman::{Delivery, Header, InLine, Record, RecordMetadata, Sent, SteppedLanes, SteppedOptions};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -54,6 +54,9 @@ pub struct Lanes {
     pub clock: Arc<VirtualClock>,
     /// A lane's thread gets to its work within this.
     delay_us: u64,
+    /// What the core has to say, until the driver passes it on: the lanes may look at the core before.
+    said: VecDeque<Action>,
+    driver_delay_us: u64,
     scheduled: Vec<Option<Instant>>,
     open: Vec<(u64, Delivery)>,
     in_line: Vec<(u64, InLine)>,
@@ -68,8 +71,10 @@ pub struct Lanes {
 }
 
 impl Lanes {
-    pub fn handle(&self, action: Action) {
-        self.stepped.handle(action);
+    /// The driver has something to pass on, and does so within the time that is returned.
+    pub fn say(&mut self, action: Action, rng: &mut Rng) -> Duration {
+        self.said.push_back(action);
+        Duration::from_micros(rng.below(self.driver_delay_us + 1))
     }
 
     pub fn admit(&self) -> bool {
@@ -78,11 +83,11 @@ impl Lanes {
 
     /// How much later than without lanes something may be told.
     pub fn slack(&self) -> Duration {
-        Duration::from_micros(2 * self.delay_us) + Duration::from_millis(101)
+        Duration::from_micros(2 * self.delay_us + self.driver_delay_us) + Duration::from_millis(101)
     }
 
     fn is_idle(&self) -> bool {
-        self.open.is_empty() && self.in_line.is_empty()
+        self.open.is_empty() && self.in_line.is_empty() && self.said.is_empty()
     }
 }
 
@@ -123,6 +128,8 @@ impl World {
             stepped,
             clock,
             delay_us: *rng.pick(&[0, 100, 5_000, 100_000]),
+            said: VecDeque::new(),
+            driver_delay_us: *rng.pick(&[0, 0, 100, 5_000]),
             open: Vec::new(),
             in_line: Vec::new(),
             calls: Arc::default(),
@@ -222,6 +229,14 @@ impl World {
                 }
             }
         });
+    }
+
+    /// The driver passes on what the core said first, if anything is left by now.
+    pub fn pass_on(&mut self) {
+        let lanes = self.lanes();
+        if let Some(action) = lanes.said.pop_front() {
+            lanes.stepped.handle(action);
+        }
     }
 
     /// Its thread comes to the lane.

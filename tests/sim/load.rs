@@ -233,7 +233,7 @@ impl World {
             topic,
             placement: planned.placement,
             timestamp: record.timestamp,
-            accepted: planned.accepted.unwrap_or(self.now),
+            accepted: planned.accepted,
             key: record.key.as_deref(),
             value: record.value.as_deref(),
             headers: &headers,
@@ -241,9 +241,10 @@ impl World {
         };
         let count = self.core().topic_info(topic).leaders.len() as i32;
         let (size, limit) = (planned.size(), self.config.max_request_size);
+        let now = self.now;
         let appended = self
             .core()
-            .append(self.now, &append)
+            .append(|| now, &append)
             .map(|appended| (appended.completion.clone(), appended.index, appended.filled));
         match appended {
             Ok((completion, index, filled)) => {

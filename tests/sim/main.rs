@@ -12,6 +12,7 @@ mod batch;
 mod check;
 mod cluster;
 mod faults;
+mod groups;
 mod lanes;
 mod load;
 mod log;

@@ -49,6 +49,12 @@ fn lanes_that_take_turns_are_noticed() {
 }
 
 #[test]
+fn overtaking_what_is_aside_is_noticed() {
+    let what = noticed_by(crate::lanes::run, Sabotage::OvertakeAside, 400);
+    assert!(what.contains("behind"), "{what}");
+}
+
+#[test]
 fn misplaced_halves_are_noticed() {
     noticed_by(crate::lanes::run, Sabotage::HalvesFromTheStart, 50);
 }

@@ -55,13 +55,13 @@ impl Bench {
             topic: self.topic.expect("the topic is known"),
             placement: Placement::Partition(partition),
             timestamp: 1,
-            accepted: self.now,
+            accepted: Some(self.now),
             key: Some(b"key"),
             value: Some(&[7; 100]),
             headers: &[0],
             token: None,
         };
-        black_box(self.core.append(self.now, &append).expect("there is room"));
+        black_box(self.core.append(|| self.now, &append).expect("there is room"));
     }
 
     /// Everything that the core wants, until it wants nothing.

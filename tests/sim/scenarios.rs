@@ -675,14 +675,41 @@ fn producer_id_is_asked_for_again() {
 }
 
 #[test]
-fn producer_id_refused_for_good() {
-    let mut world = world(1, 1, config());
-    world.init_refusals = vec![code::CLUSTER_AUTHORIZATION_FAILED].into();
+fn producer_id_refused_until_it_is_allowed() {
+    let mut world = world(1, 2, config());
+    world.init_refusals = vec![code::CLUSTER_AUTHORIZATION_FAILED; 2].into();
+    let mut refused = world.send(0, 2);
+    // It was asked for before there was anything to send; the next attempts wait for records.
+    world.run_for(60 * SECOND);
+    assert_eq!(world.init_refusals.len(), 1, "without a record nobody asks");
+    refused.extend(world.send(1, 1));
+    world.settled();
+    for sent in refused {
+        let Some(Told::Failed(error)) = world.told(sent) else { panic!("{}", world.story()) };
+        let words = "User:ANONYMOUS may not IDEMPOTENT_WRITE on the cluster: the broker answered CLUSTER_AUTHORIZATION";
+        assert!(error.to_string().starts_with(words), "{error}");
+        assert_eq!(error.fate(), Fate::NotWritten);
+    }
     let sent = world.send(0, 2);
     world.settled();
-    let Some(Told::Failed(error)) = world.told(sent[0]) else { panic!("{}", world.story()) };
-    assert!(error.to_string().contains("CLUSTER_AUTHORIZATION_FAILED"), "{error}");
-    assert_eq!(error.fate(), Fate::NotWritten);
+    assert_eq!(world.told_all(&sent), offsets(0, 2), "allowed while it ran");
+    world.finished();
+}
+
+/// Brokers before 2.8 refuse the batch itself (KIP-679).
+#[test]
+fn batch_refused_for_the_cluster() {
+    let mut world = world(1, 2, config());
+    world.batch_script =
+        Some(Box::new(|nth| (nth == 0).then_some(BatchFault::Refuse(code::CLUSTER_AUTHORIZATION_FAILED))));
+    let refused = world.send(0, 1);
+    world.settled();
+    world.batch_script = None;
+    let Some(Told::Failed(error)) = world.told(refused[0]) else { panic!("{}", world.story()) };
+    assert!(error.to_string().contains("IDEMPOTENT_WRITE on the cluster"), "{error}");
+    let (same, other) = (world.send(0, 2), world.send(1, 2));
+    world.settled();
+    assert_eq!((world.told_all(&same), world.told_all(&other)), (offsets(0, 2), offsets(0, 2)));
     world.finished();
 }
 

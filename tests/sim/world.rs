@@ -35,6 +35,8 @@ pub enum Event {
     Learn(BrokerId, Tp),
     /// A lane's thread gets to it.
     Lane(usize),
+    /// The driver tells the lanes what the core said.
+    PassOn,
     Load,
     Fault(Fault),
 }
@@ -77,6 +79,8 @@ pub struct World {
     queue: BTreeMap<(Instant, u64), Event>,
     next_event: u64,
     idle_timeouts: u32,
+    /// When the shell comes back without being called, as the core told it last.
+    told: Option<Instant>,
 }
 
 impl World {
@@ -112,6 +116,7 @@ impl World {
             queue: BTreeMap::new(),
             next_event: 0,
             idle_timeouts: 0,
+            told: None,
         }
     }
 
@@ -153,7 +158,7 @@ impl World {
             if !self.violations.is_empty() {
                 return false;
             }
-            let timer = self.core().poll_timeout().map(|at| (at + self.timer_slack).max(self.now));
+            let timer = self.told.map(|at| (at + self.timer_slack).max(self.now));
             let event = self.queue.first_key_value().map(|((at, _), _)| *at);
             let timer_first = timer.is_some_and(|timer| event.is_none_or(|event| timer < event));
             let next = if timer_first { timer } else { event };
@@ -181,11 +186,11 @@ impl World {
     }
 
     fn fire_timer(&mut self) {
-        let before = self.core().poll_timeout();
+        let before = self.told;
         self.core().handle_timeout(self.now);
         let progress = self.drain();
         // A timer that fires again at once without anything coming of it is a loop at full speed in the shell.
-        if !progress && self.core().poll_timeout().is_some_and(|next| next <= self.now) {
+        if !progress && self.told.is_some_and(|next| next <= self.now) {
             self.idle_timeouts += 1;
             if self.idle_timeouts > 3 {
                 self.violation(format!("timer {before:?} is in the past and nothing comes of it"));
@@ -197,9 +202,12 @@ impl World {
 
     fn fire_event(&mut self) {
         let Some(((_, _), event)) = self.queue.pop_first() else { return };
+        // A sender calls the shell only if there is news; whatever comes from elsewhere wakes it.
+        let is_senders = matches!(event, Event::Sealed(_) | Event::Load | Event::Lane(_));
         match event {
             Event::Sealed(sealed) => self.core().handle_sealed(self.now, sealed),
             Event::Lane(lane) => self.lane_step(lane),
+            Event::PassOn => self.pass_on(),
             Event::Load => self.load_step(),
             Event::Fault(fault) => self.apply(fault),
             Event::Learn(broker, tp) => {
@@ -220,7 +228,9 @@ impl World {
             }
             event => self.network_event(event),
         }
-        self.drain();
+        if !is_senders || self.core().has_news() {
+            self.drain();
+        }
     }
 
     /// Takes everything out of the core that it has to say; returns whether that was anything.
@@ -244,10 +254,14 @@ impl World {
             polls += self.take_actions();
             polls += self.admit();
             if polls == before {
+                let told = self.core().poll_timeout();
+                self.told = told;
                 return polls > 0;
             }
             if polls > 50_000 {
                 self.violation("the core never stops having something to do".to_owned());
+                let told = self.core().poll_timeout();
+                self.told = told;
                 return true;
             }
         }
@@ -275,14 +289,12 @@ impl World {
     }
 
     fn act(&mut self, action: Action) {
-        let action = match &self.lanes {
-            Some(lanes) if !matches!(action, Action::Connect { .. } | Action::Disconnect { .. }) => {
-                let line = |line: String| line.chars().take(200).collect();
-                self.trace.line(self.now, || line(format!("{action:?}")));
-                return lanes.handle(action);
-            }
-            _ => action,
-        };
+        let is_drivers = matches!(action, Action::Connect { .. } | Action::Disconnect { .. });
+        if let Some(lanes) = self.lanes.as_mut().filter(|_| !is_drivers) {
+            self.trace.line(self.now, || format!("{action:?}").chars().take(200).collect());
+            let delay = lanes.say(action, &mut self.rng);
+            return self.after(delay, Event::PassOn);
+        }
         match action {
             Action::Connect { connection, host, port, .. } => self.connect(connection, &host, port),
             Action::Disconnect { connection, reason, .. } => self.closed_by_client(connection, &reason),

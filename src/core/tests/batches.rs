@@ -6,7 +6,7 @@ use crate::error::Fate;
 /// Appends without letting the core go on.
 fn put(rig: &mut Rig, topic: TopicHandle, partition: i32, token: u64) {
     let record = Append { token: Some(token), ..record(topic, Placement::Partition(partition), rig.now) };
-    rig.core.append(rig.now, &record).unwrap();
+    rig.core.append(|| rig.now, &record).unwrap();
 }
 
 fn done(rig: &mut Rig) -> Vec<Done> {
@@ -111,7 +111,7 @@ fn a_negative_timestamp_is_refused_and_extreme_ones_are_not() {
     let topic = rig.topic("orders");
     let mut append = |timestamp| {
         let record = Append { timestamp, ..record(topic, Placement::Partition(0), rig.now) };
-        rig.core.append(rig.now, &record).map(drop)
+        rig.core.append(|| rig.now, &record).map(drop)
     };
     for timestamp in [0, i64::MAX, 1] {
         assert_eq!(append(timestamp), Ok(()));

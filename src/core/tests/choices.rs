@@ -9,7 +9,7 @@ impl Rig {
 
     fn keyed_by(&mut self, topic: TopicHandle, placement: Placement, key: Option<&[u8]>) -> i32 {
         let record = Append { key, ..record(topic, placement, self.now) };
-        self.core.append(self.now, &record).expect("there is room").completion.partition()
+        self.core.append(|| self.now, &record).expect("there is room").completion.partition()
     }
 }
 

@@ -55,7 +55,7 @@ fn a_lane_that_panics_leaves_nobody_waiting() {
     let thread = run(&lane, 0);
     assert!(matches!(first.wait(), Err(ProduceError::Fatal { .. })));
     assert!(thread.join().is_err());
-    assert!(matches!(lane.submit(&order("2"), None, true), Submitted::Refused(ProduceError::Closed { .. })));
+    assert!(matches!(refusal(lane.submit(&order("2"), None, true)), ProduceError::Closed { .. }));
     let flushed = Arc::new(Mutex::new(false));
     let done = Arc::clone(&flushed);
     lane.flush(Box::new(move || *done.lock().unwrap() = true));

@@ -1,6 +1,6 @@
 //! What senders are told.
 
-use super::{lane, order, start};
+use super::{lane, order, refusal, start};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::lane::{Delivery, Shared, Submitted};
 use crate::plugin::Chain;
@@ -77,9 +77,7 @@ fn a_patience_beyond_all_clocks_is_for_ever() {
 #[test]
 fn what_may_not_wait_for_a_topic_is_told_to_come_again() {
     let lane = lane(1 << 20);
-    let Submitted::Refused(error) = lane.submit(&Record::to("payments").value("1"), None, false) else {
-        panic!("nothing is known of it")
-    };
+    let error = refusal(lane.submit(&Record::to("payments").value("1"), None, false));
     assert_eq!(error, ProduceError::TopicNotKnownYet { topic: "payments".into() });
     assert!(error.is_retriable());
 }

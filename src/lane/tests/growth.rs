@@ -76,6 +76,7 @@ impl Rig {
         let core_config = CoreConfig { bootstrap, memory: memory.clone(), ..CoreConfig::default() };
         let core = Arc::new(Mutex::new(Core::new(core_config, 1, Instant::default())));
         let config = LaneConfig {
+            direct: false,
             max_block: Duration::from_secs(60),
             staged_max: 1 << 20,
             acknowledgements: false,

@@ -32,7 +32,7 @@ fn a_dropped_accept_lets_the_next_in_line_through() {
     let Submitted::Waiting(second) = lane.submit(&order("small"), None, true) else {
         panic!("nobody is overtaken, however small")
     };
-    assert!(matches!(lane.submit(&order("s"), None, false), Submitted::Refused(ProduceError::BufferFull)));
+    assert!(matches!(refusal(lane.submit(&order("s"), None, false)), ProduceError::BufferFull));
     assert!(matches!(second.poll(Waker::noop()), Poll::Pending));
     first.cancel();
     lane.admit();
@@ -47,7 +47,7 @@ fn closing_refuses_those_in_line() {
     let Submitted::Waiting(waiter) = lane.submit(&order(&large), None, true) else { panic!("there is no room") };
     lane.close();
     assert!(matches!(waiter.poll(Waker::noop()), Poll::Ready(Err(ProduceError::Closed { .. }))));
-    assert!(matches!(lane.submit(&order("late"), None, true), Submitted::Refused(ProduceError::Closed { .. })));
+    assert!(matches!(refusal(lane.submit(&order("late"), None, true)), ProduceError::Closed { .. }));
 }
 
 /// Behind a record that came later but whose topic was known, it has waited for longer than those before it.
@@ -104,11 +104,11 @@ fn what_kafka_cannot_carry_is_refused_before_it_is_copied() {
     // Never touched, so it takes no memory.
     let huge = vec![0; 1 << 31];
     let record = Record::to("orders").value(&huge);
-    let Submitted::Refused(error) = lane.submit(&record, None, true) else { panic!("it is too large") };
+    let error = refusal(lane.submit(&record, None, true));
     assert!(matches!(error, ProduceError::TooLarge { limit: 2_147_483_647, .. }), "{error}");
     for timestamp in [-1, i64::MIN] {
         let record = order("x").timestamp(timestamp);
-        let Submitted::Refused(error) = lane.submit(&record, None, true) else { panic!("there is no such time") };
+        let error = refusal(lane.submit(&record, None, true));
         assert_eq!(error, ProduceError::Timestamp { topic: "orders".into(), timestamp });
     }
 }

@@ -95,9 +95,10 @@ impl Rig {
     fn takes(&self, value: &str) -> bool {
         match self.lane.submit(&order(value), None, false) {
             Submitted::Accepted(_) => true,
-            Submitted::Refused(ProduceError::BufferFull) => false,
-            Submitted::Refused(error) => panic!("{error}"),
-            Submitted::Waiting(_) => panic!("it may not wait"),
+            refused => match refusal(refused) {
+                ProduceError::BufferFull => false,
+                error => panic!("{error}"),
+            },
         }
     }
 
@@ -252,6 +253,6 @@ fn who_may_not_wait_is_refused_at_once_when_the_buffer_is_full() {
     let count = Arc::clone(&called);
     let callback: UserCallback = Box::new(move |_| _ = count.fetch_add(1, Ordering::Relaxed));
     let refused = rig.lane.submit(&order(&"x".repeat(850)), Some(callback), false);
-    assert!(matches!(refused, Submitted::Refused(ProduceError::BufferFull)));
+    assert_eq!(refusal(refused), ProduceError::BufferFull);
     assert_eq!(called.load(Ordering::Relaxed), 0, "it was not accepted");
 }

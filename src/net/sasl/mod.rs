@@ -119,6 +119,8 @@ impl SaslClient {
 
 /// When to log in again: between 85 and 95 hundredths of the time, as Java's clients.
 pub(super) fn renewal_after(lifetime: Duration) -> Duration {
+    // Longer is as good as for ever.
+    let lifetime = lifetime.min(Duration::from_secs(365 * 86_400));
     let mut random = [0; 2];
     // Without a random number all connections do it at the same time, which is no reason to fail.
     let _ = getrandom::fill(&mut random);

@@ -84,8 +84,8 @@ impl Started {
         let without_proof = format!("c=biws,r={}", challenge.nonce);
         let signed = format!("{},{},{without_proof}", self.bare, challenge.server_first);
         let client_signature = hmac::sign(&hmac::Key::new(mac, stored_key.as_ref()), signed.as_bytes());
-        let proof: Vec<u8> =
-            client_key.as_ref().iter().zip(client_signature.as_ref()).map(|(key, signature)| key ^ signature).collect();
+        let proof = client_key.as_ref().iter().zip(client_signature.as_ref()).map(|(key, signature)| key ^ signature);
+        let proof = Zeroizing::new(proof.collect::<Vec<u8>>());
         let server_key = hmac::Key::new(mac, hmac::sign(&salted, b"Server Key").as_ref());
         let message = format!("{without_proof},p={}", STANDARD.encode(proof));
         (Proved { server_key, signed }, message)

@@ -11,6 +11,7 @@ use crate::net::trouble::Trouble;
 use crate::security::{ClientCredentials, OAuthBearer, Tls, TokenSource};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde::Deserialize;
 use serde_json::Value;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -218,26 +219,27 @@ async fn ask(endpoint: &ClientCredentials, tls: &TlsClient) -> Result<(Zeroizing
         form.push_str(&encoded(scope));
     }
     let secret = endpoint.client_secret.expose();
-    let pair = Zeroizing::new(if endpoint.urlencode {
-        format!("{}:{}", encoded(&endpoint.client_id), *Zeroizing::new(encoded(secret)))
+    let (id, secret_part) = if endpoint.urlencode {
+        (encoded(&endpoint.client_id), Zeroizing::new(encoded(secret)))
     } else {
-        format!("{}:{secret}", endpoint.client_id)
-    });
-    let authorization = Zeroizing::new(format!("Basic {}", *Zeroizing::new(STANDARD.encode(pair.as_bytes()))));
+        (endpoint.client_id.clone(), Zeroizing::new(secret.to_owned()))
+    };
+    let pair = joined(&[&id, ":", &secret_part]);
+    let authorization = joined(&["Basic ", &Zeroizing::new(STANDARD.encode(pair.as_bytes()))]);
     let (connect, read) = (endpoint.connect_timeout, endpoint.read_timeout);
     let answer = http::post(&endpoint.url, tls, &authorization, &form, connect, read).await?;
-    let json: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
-    let text = |name: &str| json.get(name).and_then(Value::as_str);
+    let told: Told = serde_json::from_slice(&answer.body).unwrap_or_default();
     if answer.status == 200 {
-        let token = text("access_token").ok_or_else(|| Trouble::Failed("its answer has no access_token".to_owned()))?;
-        let expires_in =
-            json.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
-        return Ok((Zeroizing::new(token.to_owned()), expires_in));
+        let Some(AccessToken(token)) = told.access_token else {
+            return Err(Trouble::Failed("its answer has no access_token".to_owned()));
+        };
+        let expires_in = told.expires_in.and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
+        return Ok((token, expires_in));
     }
     // Only these two fields are made to be read by people.
-    let words: Vec<String> = ["error", "error_description"]
+    let words: Vec<String> = [&told.error, &told.error_description]
         .into_iter()
-        .filter_map(text)
+        .filter_map(|told| told.as_str())
         .map(|words| {
             words.replace(secret, "(hidden)").chars().filter(|letter| !letter.is_control()).take(200).collect()
         })
@@ -249,6 +251,34 @@ async fn ask(endpoint: &ClientCredentials, tls: &TlsClient) -> Result<(Zeroizing
         400 | 401 | 403 | 404 | 405 | 422 => Err(Trouble::Refused(words)),
         _ => Err(Trouble::Failed(words)),
     }
+}
+
+/// What a token endpoint answers (RFC 6749, 5). No `Debug`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    access_token: Option<AccessToken>,
+    /// Seconds; some write them as text.
+    expires_in: Option<Value>,
+    error: Value,
+    error_description: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct AccessToken(Zeroizing<String>);
+
+impl From<String> for AccessToken {
+    fn from(token: String) -> AccessToken {
+        AccessToken(Zeroizing::new(token))
+    }
+}
+
+/// In one piece from the beginning: a text that grows leaves what it was behind.
+fn joined(parts: &[&str]) -> Zeroizing<String> {
+    let mut whole = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
+    whole.extend(parts.iter().copied());
+    whole
 }
 
 /// As in a form.

@@ -52,9 +52,16 @@ fn a_refusal_has_the_brokers_words() {
         error_message: Some("Topic 't' already exists.".to_owned()),
         ..CreatedTopic::default()
     };
-    assert_eq!(created(&refused, true), Ok(()));
+    let kafka = SmallKafka::start(1, |_, _, answer| Some(answer));
+    let admin = BlockingAdmin::connect(&servers(&[kafka.address]), NetConfig::default(), LIMIT).unwrap();
+    assert_eq!(admin.created(&refused, true), Ok(()));
+    let forbidden = CreatedTopic { error_code: error_code::TOPIC_AUTHORIZATION_FAILED, ..refused.clone() };
     assert_eq!(
-        created(&refused, false).unwrap_err().to_string(),
+        admin.created(&forbidden, false).unwrap_err().to_string(),
+        "User:ANONYMOUS may not CREATE on topic t: the broker answered TOPIC_AUTHORIZATION_FAILED"
+    );
+    assert_eq!(
+        admin.created(&refused, false).unwrap_err().to_string(),
         "topic t: the broker answered TOPIC_ALREADY_EXISTS; Topic 't' already exists."
     );
 }

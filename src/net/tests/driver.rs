@@ -104,13 +104,13 @@ impl Rig<Core> {
             topic,
             placement: Placement::Partition(partition),
             timestamp: self.clock.wall_ms(),
-            accepted: now,
+            accepted: None,
             key: None,
             value: Some(value),
             headers: NO_HEADERS,
             token: None,
         };
-        self.core.lock().unwrap().append(now, &record).unwrap();
+        self.core.lock().unwrap().append(|| now, &record).unwrap();
         self.handle.wake();
     }
 
@@ -304,7 +304,7 @@ impl Machine for Panicking {
     fn poll_transmit(&mut self, now: Instant) -> Option<Transmit> {
         self.0.poll_transmit(now)
     }
-    fn poll_timeout(&self) -> Option<Instant> {
+    fn poll_timeout(&mut self) -> Option<Instant> {
         None
     }
 }
@@ -313,7 +313,7 @@ impl Machine for Panicking {
 #[cfg(feature = "embedded-broker")]
 mod against_krafka {
     use super::*;
-    use crate::net::admin::{BlockingAdmin, created};
+    use crate::net::admin::BlockingAdmin;
     use crate::protocol::codec::create_topics::NewTopic;
     use krafka::testing::{ApiKey, Control, FakeBroker};
 
@@ -336,8 +336,10 @@ mod against_krafka {
         let mut admin = BlockingAdmin::connect(&servers, NetConfig::default(), Duration::from_secs(30)).unwrap();
         assert_eq!(admin.missing_topics(&["orders"]).unwrap(), ["orders"]);
         let topic = NewTopic { name: "orders".to_owned(), partitions, replication_factor: 1, configs: Vec::new() };
-        created(&admin.create_topics(vec![topic.clone()]).unwrap()[0], false).unwrap();
-        created(&admin.create_topics(vec![topic]).unwrap()[0], true).unwrap();
+        let created = admin.create_topics(vec![topic.clone()]).unwrap();
+        admin.created(&created[0], false).unwrap();
+        let created = admin.create_topics(vec![topic]).unwrap();
+        admin.created(&created[0], true).unwrap();
         let described = admin.describe_topics(&["orders"]).unwrap();
         assert_eq!(described[0].partitions.len(), partitions as usize);
         address

@@ -126,7 +126,8 @@ async fn a_client_certificate_is_shown_where_it_is_asked_for() {
         let missing = refused(try_it(&tls, address, "kafka.example").await);
         assert!(missing.contains("ssl.keystore"), "{missing}");
         let of = |issued: Issued| {
-            let identity = Identity::Pem { chain: issued.pem, key: Secret::new(issued.key_pem), password: None };
+            let identity =
+                Identity::Pem { chain: Secret::new(issued.pem), key: Secret::new(issued.key_pem), password: None };
             Tls { identity: Some(identity), ..tls.clone() }
         };
         let ours = of(authority.issue("alice", &[]));
@@ -210,7 +211,8 @@ async fn stores_are_read_in_each_format() {
         assert_eq!(try_it(&tls, address, "kafka.example").await, Ok(()));
     }
     let key = Secret::new(encrypted_pem(&alice).replace('\n', " "));
-    let identity = Identity::Pem { chain: alice.pem.replace('\n', " "), key, password: Some(Secret::new(PASSWORD)) };
+    let identity =
+        Identity::Pem { chain: Secret::new(alice.pem.replace('\n', " ")), key, password: Some(Secret::new(PASSWORD)) };
     let tls = Tls { identity: Some(identity), ..trusting(&authority) };
     assert_eq!(try_it(&tls, address, "kafka.example").await, Ok(()));
 }
@@ -247,7 +249,7 @@ fn what_is_wrong_with_a_store_is_said_at_the_start_and_shows_nothing_of_it() {
 
     let identified = |chain: &str, key: &str, password: Option<&str>| {
         let identity =
-            Identity::Pem { chain: chain.to_owned(), key: Secret::new(key), password: password.map(Secret::new) };
+            Identity::Pem { chain: Secret::new(chain), key: Secret::new(key), password: password.map(Secret::new) };
         error(Tls { identity: Some(identity), ..trusting(&authority) })
     };
     let mixed = identified(&alice.pem, &bob.key_pem, None);

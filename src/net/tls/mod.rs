@@ -17,8 +17,9 @@ use crate::security::{Identity, Tls, Trust};
 use rustls::client::Resumption;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion, version};
-use std::io;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{ClientConfig, InconsistentKeys, RootCertStore, SupportedProtocolVersion, version};
+use std::io::ErrorKind as K;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -28,6 +29,7 @@ use tokio_rustls::client::TlsStream;
 use verify::Verifier;
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+use zeroize::Zeroize;
 
 /// Makes TLS connections. Shared by all of a producer.
 pub(super) struct TlsClient {
@@ -67,7 +69,8 @@ impl TlsClient {
         let connected = TlsConnector::from(config).connect(name, stream).await;
         connected.map_err(|error| match trouble_of(&error) {
             Some(trouble) => trouble,
-            None if error.kind() == io::ErrorKind::UnexpectedEof => Trouble::Failed(
+            // Which of them it is depends on what the other side had read when it closed.
+            None if matches!(error.kind(), K::UnexpectedEof | K::ConnectionReset | K::BrokenPipe) => Trouble::Failed(
                 "the port closed the connection in the TLS handshake: does it speak TLS, as security.protocol says?"
                     .to_owned(),
             ),
@@ -151,12 +154,20 @@ fn client_config(settings: &Tls) -> Result<(ClientConfig, Option<String>), Secur
     let (mut config, principal) = match &settings.identity {
         None => (builder.with_no_client_auth(), None),
         Some(identity) => {
-            let (chain, key) = stores::identity(identity)?;
+            let (chain, mut key) = stores::identity(identity)?;
             let principal = chain.first().and_then(|certificate| subject(certificate));
-            let config = builder.with_client_auth_cert(chain, key).map_err(|error| {
+            let useless = |error: rustls::Error| {
                 SecurityError::new("ssl.keystore.location", format!("the key is of no use: {error}"))
-            })?;
-            (config, principal)
+            };
+            let signing = ring::sign::any_supported_type(&key);
+            key.zeroize();
+            let own = CertifiedKey::new(chain, signing.map_err(useless)?);
+            match own.keys_match() {
+                // Of some keys it cannot be told.
+                Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
+                Err(error) => return Err(useless(error)),
+            }
+            (builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own))), principal)
         }
     };
     // Who resumes a session is not asked for a certificate, so that a replaced one would not be seen; connections are

@@ -39,7 +39,8 @@ pub(super) fn identity(
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), SecurityError> {
     let (key_name, store, password) = match identity {
         Identity::Pem { chain, key, password } => {
-            let chain = pem_store(chain).map_err(|what| SecurityError::new("ssl.keystore.certificate.chain", what))?;
+            let chain =
+                pem_store(chain.expose()).map_err(|what| SecurityError::new("ssl.keystore.certificate.chain", what))?;
             let key = pem_store(key.expose()).map_err(|what| SecurityError::new("ssl.keystore.key", what))?;
             ("ssl.keystore.key", Store { certificates: chain.certificates, key: key.key }, password)
         }
@@ -100,8 +101,11 @@ fn read(file: &StoreFile) -> Result<Store, String> {
 }
 
 fn read_file(path: &Path) -> std::io::Result<Zeroizing<Vec<u8>>> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    File::open(path)?.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // With room for all of it: nothing is left behind by growing.
+    let length = file.metadata().map_or(0, |metadata| metadata.len().min(FILE_LEN_MAX));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(length as usize + 1));
+    file.take(FILE_LEN_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > FILE_LEN_MAX {
         return Err(std::io::Error::other("larger than 16 MiB, so surely no store"));
     }

@@ -81,13 +81,13 @@ fn pieces(stages: &mut Stages, records: &[(&[u8], &[u8])]) {
                     topic,
                     placement: Placement::Default,
                     timestamp: 1,
-                    accepted: now,
+                    accepted: None,
                     key: Some(key),
                     value: Some(value),
                     headers: NO_HEADERS,
                     token: None,
                 };
-                black_box(core.append(now, &append).expect("there is room"));
+                black_box(core.append(|| now, &append).expect("there is room"));
             }
         });
         drop(core);

@@ -3,6 +3,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"flag"
 	"fmt"
 	"os"
@@ -37,6 +39,7 @@ func main() {
 	threads := flag.Int64("threads", 1, "")
 	sampled := flag.Int64("sampled", 128, "")
 	best := flag.String("best", "no", "")
+	ca := flag.String("ca", "", "")
 	flag.Parse()
 
 	codecs := map[string]kgo.CompressionCodec{
@@ -65,6 +68,15 @@ func main() {
 	if pooled {
 		options = append(options, kgo.MaxBufferedRecords(250<<20 / *size + 1),
 			kgo.ProducerBatchMaxBytes(1_000_000), kgo.ProducerLinger(10*time.Millisecond))
+	}
+	if *ca != "" {
+		pem, err := os.ReadFile(*ca)
+		if err != nil {
+			fail(err)
+		}
+		roots := x509.NewCertPool()
+		roots.AppendCertsFromPEM(pem)
+		options = append(options, kgo.DialTLSConfig(&tls.Config{RootCAs: roots}))
 	}
 	client, err := kgo.NewClient(options...)
 	if err != nil {

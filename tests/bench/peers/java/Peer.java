@@ -48,6 +48,11 @@ public final class Peer {
         config.put("compression.type", flags.getOrDefault("--compression", "none"));
         config.put("linger.ms", flags.getOrDefault("--linger", "5"));
         if (flags.containsKey("--batch-size")) config.put("batch.size", flags.get("--batch-size"));
+        if (flags.containsKey("--ca")) {
+            config.put("security.protocol", "SSL");
+            config.put("ssl.truststore.type", "PEM");
+            config.put("ssl.truststore.location", flags.get("--ca"));
+        }
         if ("yes".equals(flags.get("--best"))) {
             // docs.confluent.io/cloud/current/client-apps/optimizing/throughput.html, but for acks=1 and compression.
             config.putAll(Map.of("batch.size", "262144", "linger.ms", "10", "buffer.memory", "134217728"));

@@ -23,6 +23,10 @@ fn main() {
         let best = [("batch.size", "262144"), ("linger.ms", "20"), ("buffer.memory", "134217728")];
         settings.extend(best.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
+    if let Some(ca) = &flags.ca {
+        let tls = [("security.protocol", "SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca)];
+        settings.extend(tls.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
     let config = match file {
         Some(file) => Config::from_file_with(file, &settings),
         None => settings.iter().fold(Config::builder(), |builder, (key, value)| builder.set(key, value)).build(),
@@ -70,7 +74,10 @@ fn main() {
 }
 
 fn observe(deliveries: impl Iterator<Item = Delivery>, meter: &Meter) {
+    let (mut ok, mut failed) = (0, 0);
     for delivery in deliveries {
-        meter.delivered(0, delivery.wait().is_ok());
+        *if delivery.wait().is_ok() { &mut ok } else { &mut failed } += 1;
     }
+    meter.delivered_many(ok);
+    (0..failed).for_each(|_| meter.delivered(0, false));
 }

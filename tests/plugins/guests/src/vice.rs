@@ -15,6 +15,9 @@ thread_local! {
 /// Keeps the settings, and misbehaves already now where the mode says so.
 pub fn configure(settings: Vec<(String, String)>) -> Result<(), String> {
     let mode = settings.iter().find(|(key, _)| key == "mode").map(|(_, value)| value.clone()).unwrap_or_default();
+    if mode == "configure-tell" {
+        return Err(format!("{settings:?}"));
+    }
     SETTINGS.set(settings);
     match mode.as_str() {
         "configure-error" => return Err("no region is called \"mars\"".into()),

@@ -28,6 +28,10 @@ async fn main() {
         let best = [("batch.size", "262144"), ("linger.ms", "10"), ("buffer.memory", "134217728")];
         config.extend(best.map(|(key, value)| (key.to_owned(), value.to_owned())));
     }
+    if let Some(ca) = &flags.ca {
+        let tls = [("security.protocol", "SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca)];
+        config.extend(tls.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
     let config = ProducerConfig::new(&config).expect("a valid configuration");
     let bytes = ByteArraySerializer::default;
     let producer = Arc::new(KafkaProducer::<Vec<u8>, Vec<u8>>::new(config, bytes(), bytes()).expect("a producer"));

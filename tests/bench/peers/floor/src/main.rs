@@ -18,6 +18,7 @@ const SUMMED: usize = 21;
 fn main() -> std::io::Result<()> {
     let flags = Flags::parse();
     assert_eq!(flags.compression, "none", "the floor does not compress");
+    assert_eq!(flags.ca, None, "the floor speaks no TLS");
     assert!(flags.keys && flags.threads == 1, "the floor is one thread, and places records by their keys");
     let records = Records::of(&flags);
     let meter = Meter::new(&flags);

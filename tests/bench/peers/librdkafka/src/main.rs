@@ -47,6 +47,9 @@ fn main() {
             .set("batch.num.messages", "100000")
             .set("queue.buffering.max.messages", "1000000");
     }
+    if let Some(ca) = &flags.ca {
+        config.set("security.protocol", "ssl").set("ssl.ca.location", ca);
+    }
     let producer: ThreadedProducer<Deliveries> =
         config.create_with_context(Deliveries(Meter::new(&flags))).expect("a valid configuration");
     let meter = &producer.context().0;

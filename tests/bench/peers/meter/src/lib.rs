@@ -26,6 +26,8 @@ pub struct Flags {
     pub linger_ms: u64,
     /// Records a second; 0 is as fast as it goes.
     pub rate: u64,
+    /// The bootstrap servers speak TLS, and this PEM file holds the authority of their certificates.
+    pub ca: Option<String>,
     /// One delivery in so many is timed.
     pub sampled: u64,
     /// With the settings that the client's own documents advise for throughput, whatever batch size and linger are asked for.
@@ -48,6 +50,7 @@ impl Default for Flags {
             rate: 0,
             sampled: 128,
             best: false,
+            ca: None,
         }
     }
 }
@@ -79,6 +82,7 @@ impl Flags {
                 "--rate" => flags.rate = number(),
                 "--sampled" => flags.sampled = number().max(1),
                 "--best" => flags.best = value == "yes",
+                "--ca" => flags.ca = Some(value),
                 name if own.contains(&name) => take(name, value),
                 _ => wrong(&format!("unknown: {name}")),
             }
@@ -108,7 +112,7 @@ impl Flags {
 fn wrong(what: &str) -> ! {
     eprintln!(
         "{what}; known: --bootstrap --topic --records --warmup --size --keys yes|no --threads --compression --batch-size \
-         --linger --rate --sampled --best yes|no"
+         --linger --rate --sampled --best yes|no --ca"
     );
     std::process::exit(2)
 }

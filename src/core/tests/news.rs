@@ -1,0 +1,142 @@
+//! When the shell has to come.
+
+use super::*;
+
+const LINGER: Duration = Duration::from_millis(5);
+
+/// A core with a topic of six partitions at one broker, which answers when it is told to.
+struct Slow {
+    rig: Rig,
+    topic: TopicHandle,
+    told: Option<Instant>,
+    /// Batches that went out.
+    sent: usize,
+}
+
+impl Slow {
+    fn new(linger: Duration) -> Slow {
+        let config = CoreConfig { idempotence: false, batch_size: 16_384, max_in_flight: 100, ..CoreConfig::default() };
+        let mut rig = Rig::new(config, &[("orders", vec![1; 6])]);
+        let topic = rig.topic("orders");
+        rig.append(topic, Placement::Partition(0)).unwrap();
+        rig.core.config.linger = linger;
+        let mut slow = Slow { rig, topic, told: None, sent: 0 };
+        slow.come();
+        slow
+    }
+
+    /// What the shell does.
+    fn come(&mut self) {
+        let (core, now) = (&mut self.rig.core, self.rig.now);
+        if self.told.is_some_and(|told| told <= now) {
+            core.handle_timeout(now);
+        }
+        while let Some(unsealed) = core.poll_seal(now) {
+            core.handle_sealed(now, unsealed.seal());
+        }
+        while let Some(transmit) = core.poll_transmit(now) {
+            if let Request::Produce(request) = transmit.request {
+                self.sent += request.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>();
+            }
+        }
+        self.told = core.poll_timeout();
+    }
+
+    /// Appends so many bytes, and seals what they filled. Whether the shell is called.
+    fn append(&mut self, partition: i32, bytes: usize) -> bool {
+        let value = vec![7; bytes];
+        let record = Append {
+            value: Some(&value),
+            accepted: None,
+            ..record(self.topic, Placement::Partition(partition), self.rig.now)
+        };
+        self.rig.core.append(|| self.rig.now, &record).unwrap();
+        while let Some(full) = self.rig.core.poll_full() {
+            self.rig.core.handle_sealed(self.rig.now, full.seal());
+        }
+        self.rig.core.has_news()
+    }
+
+    fn sent(&self) -> usize {
+        self.sent
+    }
+}
+
+#[test]
+fn of_the_first_batch_the_shell_hears_and_of_the_next_ones_not_before_their_time() {
+    let mut slow = Slow::new(LINGER);
+    assert!(slow.append(0, 100), "its linger is to be waited for");
+    slow.come();
+    assert_eq!(slow.told, Some(slow.rig.now + LINGER));
+    slow.rig.now = slow.rig.now + LINGER / 2;
+    assert!(!slow.append(0, 100));
+    assert!(!slow.append(1, 100), "the shell comes before its linger is over");
+    let before = slow.sent();
+    slow.rig.now = slow.rig.now + LINGER / 2;
+    slow.come();
+    assert_eq!(slow.sent(), before + 1);
+    assert_eq!(slow.told, Some(slow.rig.now + LINGER / 2), "then that of the other one");
+}
+
+#[test]
+fn a_full_batch_that_comes_alone_goes_at_once() {
+    let mut slow = Slow::new(LINGER);
+    for partition in 0..4 {
+        let before = slow.sent();
+        assert!(slow.append(partition, 20_000));
+        slow.come();
+        assert_eq!(slow.sent(), before + 1);
+        slow.rig.now = slow.rig.now + Duration::from_micros(251);
+    }
+}
+
+#[test]
+fn full_batches_that_come_one_after_another_are_held_for_a_millisecond() {
+    let mut slow = Slow::new(LINGER);
+    slow.append(0, 20_000);
+    slow.come();
+    let before = slow.sent();
+    assert!(slow.append(1, 20_000), "the shell is to know until when");
+    slow.come();
+    assert_eq!((slow.sent(), slow.told), (before, Some(slow.rig.now + Duration::from_millis(1))));
+    slow.rig.now = slow.rig.now + Duration::from_micros(999);
+    assert!(!slow.append(2, 20_000), "it comes soon");
+    slow.come();
+    assert_eq!(slow.sent(), before);
+    slow.rig.now = slow.rig.now + Duration::from_micros(1);
+    slow.come();
+    assert_eq!(slow.sent(), before + 2);
+    assert_ne!(slow.told, Some(slow.rig.now), "it has been");
+}
+
+#[test]
+fn many_bytes_go_at_once_and_so_does_what_is_flushed() {
+    let mut slow = Slow::new(LINGER);
+    slow.append(0, 20_000);
+    slow.append(0, 20_000);
+    slow.come();
+    let before = slow.sent();
+    let called = (0..20).position(|_| slow.append(1, 20_000));
+    assert_eq!(called, Some(5), "past 128 KiB, with the first");
+    slow.come();
+    assert!(slow.sent() > before);
+    slow.append(2, 20_000);
+    slow.append(3, 20_000);
+    let before = slow.sent();
+    slow.rig.core.flush(slow.rig.now);
+    slow.come();
+    assert!(slow.sent() >= before + 2);
+}
+
+#[test]
+fn without_linger_everything_is_news() {
+    let mut slow = Slow::new(Duration::ZERO);
+    for partition in 0..6 {
+        assert!(slow.append(partition, 100), "{partition}");
+        slow.come();
+        let before = slow.sent();
+        assert!(slow.append(partition, 20_000), "{partition}");
+        slow.come();
+        assert_eq!(slow.sent(), before + 1);
+    }
+}
