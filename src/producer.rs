@@ -167,7 +167,8 @@ impl Producer {
         let lane_config = |chain: &LaneChains| LaneConfig {
             max_block: config.max_block,
             // All lanes together stage no more than half of the memory.
-            staged_max: (4 << 20).min(config.buffer_memory / 8.max(2 * lane_count)).max(1),
+            // More than a core's cache holds is slower, and later.
+            staged_max: (1 << 20).min(config.buffer_memory / 8.max(2 * lane_count)).max(1),
             direct: chain.lanes[0].is_empty(),
             acknowledgements: chain.lanes[0].wants_acknowledgements(),
             any_acknowledgements: false,
@@ -182,7 +183,6 @@ impl Producer {
         let passing_on = PassingOn {
             lanes: Arc::clone(&lanes),
             core: Arc::clone(&core),
-            delivery_thread: Arc::clone(&delivery_thread),
             clock,
             waker: waker.clone(),
             outcomes: Vec::new(),
@@ -555,20 +555,15 @@ impl std::fmt::Debug for Accept {
 struct PassingOn {
     lanes: Arc<Lanes>,
     core: Arc<Mutex<Core>>,
-    delivery_thread: Arc<DeliveryThread>,
     clock: Clock,
     waker: DriverWaker,
-    /// Of this pass, where no lane is to hear of them.
+    /// Of this pass: who is to hear of them is woken once.
     outcomes: Vec<Done>,
 }
 
 impl net::Events for PassingOn {
     fn done(&mut self, done: Done) {
-        if self.lanes.want_outcomes() {
-            self.lanes.done(done);
-        } else {
-            self.outcomes.push(done);
-        }
+        self.outcomes.push(done);
     }
 
     fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>) {
@@ -581,12 +576,12 @@ impl net::Events for PassingOn {
 
     fn flushed(&mut self, flush: u64) {
         // Behind the outcomes that it waited for.
-        self.delivery_thread.complete_all(self.outcomes.drain(..));
+        self.lanes.done(self.outcomes.drain(..));
         self.lanes.flushed(flush);
     }
 
     fn pass_ended(&mut self) {
-        self.delivery_thread.complete_all(self.outcomes.drain(..));
+        self.lanes.done(self.outcomes.drain(..));
         self.lanes.admit();
         if self.lanes.is_memory_short() {
             let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -607,10 +602,8 @@ impl net::Events for PassingOn {
             }
         }
         drop(core);
-        for batch in done {
-            self.done(batch);
-        }
-        self.delivery_thread.complete_all(self.outcomes.drain(..));
+        self.outcomes.extend(done);
+        self.lanes.done(self.outcomes.drain(..));
         self.lanes.driver_died(&reason.into());
     }
 }

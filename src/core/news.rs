@@ -8,7 +8,7 @@ use super::time::Instant;
 use std::time::Duration;
 
 /// So many bytes are worth a request.
-const MANY: usize = 128 * 1024;
+const MANY: usize = 512 * 1024;
 /// Batches that come no further apart come one after another.
 const RUSH: Duration = Duration::from_micros(250);
 /// For longer nothing is held back.

@@ -135,9 +135,9 @@ impl Lanes {
         self.lanes[0].admit();
     }
 
-    /// Whether anybody waits for memory: then nothing should linger.
+    /// See [`Shared::is_memory_short`].
     pub(crate) fn is_memory_short(&self) -> bool {
-        self.together.anyone_waits()
+        self.together.is_starving()
     }
 
     /// See [`Shared::topic_settled`].
@@ -150,22 +150,21 @@ impl Lanes {
         self.lanes.iter().for_each(|lane| lane.topology_changed(Arc::clone(name), partitions));
     }
 
-    /// Whether outcomes pass the lanes, see [`Lanes::done`]; else they are only to be made known.
-    pub(crate) fn want_outcomes(&self) -> bool {
-        self.any_acknowledgements
-    }
-
-    /// A batch is done: it passes the lanes that its records came by, as far as their plugins want to hear of them.
-    pub(crate) fn done(&self, done: Done) {
+    /// Batches are done: they pass the lanes that their records came by, as far as their plugins want to hear of them.
+    pub(crate) fn done(&self, batches: impl IntoIterator<Item = Done>) {
         let delivery_thread = &self.lanes[0].delivery_thread;
-        if let [lane] = &self.lanes[..] {
-            lane.acknowledge(AckItem::Done(Arc::new(done)));
+        if !self.any_acknowledgements {
+            delivery_thread.complete_all(batches);
+        } else if let [lane] = &self.lanes[..] {
+            lane.acknowledge_all(batches.into_iter().map(|done| AckItem::Done(Arc::new(done))));
         } else {
-            let (done, lanes) = self.together.begin(done);
-            for lane in lanes {
-                self.lanes[lane].acknowledge(AckItem::Done(Arc::clone(&done)));
+            for done in batches {
+                let (done, lanes) = self.together.begin(done);
+                for lane in lanes {
+                    self.lanes[lane].acknowledge(AckItem::Done(Arc::clone(&done)));
+                }
+                self.together.told(done, delivery_thread);
             }
-            self.together.told(done, delivery_thread);
         }
     }
 

@@ -524,27 +524,51 @@ impl Shared {
         self.rouse(&mut state);
     }
 
+    /// As [`Shared::acknowledge`] for several, which wakes the thread once.
+    pub(super) fn acknowledge_all(&self, items: impl IntoIterator<Item = AckItem>) {
+        let mut items = items.into_iter().peekable();
+        if items.peek().is_none() {
+            return;
+        }
+        let mut state = self.lock();
+        if state.ended {
+            drop(state);
+            return self.pass_by(items);
+        }
+        state.acknowledgements.extend(items);
+        self.rouse(&mut state);
+    }
+
     /// Hands outcomes to the lane's thread.
     pub(crate) fn acknowledge(&self, item: AckItem) {
         let mut state = self.lock();
         if state.ended {
             drop(state);
-            self.pass_by(item);
+            self.pass_by([item]);
             return;
         }
         state.acknowledgements.push(item);
         self.rouse(&mut state);
     }
 
-    /// Passes an outcome on that the lane's thread has told its plugins of, or never will.
-    pub(super) fn pass_by(&self, item: AckItem) {
-        let over = match item {
-            AckItem::Done(done) => return self.together.told(done, &self.delivery_thread),
-            AckItem::Flushed(flush) => self.together.flushed(flush).into_iter().collect(),
-            AckItem::DriverDied(_) => self.together.bereaved(),
-            AckItem::Topic(..) | AckItem::Abandoned => return,
-        };
-        over.into_iter().for_each(|job| self.delivery_thread.run(job));
+    /// Passes outcomes on that the lane's thread has told its plugins of, or never will.
+    pub(super) fn pass_by(&self, items: impl IntoIterator<Item = AckItem>) {
+        let mut done = Vec::new();
+        for item in items {
+            let over = match item {
+                AckItem::Done(batch) => {
+                    done.push(batch);
+                    continue;
+                }
+                AckItem::Flushed(flush) => self.together.flushed(flush).into_iter().collect(),
+                AckItem::DriverDied(_) => self.together.bereaved(),
+                AckItem::Topic(..) | AckItem::Abandoned => continue,
+            };
+            // Behind the outcomes that came before it.
+            self.together.told_all(done.drain(..), &self.delivery_thread);
+            over.into_iter().for_each(|job| self.delivery_thread.run(job));
+        }
+        self.together.told_all(done, &self.delivery_thread);
     }
 
     /// So many wait for memory in this lane now.
@@ -718,7 +742,7 @@ impl State {
 
     /// Whether enough was worked off for those who wait to go on for a while.
     pub(super) fn has_ample_room(&self, config: &LaneConfig) -> bool {
-        self.staged < config.staged_max - config.staged_max / 4
+        self.staged <= config.staged_max / 2
     }
 }
 

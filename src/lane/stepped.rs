@@ -141,7 +141,7 @@ impl SteppedLanes {
     /// Tells the lanes what the core has to say, as the driver does.
     pub fn handle(&self, action: Action) {
         match action {
-            Action::Done(done) => self.lanes.done(done),
+            Action::Done(done) => self.lanes.done([done]),
             Action::Topic { name, outcome } => self.lanes.topic_settled(&name, &outcome),
             Action::Topology { name, partitions } => self.lanes.topology_changed(&name, partitions),
             Action::Flushed(flush) => self.lanes.flushed(flush),

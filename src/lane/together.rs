@@ -79,8 +79,9 @@ impl Together {
         self.starving.load(Ordering::Acquire) && self.anyone_waits()
     }
 
-    pub(super) fn set_starving(&self, starving: bool) {
-        self.starving.store(starving, Ordering::Release);
+    /// Says what was said before.
+    pub(super) fn set_starving(&self, starving: bool) -> bool {
+        self.starving.swap(starving, Ordering::AcqRel)
     }
 
     /// Registers a batch whose outcome the driver has learnt, and says which lanes are to hear of it. The driver tells
@@ -100,13 +101,16 @@ impl Together {
 
     /// A lane has told its plugins of a batch, or the driver has told the lanes. Whoever is the last one to do so makes its
     /// outcome known.
-    pub(super) fn told(&self, done: Arc<Done>, thread: &DeliveryThread) {
+    pub(super) fn told_all(&self, batches: impl IntoIterator<Item = Arc<Done>>, thread: &DeliveryThread) {
         if self.count == 1 {
-            if let Some(done) = Arc::into_inner(done) {
-                thread.complete(done);
-            }
-            return;
+            thread.complete_all(batches.into_iter().filter_map(Arc::into_inner));
+        } else {
+            batches.into_iter().for_each(|done| self.told(done, thread));
         }
+    }
+
+    /// As [`Together::told_all`] for one of a batch's several lanes.
+    pub(super) fn told(&self, done: Arc<Done>, thread: &DeliveryThread) {
         let place = place_of(&done);
         let which = Arc::as_ptr(&done);
         drop(done);

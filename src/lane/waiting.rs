@@ -225,10 +225,9 @@ impl Shared {
         // Memory may have come back between the attempt and the line.
         self.admit();
         self.watch();
-        // What lingers holds some.
-        let now = self.clock.now();
-        self.lock_core().expedite(now);
-        (self.wake_driver)();
+        if self.is_memory_short() {
+            self.end_lingering();
+        }
         Submitted::Waiting(waiter)
     }
 
@@ -271,16 +270,27 @@ impl Shared {
         if !self.together.anyone_waits() {
             return;
         }
-        let Some(lanes) = self.together.lanes() else {
-            self.admit_own();
-            return;
+        let starving = match self.together.lanes() {
+            None => self.admit_own(),
+            Some(lanes) => {
+                let mut in_line: Vec<(Instant, Arc<Shared>)> =
+                    lanes.filter_map(|lane| Some((lane.first_in_line_since()?, lane))).collect();
+                in_line.sort_by_key(|(since, _)| *since);
+                // What is there by and by is for the one who wants it first, however much that is.
+                in_line.iter().any(|(_, lane)| lane.admit_own())
+            }
         };
-        let mut in_line: Vec<(Instant, Arc<Shared>)> =
-            lanes.filter_map(|lane| Some((lane.first_in_line_since()?, lane))).collect();
-        in_line.sort_by_key(|(since, _)| *since);
-        // What is there by and by is for the one who wants it first, however much that is.
-        let starving = in_line.iter().any(|(_, lane)| lane.admit_own());
-        self.together.set_starving(starving);
+        let was_starving = self.together.set_starving(starving);
+        if starving && !was_starving {
+            self.end_lingering();
+        }
+    }
+
+    /// What lingers holds memory that someone waits for.
+    fn end_lingering(&self) {
+        let now = self.clock.now();
+        self.lock_core().expedite(now);
+        (self.wake_driver)();
     }
 
     fn first_in_line_since(&self) -> Option<Instant> {
@@ -347,9 +357,9 @@ impl Shared {
         Waiter::settle(&mut state, Ok(delivery))
     }
 
-    /// Whether anybody waits for memory, in any lane: then nothing should linger.
+    /// Whether anybody waits for memory, in any lane, and not just for the lane's thread: then nothing should linger.
     pub(crate) fn is_memory_short(&self) -> bool {
-        self.together.anyone_waits()
+        self.together.is_starving()
     }
 
     /// Refuses those whose `max.block.ms` is over, and says when the next one's is.

@@ -78,7 +78,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.0.close();
         while let Some((acknowledgements, items)) = self.0.take_queue() {
-            acknowledgements.into_iter().for_each(|item| self.0.pass_by(item));
+            self.0.pass_by(acknowledgements);
             for item in items {
                 match item {
                     Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
@@ -99,7 +99,7 @@ struct PassingBy {
 
 impl Drop for PassingBy {
     fn drop(&mut self) {
-        self.items.drain(..).for_each(|item| self.lane.pass_by(item));
+        self.lane.pass_by(self.items.drain(..));
     }
 }
 

@@ -247,7 +247,10 @@ fn bytes_len(bytes: Option<&[u8]>) -> usize {
 fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
     match bytes {
         Some(bytes) => {
-            put_varint(out, bytes.len() as i64);
+            match Prefix::EMPTY.varint(bytes.len() as i64) {
+                Some(prefix) => prefix.put(out),
+                None => put_varint(out, bytes.len() as i64),
+            }
             out.extend_from_slice(bytes);
         }
         None => put_varint(out, -1),

@@ -116,8 +116,8 @@ fn many_bytes_go_at_once_and_so_does_what_is_flushed() {
     slow.append(0, 20_000);
     slow.come();
     let before = slow.sent();
-    let called = (0..20).position(|_| slow.append(1, 20_000));
-    assert_eq!(called, Some(5), "past 128 KiB, with the first");
+    let called = (0..40).position(|_| slow.append(1, 20_000));
+    assert_eq!(called, Some(25), "past 512 KiB, with the first");
     slow.come();
     assert!(slow.sent() > before);
     slow.append(2, 20_000);
