@@ -310,8 +310,8 @@ impl Producer {
         self.accept_blocking(record, Some(Box::new(callback)))
     }
 
-    /// [`Producer::send`] for each record, in order, for less: the lane is locked once for all that go by the same one.
-    /// Nothing of another thread comes between those that are accepted at once.
+    /// [`Producer::send`] for each record, in order, for less: a lock is taken for many. What other threads send may come
+    /// between them.
     ///
     /// Each record is accepted or refused for itself: one that can never fit is refused and the next one goes on.
     /// Those that have to wait are in line, in order, when this returns, each with a copy of its record outside

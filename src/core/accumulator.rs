@@ -3,6 +3,7 @@
 use super::batch::{OpenBatch, Order, SealedBatch};
 use super::completion::{Completion, Outcome};
 use super::metadata::TopicHandle;
+use super::news::Behind;
 use super::node::Link;
 use super::partition::Slot;
 use super::partitioner::{Standing, Sticky};
@@ -180,6 +181,10 @@ impl Core {
         };
         let topic = &mut self.topics[record.topic.index()];
         let count = topic.partitions.len();
+        if count == 0 {
+            let partition = if let Placement::Partition(partition) = record.placement { partition } else { -1 };
+            return Err(ProduceError::NoSuchPartition { topic: Arc::clone(&topic.name), partition, count });
+        }
         let by_key = record.key.filter(|_| !self.config.ignore_keys);
         let (at, sticky) = match (record.placement, by_key) {
             (Placement::Partition(index), _) => {
@@ -320,7 +325,13 @@ impl Core {
                 if lingered || info.went_before() {
                     self.news.ready(now);
                 } else {
-                    self.news.full(now, records.body.len(), self.config.linger);
+                    let leader = partition.leader.and_then(|leader| self.nodes.get(&leader));
+                    let behind = match leader {
+                        Some(leader) if !leader.ready.is_empty() => Behind::SameBroker,
+                        _ if self.busy.is_empty() => Behind::Nothing,
+                        _ => Behind::OtherBrokers,
+                    };
+                    self.news.full(now, records.body.len(), self.config.linger, behind);
                 }
                 partition.queue.insert(at, Slot::Sealed(SealedBatch { info, records }));
             }

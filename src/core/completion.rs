@@ -160,7 +160,7 @@ impl Completion {
             }
         }
         for waker in waiters.wakers {
-            waker.wake();
+            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
         }
     }
 

@@ -150,7 +150,8 @@ impl Core {
         if self.topics.get(self.last_opened).is_none_or(|last| *last.name != *name) {
             self.last_opened = *self.topics_by_name.get(name)?;
         }
-        let open = self.topics[self.last_opened].open;
+        let topic = &self.topics[self.last_opened];
+        let open = topic.open.min(topic.partitions.len());
         (open > 0).then_some((TopicHandle::of(self.last_opened), open))
     }
 

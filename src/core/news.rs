@@ -28,6 +28,14 @@ pub(super) struct News {
     released: bool,
 }
 
+/// What is ready to go out before a batch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Behind {
+    Nothing,
+    OtherBrokers,
+    SameBroker,
+}
+
 /// Full batches that are held back.
 #[derive(Debug)]
 struct Hold {
@@ -51,14 +59,23 @@ impl News {
         self.due = earlier(self.due, Some(now));
     }
 
-    /// A batch became full of so many bytes. Its records linger for up to `linger`.
-    pub(super) fn full(&mut self, now: Instant, bytes: usize, linger: Duration) {
+    /// A batch became full of so many bytes, whose records linger for up to `linger`. `behind` is what is ready already:
+    /// nothing is held back that would go out behind others.
+    pub(super) fn full(&mut self, now: Instant, bytes: usize, linger: Duration, behind: Behind) {
         let is_rush = self.last_full.is_some_and(|last| now.saturating_since(last) <= RUSH);
         self.last_full = Some(now);
-        match &mut self.hold {
-            Some(hold) => hold.bytes += bytes,
-            None if is_rush && !linger.is_zero() => self.hold = Some(Hold { until: now + HOLD.min(linger), bytes }),
-            None => self.ready(now),
+        if let Some(hold) = &mut self.hold {
+            hold.bytes += bytes;
+            if hold.until <= now {
+                // The shell's timer is coarse.
+                self.ready(now);
+            }
+        } else if behind == Behind::SameBroker {
+            // The shell knows, or an answer makes room for both.
+        } else if is_rush && behind == Behind::Nothing && !linger.is_zero() {
+            self.hold = Some(Hold { until: now + HOLD.min(linger), bytes });
+        } else {
+            self.ready(now);
         }
     }
 

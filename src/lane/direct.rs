@@ -153,7 +153,12 @@ impl Shared {
         let mut core = self.lock_core();
         match core.opened(record.topic) {
             Some((topic, _)) => self.append_to(&mut core, topic, record, callback, after),
-            None => unreachable!("whoever waits for memory has a topic that is known"),
+            // Whoever waits for memory has a topic that was known; it was made anew without a partition.
+            None => {
+                let error = ProduceError::TopicNotKnownYet { topic: record.topic.into() };
+                after.failed.get_or_insert_default().push((callback, error.clone()));
+                Delivery::failed(error, self.config.may_block)
+            }
         }
     }
 

@@ -140,14 +140,25 @@ impl Lanes {
         self.together.is_starving()
     }
 
+    /// Those that may have to do with a topic. A lane whose senders append opens it to them, and so must wait until those
+    /// in line have gone on: that is known of its own topics.
+    fn concerned(&self, topic: &str) -> impl Iterator<Item = &Arc<Shared>> {
+        let own = self.of_chains[self.routes.chain_of(topic)].clone();
+        self.lanes
+            .iter()
+            .enumerate()
+            .filter(move |(at, lane)| !lane.config.direct || own.contains(at))
+            .map(|(_, lane)| lane)
+    }
+
     /// See [`Shared::topic_settled`].
     pub(crate) fn topic_settled(&self, name: &str, outcome: &Result<(), ProduceError>) {
-        self.lanes.iter().for_each(|lane| lane.topic_settled(name, outcome));
+        self.concerned(name).for_each(|lane| lane.topic_settled(name, outcome));
     }
 
     /// See [`Shared::topology_changed`].
     pub(crate) fn topology_changed(&self, name: &Arc<str>, partitions: usize) {
-        self.lanes.iter().for_each(|lane| lane.topology_changed(Arc::clone(name), partitions));
+        self.concerned(name).for_each(|lane| lane.topology_changed(Arc::clone(name), partitions));
     }
 
     /// Batches are done: they pass the lanes that their records came by, as far as their plugins want to hear of them.

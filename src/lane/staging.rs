@@ -342,8 +342,13 @@ impl Shared {
     /// Puts a record for a partition that is not known in line until its topic was asked for once more. Should there
     /// still be no such partition then, the record goes on and fails for that.
     fn wait_for_partition(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Submitted {
-        let waiter = self.waiter(record, bytes, callback);
         let mut waiting = self.lock_waiting();
+        // The news may have come between the attempt and the line; whoever comes next finds it known.
+        if !waiting.has_topic(record.topic) && self.knows_partition(record) {
+            drop(waiting);
+            return self.submit(record, callback, true);
+        }
+        let waiter = self.waiter(record, bytes, callback);
         // Closing empties the line once.
         if self.is_closed() {
             return Submitted::refused(closed().at(&record.topic.into(), record.partition));
@@ -354,6 +359,17 @@ impl Shared {
         (self.wake_driver)();
         self.watch();
         Submitted::Waiting(waiter)
+    }
+
+    /// Whether a record names a partition that its topic is known to have.
+    fn knows_partition(&self, record: &Record<'_>) -> bool {
+        let partitions = if self.config.direct {
+            self.lock_core().opened(record.topic).map_or(0, |(_, partitions)| partitions)
+        } else {
+            let mut state = self.lock();
+            state.topic(record.topic).map_or(0, |topic| state.partitions[topic])
+        };
+        record.partition.is_some_and(|partition| i64::from(partition) < partitions as i64)
     }
 
     fn submit_to_new_topic(

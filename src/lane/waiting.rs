@@ -419,6 +419,10 @@ impl Shared {
         for topic in awaited {
             core.topic(now, &topic);
         }
+        if core.has_news() {
+            drop(core);
+            (self.wake_driver)();
+        }
         next
     }
 

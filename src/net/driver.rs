@@ -356,6 +356,8 @@ impl<M: Machine, E: Events> Driver<M, E> {
         self.actions.extend(std::iter::from_fn(|| core.poll_action()));
         self.unsealed.extend(std::iter::from_fn(|| core.poll_seal(now)));
         self.transmits.extend(std::iter::from_fn(|| core.poll_transmit(now)));
+        // What stood behind a batch that goes out now may be due, too.
+        self.unsealed.extend(std::iter::from_fn(|| core.poll_seal(now)));
         // Looking for requests, the core may have found a broker to connect to.
         self.actions.extend(std::iter::from_fn(|| core.poll_action()));
         core.poll_timeout()

@@ -113,7 +113,8 @@ fn full_batches_that_come_one_after_another_are_held_for_a_millisecond() {
 fn many_bytes_go_at_once_and_so_does_what_is_flushed() {
     let mut slow = Slow::new(LINGER);
     slow.append(0, 20_000);
-    slow.append(0, 20_000);
+    slow.come();
+    slow.append(5, 20_000);
     slow.come();
     let before = slow.sent();
     let called = (0..40).position(|_| slow.append(1, 20_000));
@@ -139,4 +140,36 @@ fn without_linger_everything_is_news() {
         slow.come();
         assert_eq!(slow.sent(), before + 1);
     }
+}
+
+#[test]
+fn what_became_due_behind_a_batch_is_there_to_seal_once_that_one_is_sent() {
+    let mut slow = Slow::new(Duration::ZERO);
+    slow.append(3, 100);
+    let first = slow.rig.core.poll_seal(slow.rig.now).expect("it is due");
+    slow.append(3, 100);
+    assert!(slow.rig.core.poll_seal(slow.rig.now).is_none(), "it stands behind one that is away");
+    slow.rig.core.handle_sealed(slow.rig.now, first.seal());
+    while slow.rig.core.poll_transmit(slow.rig.now).is_some() {}
+    assert!(slow.rig.core.poll_seal(slow.rig.now).is_some(), "a shell that did not ask again would sleep over it");
+}
+
+#[test]
+fn what_waits_for_room_is_not_held_back() {
+    let mut slow = Slow::new(LINGER);
+    slow.rig.core.config.max_in_flight = 1;
+    slow.append(0, 20_000);
+    slow.come();
+    slow.rig.now = slow.rig.now + Duration::from_millis(1);
+    slow.append(1, 20_000);
+    slow.come();
+    let before = slow.sent();
+    for partition in 2..5 {
+        slow.append(partition, 20_000);
+        slow.come();
+        assert_ne!(slow.told, Some(slow.rig.now + Duration::from_millis(1)), "an answer brings the shell");
+    }
+    slow.rig.core.config.max_in_flight = 2;
+    slow.come();
+    assert_eq!(slow.sent(), before + 4);
 }

@@ -19,10 +19,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const cycle = 1 << 16
-
-// One delivery in this many is timed.
-const sampled = 128
+const (
+	cycle     = 1 << 16
+	keySize   = 16
+	valuesMax = 16 << 20
+)
 
 func main() {
 	bootstrap := flag.String("bootstrap", "127.0.0.1:19092", "")
@@ -33,6 +34,11 @@ func main() {
 	batchSize := flag.Int64("batch-size", 0, "")
 	linger := flag.Int64("linger", 5, "")
 	rate := flag.Int64("rate", 0, "")
+	size := flag.Int("size", 116, "")
+	hasKeys := flag.String("keys", "yes", "")
+	threads := flag.Int64("threads", 1, "")
+	sampled := flag.Int64("sampled", 128, "")
+	best := flag.String("best", "no", "")
 	ca := flag.String("ca", "", "")
 	flag.Parse()
 
@@ -56,6 +62,13 @@ func main() {
 	if *batchSize > 0 {
 		options = append(options, kgo.ProducerBatchMaxBytes(int32(*batchSize)))
 	}
+	// What franz-go's own benchmark does (examples/bench): much is buffered, batches are as large as brokers take them, and
+	// records are used again. It lingers as the client does by default.
+	pooled := *best == "yes"
+	if pooled {
+		options = append(options, kgo.MaxBufferedRecords(250<<20 / *size + 1),
+			kgo.ProducerBatchMaxBytes(1_000_000), kgo.ProducerLinger(10*time.Millisecond))
+	}
 	if *ca != "" {
 		pem, err := os.ReadFile(*ca)
 		if err != nil {
@@ -69,29 +82,43 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	keys, values := generate()
+	keys, values := generate(*size, *hasKeys == "yes", *records+*warmup)
 
 	var ok, failed atomic.Int64
 	var lock sync.Mutex
 	var latencies []time.Duration
-	count := func(_ *kgo.Record, err error) {
+	var told atomic.Int64
+	pool := sync.Pool{New: func() any { return new(kgo.Record) }}
+	count := func(record *kgo.Record, err error) {
 		if err == nil {
 			ok.Add(1)
 		} else {
 			failed.Add(1)
 		}
+		if pooled {
+			*record = kgo.Record{}
+			pool.Put(record)
+		}
 	}
 	ctx := context.Background()
 	send := func(i int64) {
-		record := &kgo.Record{Key: keys[i&(cycle-1)], Value: values[i&(cycle-1)]}
+		record := new(kgo.Record)
+		if pooled {
+			record = pool.Get().(*kgo.Record)
+		}
+		record.Value = values[i&int64(len(values)-1)]
+		if *hasKeys == "yes" {
+			record.Key = keys[i&int64(len(keys)-1)]
+		}
 		delivered := count
-		if i%sampled == 0 {
+		if i%*sampled == 0 {
 			sent := time.Now()
 			delivered = func(record *kgo.Record, err error) {
 				count(record, err)
 				lock.Lock()
 				latencies = append(latencies, time.Since(sent))
 				lock.Unlock()
+				told.Store(time.Now().UnixNano())
 			}
 		}
 		client.Produce(ctx, record, delivered)
@@ -110,14 +137,20 @@ func main() {
 	failed.Store(0)
 	latencies = nil
 	begin, start := cpu(), time.Now()
-	for i := int64(0); i < *records; i++ {
-		if *rate > 0 {
-			if wait := time.Duration(i*1_000_000_000 / *rate) - time.Since(start); wait > 0 {
-				time.Sleep(wait)
+	var senders sync.WaitGroup
+	for share := range *threads {
+		senders.Go(func() {
+			for i := share * *records / *threads; i < (share+1)**records / *threads; i++ {
+				if *rate > 0 {
+					if wait := time.Duration(i*1_000_000_000 / *rate) - time.Since(start); wait > 0 {
+						time.Sleep(wait)
+					}
+				}
+				send(i)
 			}
-		}
-		send(i)
+		})
 	}
+	senders.Wait()
 	flush()
 	seconds := time.Since(start).Seconds()
 	used := cpu() - begin
@@ -130,13 +163,14 @@ func main() {
 		return fmt.Sprintf("%.3f", latencies[int(float64(len(latencies)-1)*p)].Seconds()*1e3)
 	}
 	fmt.Printf(`{"client":"franz-go","version":"%s","records":%d,"ok":%d,"failed":%d,"seconds":%.3f,`+
-		`"cpu_ns_per_record":%.1f,"max_rss_kb":%d,"p50_ms":%s,"p99_ms":%s}`+"\n",
+		`"cpu_ns_per_record":%.1f,"max_rss_kb":%d,"p50_ms":%s,"p99_ms":%s,"p999_ms":%s,"told_ns":%d}`+"\n",
 		version(), *records, ok.Load(), failed.Load(), seconds,
-		float64(used.Nanoseconds())/float64(*records), usage().Maxrss, percentile(0.5), percentile(0.99))
+		float64(used.Nanoseconds())/float64(*records), usage().Maxrss, percentile(0.5), percentile(0.99),
+		percentile(0.999), told.Load())
 	client.Close()
 }
 
-func generate() (keys, values [][]byte) {
+func generate(size int, hasKeys bool, sent int64) (keys, values [][]byte) {
 	regions := []string{"bj", "sh", "gz", "sz", "hz", "cd"}
 	state := uint64(42)
 	random := func() uint64 {
@@ -145,14 +179,36 @@ func generate() (keys, values [][]byte) {
 		state ^= state << 17
 		return state
 	}
-	for range cycle {
-		region := regions[random()%6]
-		keys = append(keys, fmt.Appendf(nil, "%s-%013d", region, random()%1_000_000))
-		var letters [88]byte
+	count := 1
+	for count < cycle && int64(count) < sent {
+		count *= 2
+	}
+	different := count
+	for different > 1 && different*size > valuesMax {
+		different /= 2
+	}
+	ofKey := 0
+	if hasKeys {
+		ofKey = min(keySize, size/2)
+	}
+	letters := func(count int) []byte {
+		letters := make([]byte, count)
 		for i := range letters {
 			letters[i] = 'a' + byte(random()%26)
 		}
-		values = append(values, fmt.Appendf(nil, `{"order":"%s"}`, letters[:]))
+		return letters
+	}
+	for i := range count {
+		region := regions[random()%6]
+		key := fmt.Appendf(nil, "%s-%013d", region, random()%1_000_000)
+		keys = append(keys, key[keySize-ofKey:])
+		if i < different {
+			if of := size - ofKey; of < 20 {
+				values = append(values, letters(of))
+			} else {
+				values = append(values, fmt.Appendf(nil, `{"order":"%s"}`, letters(of-12)))
+			}
+		}
 	}
 	return keys, values
 }

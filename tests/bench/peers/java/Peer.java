@@ -16,12 +16,17 @@ import org.apache.kafka.common.utils.AppInfoParser;
 /** Java's producer. The flags, the records and the line it prints are those of ../meter. */
 public final class Peer {
     private static final int CYCLE = 1 << 16;
+    private static final int KEY = 16;
+    private static final long VALUES_MAX = 16 << 20;
 
     /** One delivery in this many is timed. */
-    private static final int SAMPLED = 128;
+    private static long sampled;
 
-    private static final byte[][] KEYS = new byte[CYCLE][];
-    private static final byte[][] VALUES = new byte[CYCLE][];
+    /** Null where records have none. */
+    private static byte[][] keys;
+
+    private static byte[][] values;
+    private static volatile long told;
     private static final LongAdder OK = new LongAdder();
     private static final LongAdder FAILED = new LongAdder();
     private static final java.util.List<Long> LATENCIES = new java.util.ArrayList<>();
@@ -34,6 +39,8 @@ public final class Peer {
         long records = Long.parseLong(flags.getOrDefault("--records", "1000000"));
         long warmup = Long.parseLong(flags.getOrDefault("--warmup", "100000"));
         long rate = Long.parseLong(flags.getOrDefault("--rate", "0"));
+        int threads = Integer.parseInt(flags.getOrDefault("--threads", "1"));
+        sampled = Long.parseLong(flags.getOrDefault("--sampled", "128"));
         Map<String, Object> config = new HashMap<>();
         config.put("bootstrap.servers", flags.getOrDefault("--bootstrap", "127.0.0.1:19092"));
         config.put("acks", "all");
@@ -46,7 +53,12 @@ public final class Peer {
             config.put("ssl.truststore.type", "PEM");
             config.put("ssl.truststore.location", flags.get("--ca"));
         }
-        generate();
+        if ("yes".equals(flags.get("--best"))) {
+            // docs.confluent.io/cloud/current/client-apps/optimizing/throughput.html, but for acks=1 and compression.
+            config.putAll(Map.of("batch.size", "262144", "linger.ms", "10", "buffer.memory", "134217728"));
+        }
+        int size = Integer.parseInt(flags.getOrDefault("--size", "116"));
+        generate(size, "yes".equals(flags.getOrDefault("--keys", "yes")), records + warmup);
 
         OperatingSystemMXBean system = (OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean();
         try (var producer = new KafkaProducer<>(config, new ByteArraySerializer(), new ByteArraySerializer())) {
@@ -59,37 +71,50 @@ public final class Peer {
             }
             long begin = system.getProcessCpuTime();
             long start = System.nanoTime();
-            for (long i = 0; i < records; i++) {
-                if (rate > 0) {
-                    long wait = i * 1_000_000_000 / rate - (System.nanoTime() - start);
-                    if (wait > 0) LockSupport.parkNanos(wait);
-                }
-                send(producer, topic, i);
+            var senders = new java.util.ArrayList<Thread>();
+            for (int share = 0; share < threads; share++) {
+                long from = share * records / threads;
+                long to = (share + 1) * records / threads;
+                var sender = new Thread(() -> {
+                    for (long i = from; i < to; i++) {
+                        if (rate > 0) {
+                            long wait = i * 1_000_000_000 / rate - (System.nanoTime() - start);
+                            if (wait > 0) LockSupport.parkNanos(wait);
+                        }
+                        send(producer, topic, i);
+                    }
+                });
+                sender.start();
+                senders.add(sender);
             }
+            for (Thread sender : senders) sender.join();
             producer.flush();
             double seconds = (System.nanoTime() - start) / 1e9;
             double cpu = (double) (system.getProcessCpuTime() - begin) / records;
             System.out.printf(
                     "{\"client\":\"java\",\"version\":\"%s\",\"records\":%d,\"ok\":%d,\"failed\":%d,\"seconds\":%.3f,"
-                            + "\"cpu_ns_per_record\":%.1f,\"max_rss_kb\":%d,\"p50_ms\":%s,\"p99_ms\":%s}%n",
+                            + "\"cpu_ns_per_record\":%.1f,\"max_rss_kb\":%d,\"p50_ms\":%s,\"p99_ms\":%s,\"p999_ms\":%s,"
+                            + "\"told_ns\":%d}%n",
                     AppInfoParser.getVersion(), records, OK.sum(), FAILED.sum(), seconds, cpu, maxRss(),
-                    percentile(0.5), percentile(0.99));
+                    percentile(0.5), percentile(0.99), percentile(0.999), told);
         }
     }
 
     private static void send(KafkaProducer<byte[], byte[]> producer, String topic, long i) {
-        int at = (int) i & CYCLE - 1;
         Callback delivered = COUNT;
-        if (i % SAMPLED == 0) {
+        if (i % sampled == 0) {
             long sent = System.nanoTime();
             delivered = (metadata, error) -> {
                 COUNT.onCompletion(metadata, error);
                 synchronized (LATENCIES) {
                     LATENCIES.add(System.nanoTime() - sent);
                 }
+                var now = java.time.Instant.now();
+                told = now.getEpochSecond() * 1_000_000_000 + now.getNano();
             };
         }
-        producer.send(new ProducerRecord<>(topic, KEYS[at], VALUES[at]), delivered);
+        byte[] key = keys == null ? null : keys[(int) i & keys.length - 1];
+        producer.send(new ProducerRecord<>(topic, key, values[(int) i & values.length - 1]), delivered);
     }
 
     private static long state = 42;
@@ -101,15 +126,30 @@ public final class Peer {
         return Long.remainderUnsigned(state, below);
     }
 
-    private static void generate() {
+    private static void generate(int size, boolean hasKeys, long sent) {
         String[] regions = {"bj", "sh", "gz", "sz", "hz", "cd"};
-        for (int i = 0; i < CYCLE; i++) {
+        int count = 1;
+        while (count < CYCLE && count < sent) count *= 2;
+        int different = count;
+        while (different > 1 && (long) different * size > VALUES_MAX) different /= 2;
+        int ofKey = hasKeys ? Math.min(KEY, size / 2) : 0;
+        keys = hasKeys ? new byte[count][] : null;
+        values = new byte[different][];
+        for (int i = 0; i < count; i++) {
             String region = regions[(int) random(6)];
-            KEYS[i] = String.format("%s-%013d", region, random(1_000_000)).getBytes(StandardCharsets.US_ASCII);
-            StringBuilder letters = new StringBuilder();
-            for (int letter = 0; letter < 88; letter++) letters.append((char) ('a' + random(26)));
-            VALUES[i] = ("{\"order\":\"" + letters + "\"}").getBytes(StandardCharsets.US_ASCII);
+            String key = String.format("%s-%013d", region, random(1_000_000));
+            if (hasKeys) keys[i] = key.substring(KEY - ofKey).getBytes(StandardCharsets.US_ASCII);
+            if (i >= different) continue;
+            int of = size - ofKey;
+            String value = of < 20 ? letters(of) : "{\"order\":\"" + letters(of - 12) + "\"}";
+            values[i] = value.getBytes(StandardCharsets.US_ASCII);
         }
+    }
+
+    private static String letters(int count) {
+        StringBuilder letters = new StringBuilder(count);
+        for (int i = 0; i < count; i++) letters.append((char) ('a' + random(26)));
+        return letters.toString();
     }
 
     private static String percentile(double p) {

@@ -1,6 +1,6 @@
 //! pointsman as a peer among the others; with `--config FILE`, whatever that names is in the chain.
 
-use meter::{CYCLE, Flags, Meter, records};
+use meter::{Flags, Meter, Records};
 use pointsman::{Config, Delivery, Producer, Record};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,12 @@ fn main() {
         ("linger.ms".to_owned(), flags.linger_ms.to_string()),
     ];
     settings.extend(flags.batch_size.map(|size| ("batch.size".to_owned(), size.to_string())));
+    if flags.best {
+        // Those of the preset "throughput", but for its compression.
+        settings.retain(|(key, _)| !matches!(key.as_str(), "batch.size" | "linger.ms"));
+        let best = [("batch.size", "262144"), ("linger.ms", "20"), ("buffer.memory", "134217728")];
+        settings.extend(best.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
     if let Some(ca) = &flags.ca {
         let tls = [("security.protocol", "SSL"), ("ssl.truststore.type", "PEM"), ("ssl.truststore.location", ca)];
         settings.extend(tls.map(|(key, value)| (key.to_owned(), value.to_owned())));
@@ -26,13 +32,15 @@ fn main() {
         None => settings.iter().fold(Config::builder(), |builder, (key, value)| builder.set(key, value)).build(),
     };
     let producer = Producer::start(config.expect("a configuration")).expect("a producer");
-    let records = records();
-    let meter = Arc::new(Meter::new());
-    let mut open = Vec::with_capacity(WINDOW);
+    let records = Records::of(&flags);
+    let meter = Arc::new(Meter::new(&flags));
 
     let send = |i: u64, open: &mut Vec<Delivery>| {
-        let (key, value) = &records[i as usize & (CYCLE - 1)];
-        let record = Record::to(&flags.topic).key(key).value(value);
+        let (key, value) = records.get(i);
+        let mut record = Record::to(&flags.topic).value(value);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
         let sent = match meter.stamp(i) {
             0 => producer.send_blocking(&record).map(|delivery| open.push(delivery)),
             // Who is timed is told at once.
@@ -46,16 +54,20 @@ fn main() {
             observe(open.drain(..WINDOW / 2), &meter);
         }
     };
+    let mut open = Vec::new();
     (0..flags.warmup).for_each(|i| send(i, &mut open));
     producer.flush_blocking().expect("flushed");
     observe(open.drain(..), &meter);
     let section = meter.start(&flags);
-    for i in 0..flags.records {
-        section.pace(i);
-        send(i, &mut open);
-    }
-    producer.flush_blocking().expect("flushed");
-    observe(open.drain(..), &meter);
+    flags.on_threads(|share| {
+        let mut open = Vec::new();
+        for i in share {
+            section.pace(i);
+            send(i, &mut open);
+        }
+        producer.flush_blocking().expect("flushed");
+        observe(open.drain(..), &meter);
+    });
     // Closing waits for the callbacks, too.
     producer.close_blocking(Duration::from_secs(30)).expect("closed");
     section.print("pointsman", env!("CARGO_PKG_VERSION"));

@@ -100,8 +100,10 @@ impl Yard {
             (ApiKey::Metadata, 0, 13),
             (ApiKey::ApiVersions, 0, 4),
             (ApiKey::InitProducerId, 0, 5),
-            // Never asked: librdkafka writes batches of version 2 only to a broker that could give them back.
+            // Never asked: librdkafka writes batches of version 2 only to a broker that could give them back, and takes
+            // one without group coordinators to be too old for lz4.
             (ApiKey::Fetch, 4, 17),
+            (ApiKey::FindCoordinator, 0, 6),
         ];
         let keys = known.map(|(key, min, max)| {
             ApiVersion::default().with_api_key(key as i16).with_min_version(min).with_max_version(max)

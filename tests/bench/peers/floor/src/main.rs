@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use meter::{CYCLE, Flags, Meter, records};
+use meter::{Flags, Meter, Records};
 
 const PARTITIONS: usize = 6;
 /// Before the records of a batch.
@@ -19,13 +19,14 @@ fn main() -> std::io::Result<()> {
     let flags = Flags::parse();
     assert_eq!(flags.compression, "none", "the floor does not compress");
     assert_eq!(flags.ca, None, "the floor speaks no TLS");
-    let records = records();
-    let meter = Meter::new();
+    assert!(flags.keys && flags.threads == 1, "the floor is one thread, and places records by their keys");
+    let records = Records::of(&flags);
+    let meter = Meter::new(&flags);
     let server = flags.bootstrap.split(',').next().unwrap_or_default();
     let mut floor = Floor::new(TcpStream::connect(server)?, &flags)?;
     let send = |floor: &mut Floor, i: u64| {
-        let (key, value) = &records[i as usize & (CYCLE - 1)];
-        floor.append(key.as_bytes(), value.as_bytes())
+        let (key, value) = records.get(i);
+        floor.append(key.unwrap_or_default().as_bytes(), value.as_bytes())
     };
     for i in 0..flags.warmup {
         send(&mut floor, i)?;
@@ -78,7 +79,7 @@ impl Floor {
     }
 
     fn append(&mut self, key: &[u8], value: &[u8]) -> std::io::Result<()> {
-        let partition = (usize::from(key[15]) + usize::from(key[12])) % PARTITIONS;
+        let partition = (usize::from(key[key.len() - 1]) + usize::from(key[key.len() - 4])) % PARTITIONS;
         let batch = &mut self.open[partition];
         let delta = i64::from(batch.records);
         // attributes, timestamp delta 0, offset delta, key, value, no headers

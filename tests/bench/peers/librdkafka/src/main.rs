@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use meter::{CYCLE, Flags, Meter, records};
+use meter::{Flags, Meter, Records};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
@@ -24,7 +24,7 @@ impl ProducerContext for Deliveries {
 
 fn main() {
     let flags = Flags::parse();
-    let records = records();
+    let records = Records::of(&flags);
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", &flags.bootstrap)
@@ -38,17 +38,29 @@ fn main() {
     if let Some(size) = flags.batch_size {
         config.set("batch.size", size.to_string());
     }
+    if flags.best {
+        // Batches as large as they get, time for them to fill, and a queue that does not end before they are full:
+        // librdkafka's INTRODUCTION.md, "High throughput", and CONFIGURATION.md for the bounds.
+        config
+            .set("linger.ms", "50")
+            .set("batch.size", "1000000")
+            .set("batch.num.messages", "100000")
+            .set("queue.buffering.max.messages", "1000000");
+    }
     if let Some(ca) = &flags.ca {
         config.set("security.protocol", "ssl").set("ssl.ca.location", ca);
     }
     let producer: ThreadedProducer<Deliveries> =
-        config.create_with_context(Deliveries(Meter::new())).expect("a valid configuration");
+        config.create_with_context(Deliveries(Meter::new(&flags))).expect("a valid configuration");
     let meter = &producer.context().0;
 
     let send = |i: u64| {
-        let (key, value) = &records[i as usize & (CYCLE - 1)];
+        let (key, value) = records.get(i);
         let stamp = meter.stamp(i);
-        let mut record = BaseRecord::with_opaque_to(&flags.topic, stamp).key(key).payload(value);
+        let mut record = BaseRecord::with_opaque_to(&flags.topic, stamp).payload(value);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
         while let Err((error, again)) = producer.send(record) {
             match error {
                 KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) => {
@@ -62,10 +74,12 @@ fn main() {
     (0..flags.warmup).for_each(send);
     producer.flush(Timeout::Never).expect("flush");
     let section = meter.start(&flags);
-    for i in 0..flags.records {
-        section.pace(i);
-        send(i);
-    }
+    flags.on_threads(|share| {
+        for i in share {
+            section.pace(i);
+            send(i);
+        }
+    });
     producer.flush(Timeout::Never).expect("flush");
     section.print("librdkafka", &get_rdkafka_version().1);
 }
