@@ -4,6 +4,7 @@ mod builder;
 mod chains;
 mod close;
 mod natives;
+mod passing_on;
 mod signal;
 
 pub use builder::ProducerBuilder;
@@ -11,7 +12,7 @@ pub(crate) use chains::{Chains, LaneChains};
 pub use close::CloseError;
 
 use crate::config::{Acks, CompressionType, Config, DnsLookup, MetadataRecoveryStrategy, ProducerConfig};
-use crate::core::{Action, Compression, Core, CoreConfig, Done, MemoryPool, Windows};
+use crate::core::{Compression, Core, CoreConfig, MemoryPool, Windows};
 use crate::error::ProduceError;
 use crate::lane::{
     self, Delivery, DeliveryThread, LaneConfig, Lanes, Looked, Lookup, Submitted, Surroundings, UserCallback, Waiter,
@@ -24,6 +25,7 @@ use crate::sabotage::{self, Sabotage};
 use crate::wasm;
 use close::{Ending, Threads};
 use natives::Natives;
+use passing_on::PassingOn;
 use signal::{SetOnDrop, Signal, Signalled};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -32,8 +34,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 /// A Kafka producer. Clones are the same producer; it may be used from any number of threads and tasks.
@@ -180,13 +181,7 @@ impl Producer {
         };
         let configs = each.iter().map(|chain| (lane_config(chain), chain.lanes.len())).collect();
         let lanes = Arc::new(Lanes::new(configs, routes, &surroundings));
-        let passing_on = PassingOn {
-            lanes: Arc::clone(&lanes),
-            core: Arc::clone(&core),
-            clock,
-            waker: waker.clone(),
-            outcomes: Vec::new(),
-        };
+        let passing_on = PassingOn::new(Arc::clone(&lanes), Arc::clone(&core), clock, waker.clone());
         let mut lane_threads = Vec::with_capacity(lane_count);
         for (lane, chain) in lanes.iter().zip(each.into_iter().flat_map(|chain| chain.lanes)) {
             match lane::start(Arc::clone(lane), chain, config.delivery_timeout) {
@@ -551,71 +546,6 @@ impl std::fmt::Debug for Accept {
     }
 }
 
-/// Passes on what the driver learns.
-struct PassingOn {
-    lanes: Arc<Lanes>,
-    core: Arc<Mutex<Core>>,
-    clock: Clock,
-    waker: DriverWaker,
-    /// Of this pass: who is to hear of them is woken once.
-    outcomes: Vec<Done>,
-}
-
-impl net::Events for PassingOn {
-    fn done(&mut self, done: Done) {
-        self.outcomes.push(done);
-    }
-
-    fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>) {
-        self.lanes.topic_settled(&name, &outcome);
-    }
-
-    fn topology(&mut self, name: Arc<str>, partitions: usize) {
-        self.lanes.topology_changed(&name, partitions);
-    }
-
-    fn flushed(&mut self, flush: u64) {
-        // Behind the outcomes that it waited for.
-        self.lanes.done(self.outcomes.drain(..));
-        self.lanes.flushed(flush);
-    }
-
-    fn pass_ended(&mut self) {
-        self.lanes.done(self.outcomes.drain(..));
-        self.lanes.admit();
-        if self.lanes.is_memory_short() {
-            let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            if core.expedite(self.clock.now()) {
-                drop(core);
-                self.waker.wake();
-            }
-        }
-    }
-
-    fn driver_died(&mut self, reason: &str) {
-        let mut core = self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        core.fail_for_good(reason.to_owned());
-        let mut done = Vec::new();
-        while let Some(action) = core.poll_action() {
-            if let Action::Done(batch) = action {
-                done.push(batch);
-            }
-        }
-        drop(core);
-        self.outcomes.extend(done);
-        self.lanes.done(self.outcomes.drain(..));
-        self.lanes.driver_died(&reason.into());
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
-}
-
 /// Looks after the topics that someone asked for.
 struct LookingUp(Arc<Lookup>);
 
@@ -640,7 +570,7 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, ProduceError> {
     if !net::may_block() {
         return Err(IN_A_TASK);
     }
-    let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
+    let waker = lane::waker_of_this_thread();
     let mut context = Context::from_waker(&waker);
     loop {
         match future.as_mut().poll(&mut context) {

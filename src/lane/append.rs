@@ -10,7 +10,7 @@ use crate::core::{Append, Callback, Core, GroupHandle, Placement, Sealed, TopicH
 use crate::plugin::{End, Ended, HeaderColumns, HeaderIter, Records};
 use crate::protocol::record_batch::{self, NO_HEADERS};
 use std::collections::BTreeMap;
-use std::sync::{Arc, MutexGuard};
+use std::sync::Arc;
 
 /// What is kept from passage to passage.
 #[derive(Default)]
@@ -50,8 +50,8 @@ impl Appending<'_> {
             records.topics.iter().map(|topic| self.topics.get(topic).copied()).collect();
         let groups: Vec<&[GroupHandle]> =
             records.topics.iter().map(|topic| self.told.get(topic).map_or(&[][..], Vec::as_slice)).collect();
-        let mut full = Vec::new();
-        let mut began = false;
+        let mut full: Vec<Unsealed> = Vec::new();
+        let (mut filled, mut began) = (false, false);
         let mut has_news;
         {
             let mut core = self.shared.lock_core();
@@ -101,9 +101,7 @@ impl Appending<'_> {
                             appended.completion.call(index, user_callback(facts, origin.cloned(), callback));
                         }
                         began |= appended.began;
-                        if appended.filled {
-                            take_full(&mut core, &mut full);
-                        }
+                        filled |= appended.filled;
                     }
                     Err(error) => self.ended.push(match origin {
                         Some(origin) => origin.ended(slot, error),
@@ -117,21 +115,13 @@ impl Appending<'_> {
                     }),
                 }
             }
-            if began && self.shared.is_memory_short() {
-                // Whoever waits has ended the lingering of what there was then.
-                core.expedite(self.now);
+            if filled {
+                full.extend(std::iter::from_fn(|| core.poll_full()));
             }
-            has_news = began && core.has_news();
+            has_news = began && self.shared.has_news_of(&mut core, began);
         }
-        let any_full = !full.is_empty();
-        // Sealed here, by the thread that filled them, without the lock.
-        let sealed: Vec<Sealed> = full.into_iter().map(Unsealed::seal).collect();
-        if any_full {
-            let mut core = self.shared.lock_core();
-            for batch in sealed {
-                core.handle_sealed(self.now, batch);
-            }
-            has_news |= core.has_news();
+        if filled {
+            has_news |= self.shared.seal_full(full);
         }
         if has_news {
             (self.shared.wake_driver)();
@@ -139,8 +129,28 @@ impl Appending<'_> {
     }
 }
 
-/// What the partitioner answered, in the core's terms.
-fn placement(target: i32, groups: &[GroupHandle], round_robin: bool) -> Placement {
+impl Shared {
+    /// After appends, under the core's lock: whether the driver is to learn of something. `began`: of batches, too.
+    pub(super) fn has_news_of(&self, core: &mut Core, began: bool) -> bool {
+        if began && self.is_memory_short() {
+            // Whoever waits has ended the lingering of what there was then.
+            core.expedite(self.clock.now());
+        }
+        core.has_news()
+    }
+
+    /// Seals batches by the thread that filled them, without the lock. Whether the driver is to learn of something.
+    pub(super) fn seal_full(&self, full: Vec<Unsealed>) -> bool {
+        let sealed: Vec<Sealed> = full.into_iter().map(Unsealed::seal).collect();
+        let now = self.clock.now();
+        let mut core = self.lock_core();
+        sealed.into_iter().for_each(|batch| core.handle_sealed(now, batch));
+        core.has_news()
+    }
+}
+
+/// What the partitioner answered, or the record names, in the core's terms.
+pub(super) fn placement(target: i32, groups: &[GroupHandle], round_robin: bool) -> Placement {
     match target {
         0.. => Placement::Partition(target),
         -1 if round_robin => Placement::RoundRobin,
@@ -149,12 +159,6 @@ fn placement(target: i32, groups: &[GroupHandle], round_robin: bool) -> Placemen
         _ => groups
             .get((-2i32).wrapping_sub(target) as usize)
             .map_or(Placement::Default, |&group| Placement::Group(group)),
-    }
-}
-
-fn take_full(core: &mut MutexGuard<'_, Core>, full: &mut Vec<Unsealed>) {
-    while let Some(batch) = core.poll_full() {
-        full.push(batch);
     }
 }
 

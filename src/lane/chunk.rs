@@ -24,9 +24,6 @@ pub(super) struct Chunk {
     /// What the records cost while they are staged.
     pub(super) permit: Permit,
     pub(super) bytes: usize,
-    /// The wall clock's tick when it was last read, and what it said.
-    pub(super) tick: u64,
-    pub(super) wall_ms: i64,
 }
 
 impl Chunk {

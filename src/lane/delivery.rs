@@ -282,7 +282,7 @@ impl Delivery {
         if !(self.may_block)() {
             return Err(ProduceError::WaitInTask);
         }
-        let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
+        let waker = waker_of_this_thread();
         loop {
             match self.look(&waker) {
                 Poll::Ready(result) => return result,
@@ -306,7 +306,7 @@ impl Delivery {
         if !(self.may_block)() {
             return Ok(Err(ProduceError::WaitInTask));
         }
-        let waker: Waker = Arc::new(Unpark(std::thread::current())).into();
+        let waker = waker_of_this_thread();
         // Beyond what a clock can say, it is for ever.
         let deadline = Instant::now().checked_add(patience);
         loop {
@@ -340,8 +340,13 @@ impl std::fmt::Debug for Delivery {
     }
 }
 
+/// Unparks the thread that asks.
+pub(crate) fn waker_of_this_thread() -> Waker {
+    Arc::new(Unpark(std::thread::current())).into()
+}
+
 /// Wakes a thread that parked.
-pub(super) struct Unpark(pub(super) Thread);
+struct Unpark(Thread);
 
 impl Wake for Unpark {
     fn wake(self: Arc<Self>) {

@@ -3,17 +3,18 @@
 
 use super::UserCallback;
 use super::acknowledge::Token;
-use super::append::user_callback;
+use super::append::{placement, user_callback};
 use super::delivery::{Delivery, Facts, closed};
-use super::staging::{Obstacle, Shared, Submitted};
-use crate::core::time::Clock;
-use crate::core::{Append, Core, Placement, Sealed, TopicHandle, Unsealed};
+use super::staging::Shared;
+use super::submit::{Obstacle, Submitted};
+use crate::core::{Append, Core, TopicHandle, Unsealed};
 use crate::error::ProduceError;
+use crate::plugin::NULL;
 use crate::protocol::record_batch::{self, NO_HEADERS};
 use crate::record::Record;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// What senders need of a lane that they do not stage in. What they need of its topics is with the core, whose lock is
 /// the only one that they take.
@@ -21,28 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 pub(super) struct Direct {
     /// Set before the core's lock is taken and let go once more: whoever takes it then finds it set.
     closed: AtomicBool,
-    // Written under the core's lock.
-    wall_clock: WallClock,
+    /// Written under the core's lock.
     appended: AtomicU64,
-}
-
-/// The wall clock, read once for each of its ticks.
-#[derive(Default)]
-struct WallClock {
-    tick: AtomicU64,
-    ms: AtomicI64,
-}
-
-impl WallClock {
-    /// Milliseconds since the Unix epoch.
-    fn read(&self, clock: &dyn Clock) -> i64 {
-        let tick = clock.tick();
-        if tick != self.tick.load(Ordering::Relaxed) {
-            self.ms.store(clock.wall_ms(), Ordering::Relaxed);
-            self.tick.store(tick, Ordering::Relaxed);
-        }
-        self.ms.load(Ordering::Relaxed)
-    }
 }
 
 /// What is to be done after appends, without a lock.
@@ -170,14 +151,10 @@ impl Shared {
         callback: Option<UserCallback>,
         after: &mut AfterAppends,
     ) -> Delivery {
-        let timestamp = record.timestamp.unwrap_or_else(|| self.direct.wall_clock.read(self.clock.as_ref()));
+        let timestamp = record.timestamp.unwrap_or_else(|| self.wall_clock.read(self.clock.as_ref()));
         let append = Append {
             topic,
-            placement: match record.partition {
-                Some(partition) => Placement::Partition(partition),
-                None if self.config.round_robin => Placement::RoundRobin,
-                None => Placement::Default,
-            },
+            placement: placement(record.partition.unwrap_or(NULL), &[], self.config.round_robin),
             timestamp,
             accepted: None,
             key: record.key,
@@ -224,11 +201,7 @@ impl Shared {
     #[cold]
     fn note_batches(&self, core: &mut Core, filled: bool, began: bool, after: &mut AfterAppends) {
         after.filled |= filled;
-        if began && self.is_memory_short() {
-            // Whoever waits has ended the lingering of what there was then.
-            core.expedite(self.clock.now());
-        }
-        after.has_news |= core.has_news();
+        after.has_news |= self.has_news_of(core, began);
     }
 
     /// Full batches are sealed by the thread that filled them.
@@ -247,11 +220,7 @@ impl Shared {
                 let mut core = self.lock_core();
                 std::iter::from_fn(|| core.poll_full()).collect()
             };
-            let sealed: Vec<Sealed> = full.into_iter().map(Unsealed::seal).collect();
-            let now = self.clock.now();
-            let mut core = self.lock_core();
-            sealed.into_iter().for_each(|batch| core.handle_sealed(now, batch));
-            has_news = core.has_news();
+            has_news = self.seal_full(full);
         }
         if has_news {
             (self.wake_driver)();

@@ -5,7 +5,8 @@
 //! records of a key go by one lane, and stay in the order of their sends.
 
 use super::counters::LaneCounts;
-use super::staging::{AckItem, Job, LaneConfig, Shared, Submitted, Surroundings};
+use super::staging::{AckItem, Job, LaneConfig, Shared, Surroundings};
+use super::submit::Submitted;
 use super::together::Together;
 use super::{Looked, UserCallback};
 use crate::core::Done;

@@ -32,21 +32,25 @@ mod lookup;
 mod passage;
 mod staging;
 mod stepped;
+mod submit;
 #[cfg(test)]
 mod tests;
 mod together;
 mod waiting;
+mod wall_clock;
 mod worker;
 
 pub(crate) use counters::LaneCounts;
 pub use delivery::Delivery;
+pub(crate) use delivery::waker_of_this_thread;
 pub(crate) use delivery_thread::DeliveryThread;
 pub(crate) use lanes::Lanes;
 pub(crate) use lookup::{Looked, Lookup};
 #[cfg(test)]
 pub(crate) use staging::{AckItem, Shared};
-pub(crate) use staging::{LaneConfig, Submitted, Surroundings};
+pub(crate) use staging::{LaneConfig, Surroundings};
 pub use stepped::{InLine, Sent, SteppedLanes, SteppedOptions};
+pub(crate) use submit::Submitted;
 pub(crate) use waiting::Waiter;
 pub(crate) use worker::start;
 

@@ -1,18 +1,19 @@
 //! Where senders leave records for the lane's thread.
 
 use super::callbacks::Callbacks;
-use super::chunk::{self, Chunk, staged_size};
+use super::chunk::{self, Chunk};
 use super::counters::{ChunkCounters, ChunkFacts};
 use super::delivery::{Delivery, Unplaced, closed};
 use super::direct::Direct;
 use super::together::Together;
-use super::waiting::{Waiter, Waiting};
+use super::waiting::Waiting;
+use super::wall_clock::WallClock;
 use super::{DeliveryThread, UserCallback};
 use crate::core::time::{Clock, Instant};
-use crate::core::{Core, Done, MemoryPool, TopicStatus, Windows};
+use crate::core::{Core, Done, MemoryPool, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::{MayGoTo, Records};
-use crate::record::{Record, valid_topic};
+use crate::record::Record;
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) wake_driver: Arc<dyn Fn() + Send + Sync>,
     pub(crate) delivery_thread: Arc<DeliveryThread>,
+    pub(super) wall_clock: WallClock,
     pub(super) direct: Direct,
     state: Mutex<State>,
     work: Condvar,
@@ -118,40 +120,6 @@ pub(crate) enum AckItem {
     DriverDied(Arc<str>),
 }
 
-/// What became of a send.
-pub(crate) enum Submitted {
-    /// Staged.
-    Accepted(Delivery),
-    /// In line for memory or metadata.
-    Waiting(Arc<Waiter>),
-    /// Not accepted.
-    Refused(Box<ProduceError>),
-}
-
-impl Submitted {
-    /// Boxed, as it is rare and large.
-    pub(super) fn refused(error: ProduceError) -> Submitted {
-        Submitted::Refused(Box::new(error))
-    }
-}
-
-/// Why a record cannot be staged at once.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Obstacle {
-    /// No topic has a partition of that number.
-    BadPartition(i32),
-    /// No record has such a time.
-    BadTimestamp(i64),
-    /// It is larger than this, all of `buffer.memory` say.
-    TooLarge { key: &'static str, limit: usize },
-    /// Its topic is not known to the lane.
-    Topic,
-    /// Its topic has no such partition, as far as is known.
-    Partition,
-    /// There is no room, or others wait for it.
-    Memory,
-}
-
 /// What the lane's thread does next.
 pub(super) struct Work {
     pub(super) acknowledgements: Vec<AckItem>,
@@ -197,6 +165,7 @@ impl Shared {
             clock,
             wake_driver,
             delivery_thread,
+            wall_clock: WallClock::default(),
             direct: Direct::default(),
             state: Mutex::new(state),
             work: Condvar::new(),
@@ -204,212 +173,6 @@ impl Shared {
             waiting_for_memory: AtomicUsize::new(0),
             aside: AtomicUsize::new(0),
             config,
-        }
-    }
-
-    /// Takes a record's place in the order of sends: stages it, or puts it in line. With `may_wait` false, what
-    /// would have to wait is refused.
-    pub(crate) fn submit(&self, record: &Record<'_>, callback: Option<UserCallback>, may_wait: bool) -> Submitted {
-        if callback.is_some() {
-            self.delivery_thread.need();
-        }
-        let mut callback = callback;
-        if self.config.direct {
-            return match self.append_at_once(record, &mut callback, may_wait) {
-                Ok(submitted) => submitted,
-                Err(obstacle) => self.submit_past(obstacle, record, callback, may_wait),
-            };
-        }
-        let mut state = self.lock();
-        match self.stage_at_once(&mut state, record, &mut callback, may_wait) {
-            Ok(submitted) => submitted,
-            Err(obstacle) => {
-                drop(state);
-                self.submit_past(obstacle, record, callback, may_wait)
-            }
-        }
-    }
-
-    /// As [`Shared::submit`] for record after record, with the lane's lock taken once as long as none has to wait.
-    /// With `until_wait`, ends with the first that waits. Answers for those that had their turn.
-    pub(crate) fn submit_many(&self, records: &[Record<'_>], may_wait: bool, until_wait: bool) -> Vec<Submitted> {
-        if self.config.direct {
-            return self.append_many(records, may_wait, until_wait);
-        }
-        let mut answers = Vec::with_capacity(records.len());
-        let mut state = self.lock();
-        for record in records {
-            let answer = match self.stage_at_once(&mut state, record, &mut None, may_wait) {
-                Ok(submitted) => submitted,
-                Err(obstacle) => {
-                    drop(state);
-                    let submitted = self.submit_past(obstacle, record, None, may_wait);
-                    state = self.lock();
-                    submitted
-                }
-            };
-            let waits = matches!(answer, Submitted::Waiting(_));
-            answers.push(answer);
-            if waits && until_wait {
-                break;
-            }
-        }
-        answers
-    }
-
-    /// Stages a record, or says what stands in the way.
-    fn stage_at_once(
-        &self,
-        state: &mut MutexGuard<'_, State>,
-        record: &Record<'_>,
-        callback: &mut Option<UserCallback>,
-        may_wait: bool,
-    ) -> Result<Submitted, Obstacle> {
-        let bytes = self.check(record)?;
-        if state.closed {
-            return Ok(Submitted::refused(closed().at(&record.topic.into(), record.partition)));
-        }
-        let topic = match state.topic(record.topic) {
-            Some(topic) => topic,
-            None if self.config.topics_after_chain => state.learn_in_passing(record.topic),
-            None => return Err(Obstacle::Topic),
-        };
-        let may_wait = may_wait && !self.config.topics_after_chain;
-        if may_wait && record.partition.is_some_and(|partition| state.partitions[topic] as i64 <= partition.into()) {
-            return Err(Obstacle::Partition);
-        }
-        if self.is_first_in_line() && state.has_room(&self.config) && self.memory.try_take(bytes) {
-            return Ok(Submitted::Accepted(self.stage(state, topic, record, bytes, callback.take())));
-        }
-        Err(Obstacle::Memory)
-    }
-
-    /// The record's staged size.
-    ///
-    /// # Errors
-    /// No lane ever takes such a record.
-    pub(super) fn check(&self, record: &Record<'_>) -> Result<usize, Obstacle> {
-        if let Some(partition) = record.partition.filter(|partition| *partition < 0) {
-            return Err(Obstacle::BadPartition(partition));
-        }
-        if let Some(timestamp) = record.timestamp.filter(|timestamp| *timestamp < 0) {
-            return Err(Obstacle::BadTimestamp(timestamp));
-        }
-        let bytes = staged_size(record);
-        if bytes > self.memory.total() {
-            return Err(Obstacle::TooLarge { key: "buffer.memory", limit: self.memory.total() });
-        }
-        if bytes > WIRE_MAX {
-            return Err(Obstacle::TooLarge { key: "what Kafka's protocol can carry", limit: WIRE_MAX });
-        }
-        Ok(bytes)
-    }
-
-    /// Nobody is overtaken: while someone waits for memory, so does everyone after.
-    pub(super) fn is_first_in_line(&self) -> bool {
-        self.waiting_for_memory.load(Ordering::Acquire) == 0 && !self.together.is_starving()
-    }
-
-    pub(super) fn submit_past(
-        &self,
-        obstacle: Obstacle,
-        record: &Record<'_>,
-        callback: Option<UserCallback>,
-        may_wait: bool,
-    ) -> Submitted {
-        let bytes = staged_size(record);
-        match obstacle {
-            Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
-            Obstacle::Partition => self.wait_for_partition(record, bytes, callback),
-            Obstacle::BadPartition(partition) => {
-                self.count_refused();
-                let reason = format!("{partition} is no partition: they are numbered from 0");
-                Submitted::refused(ProduceError::Topic { topic: record.topic.into(), reason })
-            }
-            Obstacle::BadTimestamp(timestamp) => {
-                self.count_refused();
-                Submitted::refused(ProduceError::Timestamp { topic: record.topic.into(), timestamp })
-            }
-            Obstacle::TooLarge { key, limit } => {
-                self.count_refused();
-                Submitted::refused(ProduceError::TooLarge { topic: record.topic.into(), size: bytes, key, limit })
-            }
-            Obstacle::Memory if may_wait => self.wait_for_memory(record, bytes, callback),
-            Obstacle::Memory => Submitted::refused(ProduceError::BufferFull),
-        }
-    }
-
-    /// Puts a record for a partition that is not known in line until its topic was asked for once more. Should there
-    /// still be no such partition then, the record goes on and fails for that.
-    fn wait_for_partition(&self, record: &Record<'_>, bytes: usize, callback: Option<UserCallback>) -> Submitted {
-        let mut waiting = self.lock_waiting();
-        // The news may have come between the attempt and the line; whoever comes next finds it known.
-        if !waiting.has_topic(record.topic) && self.knows_partition(record) {
-            drop(waiting);
-            return self.submit(record, callback, true);
-        }
-        let waiter = self.waiter(record, bytes, callback);
-        // Closing empties the line once.
-        if self.is_closed() {
-            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
-        }
-        waiting.push_for_topic(Arc::clone(&waiter));
-        self.lock_core().refresh_topic(self.clock.now(), record.topic);
-        drop(waiting);
-        (self.wake_driver)();
-        self.watch();
-        Submitted::Waiting(waiter)
-    }
-
-    /// Whether a record names a partition that its topic is known to have.
-    fn knows_partition(&self, record: &Record<'_>) -> bool {
-        let partitions = if self.config.direct {
-            self.lock_core().opened(record.topic).map_or(0, |(_, partitions)| partitions)
-        } else {
-            let mut state = self.lock();
-            state.topic(record.topic).map_or(0, |topic| state.partitions[topic])
-        };
-        record.partition.is_some_and(|partition| i64::from(partition) < partitions as i64)
-    }
-
-    fn submit_to_new_topic(
-        &self,
-        record: &Record<'_>,
-        bytes: usize,
-        callback: Option<UserCallback>,
-        may_wait: bool,
-    ) -> Submitted {
-        if let Err(reason) = valid_topic(record.topic) {
-            self.count_refused();
-            return Submitted::refused(ProduceError::Topic { topic: record.topic.into(), reason });
-        }
-        // Held throughout, so that a record that waits for this topic is not overtaken.
-        let mut waiting = self.lock_waiting();
-        if self.lock().closed {
-            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
-        }
-        let status = if waiting.has_topic(record.topic) {
-            TopicStatus::Pending
-        } else {
-            let status = self.lock_core().topic(self.clock.now(), record.topic);
-            (self.wake_driver)();
-            status
-        };
-        match status {
-            TopicStatus::Ready(handle) => {
-                let partitions = self.lock_core().partition_count(handle);
-                self.learn(record.topic, partitions);
-                drop(waiting);
-                self.submit(record, callback, may_wait)
-            }
-            TopicStatus::Pending if may_wait => {
-                let waiter = self.waiter(record, bytes, callback);
-                waiting.push_for_topic(Arc::clone(&waiter));
-                drop(waiting);
-                self.watch();
-                Submitted::Waiting(waiter)
-            }
-            TopicStatus::Pending => Submitted::refused(ProduceError::TopicNotKnownYet { topic: record.topic.into() }),
         }
     }
 
@@ -432,21 +195,12 @@ impl Shared {
                 callbacks: Callbacks::new(Arc::clone(&self.delivery_thread)),
                 permit: self.memory.adopt(0),
                 bytes: 0,
-                tick: 0,
-                wall_ms: 0,
             };
             state.queue.push_back(Item::Chunk(chunk));
         }
         let State { queue, topics, .. } = &mut **state;
         let Some(Item::Chunk(chunk)) = queue.back_mut() else { unreachable!("a chunk is open") };
-        let timestamp = record.timestamp.unwrap_or_else(|| {
-            let tick = self.clock.tick();
-            if tick != chunk.tick {
-                chunk.tick = tick;
-                chunk.wall_ms = self.clock.wall_ms();
-            }
-            chunk.wall_ms
-        });
+        let timestamp = record.timestamp.unwrap_or_else(|| self.wall_clock.read(self.clock.as_ref()));
         let delivery = chunk.push(&topics[topic], record, timestamp, bytes, callback);
         self.rouse(state);
         delivery
@@ -557,16 +311,8 @@ impl Shared {
 
     /// Hands outcomes to the lane's thread.
     pub(crate) fn acknowledge(&self, item: AckItem) {
-        let mut state = self.lock();
-        if state.ended {
-            drop(state);
-            self.pass_by([item]);
-            return;
-        }
-        state.acknowledgements.push(item);
-        self.rouse(&mut state);
+        self.acknowledge_all([item]);
     }
-
     /// Passes outcomes on that the lane's thread has told its plugins of, or never will.
     pub(super) fn pass_by(&self, items: impl IntoIterator<Item = AckItem>) {
         let mut done = Vec::new();
@@ -656,10 +402,6 @@ impl Shared {
         self.aside.store(passages, Ordering::Release);
     }
 
-    fn count_refused(&self) {
-        self.lock_waiting().counters.refused(self.clock.now());
-    }
-
     /// Sees to it that the lane's thread looks after those who wait.
     pub(super) fn watch(&self) {
         let mut state = self.lock();
@@ -715,7 +457,7 @@ impl State {
     }
 
     /// Where the topic stands, if records can be staged for it.
-    fn topic(&mut self, name: &str) -> Option<usize> {
+    pub(super) fn topic(&mut self, name: &str) -> Option<usize> {
         if self.topics.get(self.last_topic).is_none_or(|last| **last != *name) {
             self.last_topic = *self.topics_by_name.get(name)?;
         }
@@ -736,7 +478,7 @@ impl State {
     }
 
     /// For a topic that may be but a name. Of these there may be any number, so they are not kept for ever.
-    fn learn_in_passing(&mut self, name: &str) -> usize {
+    pub(super) fn learn_in_passing(&mut self, name: &str) -> usize {
         if self.topics.len() >= PASSING_TOPICS_MAX {
             self.topics.clear();
             self.topics_by_name.clear();
@@ -744,6 +486,11 @@ impl State {
         }
         self.last_topic = self.learn(name, 0);
         self.last_topic
+    }
+
+    /// How many partitions a topic has, as far as is known.
+    pub(super) fn partition_count(&self, topic: usize) -> usize {
+        self.partitions[topic]
     }
 
     /// Bytes that wait for the lane's thread.
@@ -764,9 +511,6 @@ impl State {
 
 /// Names of topics that are kept where interceptors may change them.
 const PASSING_TOPICS_MAX: usize = 4096;
-
-/// Lengths are 32 bits in Kafka's protocol.
-const WIRE_MAX: usize = i32::MAX as usize;
 
 /// What becomes of records when the driver is no more.
 pub(super) fn died(reason: &Arc<str>) -> ProduceError {

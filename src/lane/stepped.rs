@@ -1,7 +1,8 @@
 //! The lanes of a producer without their threads: their owner takes each step, in an order of its own. For simulators,
 //! which play driver and clock, too.
 
-use super::staging::{LaneConfig, Submitted, Surroundings};
+use super::staging::{LaneConfig, Surroundings};
+use super::submit::Submitted;
 use super::waiting::Waiter;
 use super::worker::Worker;
 use super::{Delivery, DeliveryThread, Lanes, UserCallback};

@@ -1,9 +1,9 @@
 //! Builds the guest once per test process and loads it.
 
+use crate::components::{build, target};
 use pointsman::plugin::{Batch, Column, FailureKind, PluginFailure, TopicColumnRef};
 use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -36,36 +36,11 @@ fn built() -> &'static Path {
     &BUILT
 }
 
-/// Builds components of a folder into one below the target folder.
-fn build(source: &str, what: &[&str], into: &str) -> PathBuf {
-    let target = target().with_file_name(into);
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2"])
-        .args(what)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(source))
-        .env("CARGO_TARGET_DIR", &target)
-        .env_remove("RUSTFLAGS")
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
-        .output()
-        .expect("cargo runs");
-    assert!(
-        built.status.success(),
-        "{source} does not build. If its target is missing: rustup target add wasm32-wasip2\n\n{}",
-        String::from_utf8_lossy(&built.stderr)
-    );
-    target.join("wasm32-wasip2/release")
-}
-
-/// `target/guests`, beside the profile that this test was built into.
-pub(crate) fn target() -> PathBuf {
-    let own = std::env::current_exe().expect("the path of this test");
-    own.ancestors().nth(3).expect("target/debug/deps/this").join("guests")
-}
-
 /// One engine for all tests, which keeps the compiled guest between runs.
 pub(crate) fn engine() -> &'static Engine {
-    static ENGINE: LazyLock<Engine> =
-        LazyLock::new(|| Engine::new(EngineOptions { cache_dir: Some(target().join("compiled")) }).expect("an engine"));
+    static ENGINE: LazyLock<Engine> = LazyLock::new(|| {
+        Engine::new(EngineOptions { cache_dir: Some(target().join("guests/compiled")) }).expect("an engine")
+    });
     &ENGINE
 }
 

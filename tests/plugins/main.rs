@@ -3,6 +3,7 @@
 
 mod answers;
 mod bench;
+mod components;
 mod encode;
 mod guests;
 mod hostile;

@@ -1,11 +1,11 @@
 //! The guest of the plugin tests in a producer's chain.
 
+use super::components::build;
 use super::{Broker, PATIENCE};
 use pointsman::plugin::{FailureKind, Hook};
 use pointsman::wasm::MetricValue;
 use pointsman::{Config, Delivery, ProduceError, Producer, Record};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::LazyLock;
 
 /// The component that has every role and every vice.
@@ -19,25 +19,8 @@ pub(crate) fn plain() -> PathBuf {
 }
 
 fn built() -> PathBuf {
-    static BUILT: LazyLock<PathBuf> = LazyLock::new(|| {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/guests");
-        let own = std::env::current_exe().expect("the path of this test");
-        let target = own.ancestors().nth(3).expect("target/debug/deps/this").join("guests");
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--locked", "--release", "--lib", "--examples", "--target", "wasm32-wasip2"])
-            .current_dir(source)
-            .env("CARGO_TARGET_DIR", &target)
-            .env_remove("RUSTFLAGS")
-            .env_remove("CARGO_ENCODED_RUSTFLAGS")
-            .output()
-            .expect("cargo runs");
-        assert!(
-            built.status.success(),
-            "the test guest does not build. If its target is missing: rustup target add wasm32-wasip2\n\n{}",
-            String::from_utf8_lossy(&built.stderr)
-        );
-        target.join("wasm32-wasip2/release")
-    });
+    static BUILT: LazyLock<PathBuf> =
+        LazyLock::new(|| build("tests/plugins/guests", &["--lib", "--examples"], "guests"));
     BUILT.clone()
 }
 

@@ -3,6 +3,8 @@
 
 mod aside;
 mod calls;
+#[path = "../plugins/components.rs"]
+mod components;
 mod costs;
 #[path = "../plugins/encode.rs"]
 #[expect(dead_code, reason = "most of it is for the tests of the loader")]

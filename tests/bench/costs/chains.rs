@@ -1,14 +1,13 @@
 //! The same chain twice: an interceptor with both hooks that adds a header, both serializers that frame, and a
 //! partitioner; as types of this program, and as the component tests/plugins/guests/src/plain.rs.
 
+use crate::components::{build, target};
 use pointsman::plugin::{
     Acknowledgements, Batch, BreakerOptions, Chain, Column, ColumnRef, Edits, Fields, HeaderColumns, HeaderColumnsRef,
     HeaderReads, Interceptor, InterceptorWants, Partitioner, PartitionerWants, Placements, PluginFactory,
     PluginFailure, Policy, Reads, Serialized, Serializer, Side, TopicColumnRef, Topology, Used,
 };
 use pointsman::wasm::{Engine, EngineOptions, Limits, Plugin, PluginOptions};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 pub fn native() -> Chain {
@@ -20,13 +19,12 @@ pub fn native() -> Chain {
 /// Answers of a partitioner that follow from the key alone are remembered, or not, by what they cost in time; so where
 /// instructions are counted, the partitioner is not the component's.
 pub fn wasm(counts: bool) -> Chain {
-    let target = target();
-    let cache_dir = Some(target.join("guests/compiled"));
+    let cache_dir = Some(target().join("guests/compiled"));
     let plugin = Plugin::load(
         &Engine::new(EngineOptions { cache_dir }).expect("an engine"),
         PluginOptions {
             name: "plain".into(),
-            path: component(&target.join("guests")),
+            path: build("tests/plugins/guests", &["--lib", "--examples"], "guests").join("examples/plain.wasm"),
             sha256: None,
             settings: Vec::new(),
             limits: Limits { timeout: Duration::from_secs(60), ..Limits::default() },
@@ -41,24 +39,6 @@ pub fn wasm(counts: bool) -> Chain {
         plugin.serializer(0, Side::Value).expect("it starts"),
         if counts { Box::new(ByKey::new()) } else { plugin.partitioner(0).expect("it starts") },
     )
-}
-
-/// Builds the component, which takes no time when it is there.
-fn component(target: &Path) -> PathBuf {
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--locked", "--release", "--target", "wasm32-wasip2", "--lib", "--examples"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/plugins/guests"))
-        .env("CARGO_TARGET_DIR", target)
-        .status()
-        .expect("cargo runs");
-    assert!(status.success(), "tests/plugins/guests does not build");
-    target.join("wasm32-wasip2/release/examples/plain.wasm")
-}
-
-/// The folder of the profile's folder that this program was built into.
-fn target() -> PathBuf {
-    let own = std::env::current_exe().expect("the path of this program");
-    own.ancestors().nth(3).expect("target/release/deps/this").to_owned()
 }
 
 fn chain(

@@ -8,6 +8,8 @@
 #![expect(unreachable_pub, reason = "a program has no interface: pub says what a module offers to the others")]
 
 mod chains;
+#[path = "../../plugins/components.rs"]
+mod components;
 mod stages;
 mod yard;
 
