@@ -60,6 +60,8 @@ pub struct CoreConfig {
     pub principal: Arc<str>,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub windows: Windows,
+    /// Whether the thread that calls it may be blocked: for those who wait for a batch. The core waits for nothing.
+    pub may_block: fn() -> bool,
 }
 
 impl Default for CoreConfig {
@@ -90,6 +92,7 @@ impl Default for CoreConfig {
             memory: MemoryPool::new(32 * 1024 * 1024),
             principal: "User:ANONYMOUS".into(),
             windows: Windows::default(),
+            may_block: || true,
         }
     }
 }

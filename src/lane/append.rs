@@ -150,6 +150,7 @@ impl Shared {
 }
 
 /// What the partitioner answered, or the record names, in the core's terms.
+#[inline]
 pub(super) fn placement(target: i32, groups: &[GroupHandle], round_robin: bool) -> Placement {
     match target {
         0.. => Placement::Partition(target),
