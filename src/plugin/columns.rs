@@ -205,13 +205,14 @@ impl<'a> HeaderColumnsRef<'a> {
         let total = usize::try_from(total).map_err(|_| "too many headers".to_owned())?;
         self.names.check(total).map_err(|fault| format!("header names: {fault}"))?;
         self.values.check(total).map_err(|fault| format!("header values: {fault}"))?;
-        for (at, name) in self.names.iter().enumerate() {
-            match name {
-                None => return Err(format!("header name {at} is null")),
-                Some(name) if std::str::from_utf8(name).is_err() => {
-                    return Err(format!("header name {at} is not UTF-8"));
-                }
-                Some(_) => {}
+        if let Some(at) = self.names.lengths.iter().position(|&length| length < 0) {
+            return Err(format!("header name {at} is null"));
+        }
+        // However ASCII is cut, each piece is UTF-8.
+        if !self.names.data.is_ascii() {
+            let is_wrong = |name: Option<&[u8]>| name.is_some_and(|name| std::str::from_utf8(name).is_err());
+            if let Some(at) = self.names.iter().position(is_wrong) {
+                return Err(format!("header name {at} is not UTF-8"));
             }
         }
         Ok(())
