@@ -100,6 +100,11 @@ impl Column {
         self.lengths.clear();
         self.data.clear();
     }
+
+    /// Whether it holds allocations.
+    pub(super) fn has_room(&self) -> bool {
+        self.lengths.capacity() > 0
+    }
 }
 
 impl<'a> ColumnRef<'a> {
@@ -133,7 +138,10 @@ impl<'a> ColumnRef<'a> {
         if self.lengths.len() != count {
             return Err(format!("{} lengths for {count} entries", self.lengths.len()));
         }
-        if let Some(at) = self.lengths.iter().position(|&length| length < NULL) {
+        // Mostly there is none, and the least is found many at a time.
+        if self.lengths.iter().copied().min().is_some_and(|least| least < NULL)
+            && let Some(at) = self.lengths.iter().position(|&length| length < NULL)
+        {
             return Err(format!("length {} at entry {at}", self.lengths[at]));
         }
         let sum: u64 = self.lengths.iter().map(|&length| length.max(0) as u64).sum();
