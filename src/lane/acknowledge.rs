@@ -9,6 +9,7 @@ use crate::error::{Fate, ProduceError};
 use crate::plugin::{Acknowledgements, Chain, End, Ended, TopicColumnRef};
 use crate::record::{RecordMetadata, TopicName};
 use std::collections::BTreeMap;
+use std::iter::repeat_n;
 use std::sync::Arc;
 
 /// What the lane keeps of each chunk until all its records are acknowledged.
@@ -50,6 +51,11 @@ impl Token {
 
     pub(super) fn lane(self) -> usize {
         (self.0 >> (CHUNK_BITS + SLOT_BITS)) as usize
+    }
+
+    /// Whether both are of one chunk, or of none.
+    fn is_with(self, other: Token) -> bool {
+        self.0 >> SLOT_BITS == other.0 >> SLOT_BITS
     }
 
     fn chunk(self) -> u64 {
@@ -110,50 +116,93 @@ impl Outcomes {
         pending: &mut Pending,
         chain: &mut Chain,
     ) {
-        let mut tokens = done.tokens.iter().map(|&bits| Token::from_bits(bits));
+        let mut rest = &done.tokens[..];
         for run in &done.runs {
-            for nth in 0..run.count {
-                let Some(token) = tokens.next() else { return };
-                let Some(token) = token.filter(|token| token.lane() == lane) else { continue };
+            let Some((tokens, after)) = rest.split_at_checked(run.count as usize) else { return };
+            rest = after;
+            let mut nth = 0;
+            // Those of a chunk stand together.
+            for tokens in tokens.chunk_by(|&one, &next| Token(one).is_with(Token(next))) {
+                let first = nth;
+                nth += tokens.len();
+                let Some(token) = Token::from_bits(tokens[0]).filter(|token| token.lane() == lane) else { continue };
                 let Some(chunk) = pending.chunks.get_mut(&token.chunk()) else { continue };
-                let slot = token.slot();
-                let created = chunk.timestamps.get(slot).copied().unwrap_or(-1);
-                let tag = |interceptor: usize| chunk.tags.get(interceptor).and_then(|tags| tags.get(slot)).copied();
-                let origin = chunk.origins.get(&(slot as u32));
-                self.begin(origin.map_or(done.completion.topic(), |origin| &origin.topic), chain, tag);
-                self.partitions.push(origin.map_or(done.completion.partition(), |origin| origin.partition));
-                match (&run.outcome, origin) {
-                    (outcome, Some(origin)) => {
-                        self.failed(&origin.error(letter_fate(done, outcome, nth)), origin.timestamp);
-                    }
-                    (Outcome::Written { base_offset, log_append_time }, None) => {
-                        self.offsets.push(base_offset.map_or(-1, |base| base + i64::from(nth)));
-                        self.timestamps.push(log_append_time.unwrap_or(created));
-                        self.errors.push(0);
-                        self.fates.push(0);
-                    }
-                    (Outcome::Failed(error), None) => self.failed(error, created),
+                if self.errors.len() + tokens.len() > RECORDS_MAX {
+                    self.tell(now, chain);
                 }
-                chunk.left -= 1;
+                // Letters have outcomes of their own.
+                let at_once = if chunk.origins.is_empty() { tokens.len() } else { 1 };
+                for (piece, tokens) in tokens.chunks(at_once).enumerate() {
+                    let nth = (first + piece * at_once) as u32;
+                    self.add(done, &run.outcome, nth, tokens, chunk, chain.interceptors.len());
+                }
+                chunk.left -= tokens.len();
                 if chunk.left == 0 {
                     pending.chunks.remove(&token.chunk());
                 }
-                self.tell_if_full(now, chain);
             }
+        }
+    }
+
+    /// Adds records of a chunk that are one after the other in a run; the first is the `nth` of it.
+    fn add(
+        &mut self,
+        done: &Done,
+        outcome: &Outcome,
+        nth: u32,
+        tokens: &[u64],
+        chunk: &PendingChunk,
+        interceptors: usize,
+    ) {
+        let count = tokens.len();
+        let slots = tokens.iter().map(|&bits| Token(bits).slot());
+        self.add_tags(interceptors, &chunk.tags, slots.clone());
+        if let Some(origin) = chunk.origins.get(&(Token(tokens[0]).slot() as u32)) {
+            self.add_place(&origin.topic, origin.partition, 1);
+            self.add_failed(&origin.error(letter_fate(done, outcome, nth)), [origin.timestamp].into_iter());
+            return;
+        }
+        self.add_place(done.completion.topic(), done.completion.partition(), count);
+        let created = slots.map(|slot| chunk.timestamps[slot]);
+        match outcome {
+            Outcome::Written { base_offset, log_append_time } => {
+                match base_offset {
+                    Some(base) => self.offsets.extend((base + i64::from(nth)..).take(count)),
+                    None => self.offsets.extend(repeat_n(-1, count)),
+                }
+                match log_append_time {
+                    Some(time) => self.timestamps.extend(repeat_n(*time, count)),
+                    None => self.timestamps.extend(created),
+                }
+                self.errors.extend(repeat_n(0, count));
+                self.fates.extend(repeat_n(0, count));
+            }
+            Outcome::Failed(error) => self.add_failed(error, created),
         }
     }
 
     /// Adds a record that ended on the client's side.
     pub(super) fn add_ended(&mut self, now: Instant, ended: &Ended, tags: &[Vec<u64>], chain: &mut Chain) {
         let Ended { slot, topic, partition, timestamp, end: End::Failed(error) } = ended else { return };
-        let slot = *slot as usize;
-        self.begin(topic, chain, |interceptor| tags.get(interceptor).and_then(|tags| tags.get(slot)).copied());
-        self.partitions.push(*partition);
-        self.failed(error, *timestamp);
-        self.tell_if_full(now, chain);
+        if self.errors.len() >= RECORDS_MAX {
+            self.tell(now, chain);
+        }
+        self.add_tags(chain.interceptors.len(), tags, [*slot as usize].into_iter());
+        self.add_place(topic, *partition, 1);
+        self.add_failed(error, [*timestamp].into_iter());
     }
 
-    fn begin(&mut self, topic: &Arc<str>, chain: &Chain, tag: impl Fn(usize) -> Option<u64>) {
+    fn add_tags(&mut self, interceptors: usize, tags: &[Vec<u64>], slots: impl ExactSizeIterator<Item = usize> + Clone) {
+        self.tags.resize_with(interceptors, Vec::new);
+        for (at, column) in self.tags.iter_mut().enumerate() {
+            match tags.get(at) {
+                Some(tags) if !tags.is_empty() => column.extend(slots.clone().map(|slot| tags[slot])),
+                _ => column.extend(repeat_n(0, slots.len())),
+            }
+        }
+    }
+
+    fn add_place(&mut self, topic: &Arc<str>, partition: i32, count: usize) {
         let at = match self.topics.iter().rposition(|known| Arc::ptr_eq(known, topic) || known == topic) {
             Some(at) => at,
             None => {
@@ -161,27 +210,20 @@ impl Outcomes {
                 self.topics.len() - 1
             }
         };
-        self.topic_of.push(at as u32);
-        self.tags.resize_with(chain.interceptors.len(), Vec::new);
-        for (interceptor, tags) in self.tags.iter_mut().enumerate() {
-            tags.push(tag(interceptor).unwrap_or(0));
-        }
+        self.topic_of.extend(repeat_n(at as u32, count));
+        self.partitions.extend(repeat_n(partition, count));
     }
 
-    fn failed(&mut self, error: &ProduceError, timestamp: i64) {
-        self.offsets.push(-1);
-        self.timestamps.push(timestamp);
-        self.errors.push(error.acknowledgement_code());
-        self.fates.push(match error.fate() {
+    fn add_failed(&mut self, error: &ProduceError, timestamps: impl ExactSizeIterator<Item = i64>) {
+        let count = timestamps.len();
+        let fate = match error.fate() {
             Fate::NotWritten => 1,
             Fate::Unknown => 2,
-        });
-    }
-
-    fn tell_if_full(&mut self, now: Instant, chain: &mut Chain) {
-        if self.errors.len() >= RECORDS_MAX {
-            self.tell(now, chain);
-        }
+        };
+        self.offsets.extend(repeat_n(-1, count));
+        self.timestamps.extend(timestamps);
+        self.errors.extend(repeat_n(error.acknowledgement_code(), count));
+        self.fates.extend(repeat_n(fate, count));
     }
 
     /// Calls the hooks with what was collected.

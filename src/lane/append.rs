@@ -7,7 +7,7 @@ use super::letters::{Origin, Origins};
 use super::staging::Shared;
 use crate::core::time::Instant;
 use crate::core::{Append, Callback, Core, GroupHandle, Placement, Sealed, TopicHandle, Unsealed};
-use crate::plugin::{End, Ended, HeaderColumns, HeaderIter, Records};
+use crate::plugin::{End, Ended, HeaderColumns, Records};
 use crate::protocol::record_batch::{self, NO_HEADERS};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ pub(super) struct Batches {
     /// completions. Valid where the first is the number of what is being appended.
     last: Vec<(u64, u32)>,
     number: u64,
-    headers: Vec<u8>,
+    headers: HeaderBlocks,
 }
 
 /// A passage on its way into the core.
@@ -50,6 +50,11 @@ impl Appending<'_> {
             records.topics.iter().map(|topic| self.topics.get(topic).copied()).collect();
         let groups: Vec<&[GroupHandle]> =
             records.topics.iter().map(|topic| self.told.get(topic).map_or(&[][..], Vec::as_slice)).collect();
+        // What senders write to beside it is not to be read for every record.
+        let (lane, round_robin) = (self.shared.number, self.shared.config.round_robin);
+        let no_token = self.shared.config.any_acknowledgements.then_some(Token::NONE);
+        let Batches { last, number, headers } = &mut *self.batches;
+        headers.encode(&records.headers);
         let mut full: Vec<Unsealed> = Vec::new();
         let (mut filled, mut began) = (false, false);
         let mut has_news;
@@ -57,42 +62,36 @@ impl Appending<'_> {
             let mut core = self.shared.lock_core();
             let mut keys = records.keys.as_ref().iter();
             let mut values = records.values.as_ref().iter();
-            let mut headers = HeaderBlocks::new(&records.headers);
+            let mut headers = headers.each();
             for (at, (&slot, &target)) in records.slots.iter().zip(targets).enumerate() {
                 let topic_at = records.topic_of[at] as usize;
                 let (key, value) = (keys.next().flatten(), values.next().flatten());
-                let block = headers.next(&mut self.batches.headers);
                 let Some(topic) = handles[topic_at] else { unreachable!("records of other topics are elsewhere") };
                 let record = Append {
                     topic,
-                    placement: placement(target, groups[topic_at], self.shared.config.round_robin),
+                    placement: placement(target, groups[topic_at], round_robin),
                     timestamp: records.timestamps[at],
                     accepted: Some(self.accepted),
                     key,
                     value,
-                    headers: block,
-                    token: match self.pending {
-                        Some(chunk) => Some(Token::new(self.shared.number, chunk, slot).to_bits()),
-                        None if self.shared.config.any_acknowledgements => Some(Token::NONE),
-                        None => None,
-                    },
+                    headers: headers.next().unwrap_or(NO_HEADERS),
+                    token: self.pending.map(|chunk| Token::new(lane, chunk, slot).to_bits()).or(no_token),
                 };
                 let origin = if origins.is_empty() { None } else { origins.get(&slot) };
                 match core.append(|| self.now, &record) {
                     Ok(appended) => {
                         let facts = Facts::of(record.timestamp, key, value);
                         let partition = appended.partition as usize;
-                        let (last, number) = (&mut self.batches.last, self.batches.number);
                         if partition >= last.len() {
                             last.resize(partition + 1, (0, 0));
                         }
                         let known = &mut last[partition];
-                        if known.0 != number || appended.began {
-                            *known = (number, self.placed.completions.len() as u32);
+                        if known.0 != *number || appended.began {
+                            *known = (*number, self.placed.completions.len() as u32);
                             self.placed.completions.push(Arc::clone(appended.completion));
                         }
                         let index = appended.index;
-                        self.placed.slots[slot as usize] = Slot { completion: known.1, index, facts };
+                        self.placed.put(slot, Slot { completion: known.1, index, facts });
                         if let Some(origin) = origin {
                             self.placed.letter(slot, Arc::clone(origin));
                         }
@@ -173,26 +172,33 @@ pub(super) fn user_callback(facts: Facts, origin: Option<Arc<Origin>>, callback:
     })
 }
 
-/// The headers of record after record, encoded.
-struct HeaderBlocks<'a> {
-    columns: &'a HeaderColumns,
-    each: HeaderIter<'a>,
-    at: usize,
+/// The headers of record after record, encoded: before the core is locked, and read when they are long in memory.
+#[derive(Default)]
+struct HeaderBlocks {
+    bytes: Vec<u8>,
+    /// By record; none at all while no record has headers.
+    lengths: Vec<usize>,
 }
 
-impl<'a> HeaderBlocks<'a> {
-    fn new(columns: &'a HeaderColumns) -> HeaderBlocks<'a> {
-        HeaderBlocks { columns, each: columns.as_ref().each(), at: 0 }
+impl HeaderBlocks {
+    fn encode(&mut self, columns: &HeaderColumns) {
+        let HeaderBlocks { bytes, lengths } = self;
+        bytes.clear();
+        lengths.clear();
+        let mut each = columns.as_ref().each();
+        lengths.extend(columns.counts.iter().map(|&count| {
+            let start = bytes.len();
+            record_batch::encode_headers(bytes, count as usize, each.by_ref().take(count as usize));
+            bytes.len() - start
+        }));
     }
 
-    fn next<'b>(&mut self, scratch: &'b mut Vec<u8>) -> &'b [u8] {
-        let Some(&count) = self.columns.counts.get(self.at) else { return NO_HEADERS };
-        self.at += 1;
-        if count == 0 {
-            return NO_HEADERS;
-        }
-        scratch.clear();
-        record_batch::encode_headers(scratch, count as usize, self.each.by_ref().take(count as usize));
-        scratch
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.bytes[..];
+        self.lengths.iter().map(move |&length| {
+            let block;
+            (block, rest) = rest.split_at(length);
+            block
+        })
     }
 }

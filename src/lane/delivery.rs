@@ -67,22 +67,32 @@ pub(super) struct Ticket(Arc<Tickets>);
 impl Placed {
     /// Of so many records that are nowhere yet.
     pub(super) fn of(slots: usize) -> Placed {
-        let unplaced = Slot { completion: ENDED, index: 0, facts: Facts::default() };
-        Placed { slots: vec![unplaced; slots], ..Placed::default() }
+        Placed { slots: Vec::with_capacity(slots), ..Placed::default() }
+    }
+
+    /// The record of the slot is there. Mostly it is the slot after the last one.
+    pub(super) fn put(&mut self, slot: u32, at: Slot) {
+        let slot = slot as usize;
+        if slot >= self.slots.len() {
+            self.slots.resize(slot, Slot { completion: ENDED, index: 0, facts: Facts::default() });
+            self.slots.push(at);
+        } else {
+            self.slots[slot] = at;
+        }
     }
 
     /// A record of the slot ended so.
     pub(super) fn ended(&mut self, slot: u32, error: ProduceError) {
         let index = self.errors.len() as u32;
         self.errors.push(error);
-        self.slots[slot as usize] = Slot { completion: ENDED, index, facts: Facts::default() };
+        self.put(slot, Slot { completion: ENDED, index, facts: Facts::default() });
     }
 
     /// The record of the slot is elsewhere.
     pub(super) fn moved(&mut self, slot: u32, to: Moved) {
         let index = self.moved.len() as u32;
         self.moved.push(to);
-        self.slots[slot as usize] = Slot { completion: MOVED, index, facts: Facts::default() };
+        self.put(slot, Slot { completion: MOVED, index, facts: Facts::default() });
     }
 
     /// What was appended in the place of the slot's record is a letter about it.

@@ -7,7 +7,7 @@ use super::append::{Appending, Batches};
 use super::aside::Aside;
 use super::chunk::Chunk;
 use super::counters::ChunkFacts;
-use super::delivery::Placed;
+use super::delivery::{ENDED, Facts, Placed, Slot};
 use super::letters::take_letters;
 use super::passage::Passage;
 use super::staging::{AckItem, Item, Job, Shared, Work, died};
@@ -113,13 +113,13 @@ fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     );
     let mut placed = Placed::of(records);
     let mut known = BTreeMap::new();
-    for (slot, (&topic, &partition)) in chunk.records.topic_of.iter().zip(&chunk.records.partitions).enumerate() {
+    for (&topic, &partition) in chunk.records.topic_of.iter().zip(&chunk.records.partitions) {
         let index = *known.entry((topic, partition)).or_insert_with(|| {
             let partition = (partition >= 0).then_some(partition);
             placed.errors.push(error.clone().at(&chunk.records.topics[topic as usize], partition));
             placed.errors.len() as u32 - 1
         });
-        placed.slots[slot].index = index;
+        placed.slots.push(Slot { completion: ENDED, index, facts: Facts::default() });
     }
     let of_callbacks = placed.errors.clone();
     let index: Vec<u32> = placed.slots.iter().map(|slot| slot.index).collect();

@@ -112,10 +112,16 @@ impl Chain {
         tags: &[Vec<u64>],
     ) -> Vec<(Arc<str>, PluginFailure)> {
         let mut failures = Vec::new();
-        let none = vec![0; acknowledgements.count];
+        let mut none = Vec::new();
         for (at, used) in self.interceptors.iter_mut().enumerate() {
             if used.role.wants().acknowledgements {
-                let tags = tags.get(at).filter(|tags| !tags.is_empty()).unwrap_or(&none);
+                let tags = match tags.get(at) {
+                    Some(tags) if !tags.is_empty() => tags,
+                    _ => {
+                        none.resize(acknowledgements.count, 0);
+                        &none
+                    }
+                };
                 let told = Acknowledgements { tags, ..*acknowledgements };
                 let Used { plugin, role, acknowledging: breaker, .. } = used;
                 let mut caller = Caller { plugin, hook: Hook::OnAcknowledgement, breaker, meter: &self.meter };

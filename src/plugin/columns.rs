@@ -100,6 +100,11 @@ impl Column {
         self.lengths.clear();
         self.data.clear();
     }
+
+    /// Whether it holds allocations.
+    pub(super) fn has_room(&self) -> bool {
+        self.lengths.capacity() > 0
+    }
 }
 
 impl<'a> ColumnRef<'a> {
@@ -133,7 +138,10 @@ impl<'a> ColumnRef<'a> {
         if self.lengths.len() != count {
             return Err(format!("{} lengths for {count} entries", self.lengths.len()));
         }
-        if let Some(at) = self.lengths.iter().position(|&length| length < NULL) {
+        // Mostly there is none, and the least is found many at a time.
+        if self.lengths.iter().copied().min().is_some_and(|least| least < NULL)
+            && let Some(at) = self.lengths.iter().position(|&length| length < NULL)
+        {
             return Err(format!("length {} at entry {at}", self.lengths[at]));
         }
         let sum: u64 = self.lengths.iter().map(|&length| length.max(0) as u64).sum();
@@ -205,13 +213,14 @@ impl<'a> HeaderColumnsRef<'a> {
         let total = usize::try_from(total).map_err(|_| "too many headers".to_owned())?;
         self.names.check(total).map_err(|fault| format!("header names: {fault}"))?;
         self.values.check(total).map_err(|fault| format!("header values: {fault}"))?;
-        for (at, name) in self.names.iter().enumerate() {
-            match name {
-                None => return Err(format!("header name {at} is null")),
-                Some(name) if std::str::from_utf8(name).is_err() => {
-                    return Err(format!("header name {at} is not UTF-8"));
-                }
-                Some(_) => {}
+        if let Some(at) = self.names.lengths.iter().position(|&length| length < 0) {
+            return Err(format!("header name {at} is null"));
+        }
+        // However ASCII is cut, each piece is UTF-8.
+        if !self.names.data.is_ascii() {
+            let is_wrong = |name: Option<&[u8]>| name.is_some_and(|name| std::str::from_utf8(name).is_err());
+            if let Some(at) = self.names.iter().position(is_wrong) {
+                return Err(format!("header name {at} is not UTF-8"));
             }
         }
         Ok(())

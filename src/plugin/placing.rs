@@ -31,6 +31,17 @@ struct Told {
     groups: usize,
 }
 
+impl Told {
+    /// Whether it has what a partitioner answered: the partition, or the group.
+    fn has(self, target: i32) -> bool {
+        match target {
+            0.. => target.unsigned_abs() < self.partitions,
+            NULL => true,
+            _ => group_of(target) < self.groups,
+        }
+    }
+}
+
 /// A topic of a chunk, by index, that the partitioner cannot work with.
 pub type TopicFailure = (u32, PluginFailure);
 
@@ -127,6 +138,8 @@ impl Chain {
             shown
         });
         let shown = others.as_ref().unwrap_or(records);
+        let told: Vec<Told> =
+            shown.topics.iter().map(|topic| topics.get(topic).copied().unwrap_or_default()).collect();
         let (answers, calls_failed): InHalves<Placements> = {
             let names = shown.topic_names();
             let headers = shown.read_headers(&reads.headers);
@@ -135,8 +148,7 @@ impl Chain {
             let mut caller = Caller { plugin, hook: Hook::Partition, breaker: &mut used.breaker, meter: &self.meter };
             caller.in_halves(now, batch.count, |range| {
                 let answer = role.partition(&piece(&batch, range.clone()))?;
-                let told = |topic: &Arc<str>| topics.get(topic).copied().unwrap_or_default();
-                let checked = check_targets(&answer, shown, range.clone(), told, &mut doubtful);
+                let checked = check_targets(&answer, shown, range.clone(), &told, &mut doubtful);
                 let sample = recalled.sample.filter(|sample| range.contains(&sample.at));
                 let checked = checked.and_then(|()| {
                     match sample.map(|sample| (sample.before, answer.targets[sample.at - range.start])) {
@@ -160,19 +172,20 @@ impl Chain {
         failures.add_calls(calls_failed);
         for (range, answer) in answers {
             let refused: BTreeSet<usize> = answer.refused.iter().map(|refusal| refusal.index as usize).collect();
-            let keys = shown.keys.as_ref().range(range.clone());
-            // Of a fast plugin one is kept, to compare with.
-            let mut keeps = remembers;
-            for (nth, (&target, key)) in answer.targets.iter().zip(keys.iter()).enumerate() {
-                if refused.contains(&nth) {
-                    continue;
+            let is_refused = |nth: usize| !refused.is_empty() && refused.contains(&nth);
+            let start = if sabotage::is_on(Sabotage::HalvesFromTheStart) { 0 } else { range.start };
+            for (nth, (&target, &at)) in answer.targets.iter().zip(&asked[start..]).enumerate() {
+                if !is_refused(nth) {
+                    targets[at as usize] = target;
                 }
-                let at = if sabotage::is_on(Sabotage::HalvesFromTheStart) { nth } else { range.start + nth };
-                let topic = &shown.topics[shown.topic_of[at] as usize];
-                targets[asked[at] as usize] = target;
-                if let Some(key) = key.filter(|_| keeps) {
-                    memo.keep(topic, key, target);
-                    keeps = worth;
+            }
+            if remembers {
+                let keyed = shown.keys.as_ref().range(range.clone()).iter().enumerate();
+                let known = keyed.filter_map(|(nth, key)| Some((nth, key.filter(|_| !is_refused(nth))?)));
+                // Of a fast plugin one is kept, to compare with.
+                for (nth, key) in known.take(if worth { usize::MAX } else { 1 }) {
+                    let topic = &shown.topics[shown.topic_of[range.start + nth] as usize];
+                    memo.keep(topic, key, answer.targets[nth]);
                 }
             }
             failures.refuse(range.start, answer.refused);
@@ -208,44 +221,44 @@ fn check_targets(
     answer: &Placements,
     shown: &Records,
     range: Range<usize>,
-    told: impl Fn(&Arc<str>) -> Told,
+    told: &[Told],
     doubtful: &mut Vec<Arc<str>>,
 ) -> Result<(), String> {
     if answer.targets.len() != range.len() {
         return Err(format!("partition: {} targets for {} records", answer.targets.len(), range.len()));
     }
     for (nth, (&target, &topic)) in answer.targets.iter().zip(&shown.topic_of[range]).enumerate() {
+        let told = told[topic as usize];
+        if told.has(target) {
+            continue;
+        }
         let topic = &shown.topics[topic as usize];
-        let Err(cause) = check_target(target, topic, told(topic)) else { continue };
         if answer.refused.iter().any(|refusal| refusal.index as usize == nth) {
             continue;
         }
         if target >= 0 && !doubtful.contains(topic) {
             doubtful.push(Arc::clone(topic));
         }
-        return Err(cause);
+        return Err(missing(target, topic, told));
     }
     Ok(())
 }
 
-/// # Errors
-/// The partition or the group does not exist, in words.
-fn check_target(target: i32, topic: &str, told: Told) -> Result<(), String> {
+/// What a topic does not have, in words.
+fn missing(target: i32, topic: &str, told: Told) -> String {
+    let Told { partitions, groups } = told;
     match target {
-        0.. if target.unsigned_abs() >= told.partitions => {
-            let count = told.partitions;
-            Err(format!("partition: it answered partition {target}, and {topic} has {count}, numbered from 0"))
-        }
-        NULL.. => Ok(()),
+        0.. => format!("partition: it answered partition {target}, and {topic} has {partitions}, numbered from 0"),
         _ => {
-            // As -2 - n, without its overflow.
-            let group = (NULL - 1).abs_diff(target) as usize;
-            if group < told.groups {
-                return Ok(());
-            }
-            Err(format!("partition: it answered {target}, group {group}, and {topic} has {} groups", told.groups))
+            let group = group_of(target);
+            format!("partition: it answered {target}, group {group}, and {topic} has {groups} groups")
         }
     }
+}
+
+/// As −2 − n, without its overflow.
+fn group_of(target: i32) -> usize {
+    (NULL - 1).abs_diff(target) as usize
 }
 
 #[cfg(test)]

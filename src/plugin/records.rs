@@ -26,6 +26,10 @@ pub struct Records {
     pub headers: HeaderColumns,
     /// Which delivery of the chunk each record belongs to, ascending.
     pub slots: Vec<u32>,
+    /// Keys and values as they were staged, where a hook has replaced them. [`Records::clear`] makes them the columns to
+    /// be filled again: what senders write to is theirs, what hooks' answers are in stays with the lane's thread, and
+    /// neither has to fetch its memory from the other's core.
+    staged: [Column; 2],
 }
 
 impl Records {
@@ -45,8 +49,12 @@ impl Records {
         self.topic_of.clear();
         self.partitions.clear();
         self.timestamps.clear();
-        self.keys.clear();
-        self.values.clear();
+        for (column, staged) in [&mut self.keys, &mut self.values].into_iter().zip(&mut self.staged) {
+            if staged.has_room() {
+                *column = std::mem::take(staged);
+            }
+            column.clear();
+        }
         self.headers.clear();
         self.slots.clear();
     }
@@ -178,9 +186,12 @@ impl Records {
                 self.timestamps[at] = timestamp;
             }
         }
-        for (edit, column) in [(keys, &mut self.keys), (values, &mut self.values)] {
+        let [staged_keys, staged_values] = &mut self.staged;
+        for (edit, column, staged) in
+            [(keys, &mut self.keys, staged_keys), (values, &mut self.values, staged_values)]
+        {
             match edit {
-                Some(Edit { indexes, content }) if indexes.is_empty() && whole => *column = content,
+                Some(Edit { indexes, content }) if indexes.is_empty() && whole => put(column, content, staged),
                 Some(Edit { indexes, content }) => replace(column, targets(&indexes, &range), content.as_ref()),
                 None => {}
             }
@@ -196,12 +207,13 @@ impl Records {
     /// Applies what a serializer answered for a range of records.
     pub fn apply_serialized(&mut self, side: Side, range: Range<usize>, answer: Serialized) {
         let whole = range == (0..self.len());
-        let column = match side {
-            Side::Key => &mut self.keys,
-            Side::Value => &mut self.values,
+        let [staged_keys, staged_values] = &mut self.staged;
+        let (column, staged) = match side {
+            Side::Key => (&mut self.keys, staged_keys),
+            Side::Value => (&mut self.values, staged_values),
         };
         if whole {
-            *column = answer.payloads;
+            put(column, answer.payloads, staged);
         } else {
             replace(column, targets(&[], &range), answer.payloads.as_ref());
         }
@@ -352,6 +364,14 @@ fn targets<'a>(indexes: &'a [u32], range: &Range<usize>) -> impl Iterator<Item =
     let every = if indexes.is_empty() { range.clone() } else { 0..0 };
     let start = range.start;
     every.chain(indexes.iter().map(move |&index| start + index as usize))
+}
+
+/// Replaces a column; the first one is put away.
+fn put(column: &mut Column, content: Column, staged: &mut Column) {
+    let before = std::mem::replace(column, content);
+    if !staged.has_room() {
+        *staged = before;
+    }
 }
 
 fn replace(column: &mut Column, mut targets: impl Iterator<Item = usize>, content: ColumnRef<'_>) {
