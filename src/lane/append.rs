@@ -78,7 +78,11 @@ impl Appending<'_> {
                     token: self.pending.map(|chunk| Token::new(lane, chunk, slot).to_bits()).or(no_token),
                 };
                 let origin = if origins.is_empty() { None } else { origins.get(&slot) };
-                match core.append(|| self.now, &record) {
+                let appended = match core.append_to_open(&record) {
+                    Some(appended) => Ok(appended),
+                    None => core.append(|| self.now, &record),
+                };
+                match appended {
                     Ok(appended) => {
                         let facts = Facts::of(record.timestamp, key, value);
                         let partition = appended.partition as usize;
