@@ -4,7 +4,7 @@
 
 #[path = "../../src/net/tests/certificates.rs"]
 #[expect(dead_code, reason = "the tests of `net` use the rest of it")]
-mod certificates;
+pub(crate) mod certificates;
 
 use crate::harness::{Cluster, Setup};
 use crate::producers::PATIENCE;
