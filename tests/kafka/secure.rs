@@ -530,7 +530,7 @@ fn the_command_logs_in_and_shows_no_secret() {
     let run = |arguments: &[&str], stdin: &str| {
         let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(arguments)
-            .env("RUST_LOG", "trace")
+            .env("POINTSMAN_LOG", "trace")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
