@@ -9,6 +9,7 @@ use crate::harness::{self, Cluster, Setup};
 use crate::kerberos::{Kdc, free_port};
 use crate::producers::PATIENCE;
 use crate::secure::certificates::Authority;
+use libgssapi::context::{SecurityContext, ServerCtx};
 use pointsman::{Config, Delivery, ProduceError, Producer, Record};
 use std::fs;
 use std::io::{Read, Write};
@@ -141,17 +142,17 @@ impl Environment {
             .env_remove("KRB5_TRACE")
     }
 
-    /// Starts this program again as the client of `test`.
-    fn client(&self, test: &str, role: &str, properties: &str) -> Child {
+    /// This program again, as the client of `test`.
+    fn command(&self, test: &str, role: &str, properties: &str) -> Command {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([&format!("gssapi::{test}"), "--exact", "--ignored", "--nocapture"]);
-        self.apply(&mut command)
-            .env(ROLE, role)
-            .env(PROPERTIES, properties)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap()
+        self.apply(&mut command).env(ROLE, role).env(PROPERTIES, properties);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    fn client(&self, test: &str, role: &str, properties: &str) -> Child {
+        self.command(test, role, properties).spawn().unwrap()
     }
 
     /// The same to its end; says what the client did.
@@ -376,7 +377,7 @@ fn records_wait_for_a_kdc_that_is_not_there() {
     assert!(words.contains("the GSSAPI login of ") && words.contains(" failed: Cannot contact any KDC"), "{told}");
     {
         // It is there, and silent.
-        let (_udp, _tcp) = (UdpSocket::bind(("127.0.0.1", port)), TcpListener::bind(("127.0.0.1", port)));
+        let _silent = (UdpSocket::bind(("127.0.0.1", port)).unwrap(), TcpListener::bind(("127.0.0.1", port)).unwrap());
         let soon =
             format!("{soon}socket.connection.setup.timeout.ms=1000\nsocket.connection.setup.timeout.max.ms=1000\n");
         let told = away("6.cache").outcome(TEST, "fail open-away", &here.properties(SASL_PLAINTEXT, &soon));
@@ -451,8 +452,48 @@ fn a_broker_without_the_service_s_key_is_not_believed() {
     }
 }
 
+/// One with the key that offers what Kafka never does. It is in the client's process, for the keytab in its environment.
+#[test]
+#[ignore = "broker"]
+fn security_layers_that_are_not_kafka_s_are_refused() {
+    const TEST: &str = "security_layers_that_are_not_kafka_s_are_refused";
+    if let Ok(offer) = std::env::var("POINTSMAN_TEST_OFFER") {
+        let offer: Vec<u8> = serde_json::from_str(&offer).unwrap();
+        let port = std::env::var("POINTSMAN_TEST_PORT").unwrap().parse::<u16>().unwrap();
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (mut context, offer) = (ServerCtx::new(None), offer.clone());
+                let say = move |heard: &[u8]| match context.is_complete() {
+                    false => context.step(heard, None).unwrap().unwrap().to_vec(),
+                    true => context.wrap(false, &offer).unwrap().to_vec(),
+                };
+                std::thread::spawn(move || impostor(stream, say));
+            }
+        });
+    }
+    if let Some(client) = Client::here() {
+        return client.act();
+    }
+    let here = Kerberized::shared();
+    let keytab = here.kdc.path("kafka.keytab");
+    for (offer, words) in [
+        ("[6, 0, 255, 255]", "the broker wants a security layer, of which Kafka has none"),
+        ("[1, 0, 0]", "the broker is not to be trusted: its security layers cannot be read"),
+    ] {
+        let port = free_port();
+        let properties = format!("{}bootstrap.servers=localhost:{port}\n", here.properties(SASL_PLAINTEXT, ""));
+        let mut client = here.alice().command(TEST, "fail open-layers", &properties);
+        client.env("POINTSMAN_TEST_OFFER", offer).env("POINTSMAN_TEST_PORT", port.to_string());
+        // It keeps no list of tickets that it has seen: that would be the system's.
+        client.env("KRB5_KTNAME", &keytab).env("KRB5RCACHENAME", "none:");
+        let told = outcome(client.spawn().unwrap());
+        assert!(told["refused"] == true && told["words"].as_str().unwrap().ends_with(words), "{told}");
+    }
+}
+
 /// A broker that takes every login; `say` is its part, to what it hears.
-fn impostor(mut stream: TcpStream, say: fn(&[u8]) -> Vec<u8>) -> Option<()> {
+fn impostor(mut stream: TcpStream, mut say: impl FnMut(&[u8]) -> Vec<u8>) -> Option<()> {
     loop {
         let mut len = [0; 4];
         stream.read_exact(&mut len).ok()?;
