@@ -639,7 +639,7 @@ fn core_config(
         adaptive: config.partitioner_adaptive_partitioning_enable,
         availability_timeout: config.partitioner_availability_timeout,
         memory: memory.clone(),
-        principal: security.principal().into(),
+        principal: security.principal(),
         windows: windows(config),
         may_block: net::may_block,
     }

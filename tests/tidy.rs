@@ -41,6 +41,7 @@ const OWNED_CRATES: &[(&str, &str)] = &[
     ("rustls", "net"),
     ("tokio_rustls", "net"),
     ("ring", "net"),
+    ("libgssapi", "net"),
     ("regex_lite", "config"),
 ];
 
