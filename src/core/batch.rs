@@ -65,6 +65,8 @@ pub(super) struct BatchInfo {
     pub(super) attempts: u32,
     /// Made of a batch that went out.
     pub(super) made_anew: bool,
+    /// It was closed before its time, for a request that others of its broker had to have.
+    pub(super) goes_along: bool,
     /// A request with it ended without a definite answer.
     pub(super) maybe_written: bool,
     pub(super) last_cause: Option<String>,
@@ -189,6 +191,7 @@ impl OpenBatch {
             tokens: Vec::new(),
             attempts: 0,
             made_anew: false,
+            goes_along: false,
             maybe_written: false,
             last_cause: None,
             sequence: None,

@@ -23,6 +23,8 @@ pub(super) struct Node {
     pub(super) refusal: Option<Arc<str>>,
     /// Partitions led by this node that have something to send.
     pub(super) ready: BTreeSet<u32>,
+    /// Those whose open batch could go out, but lingers.
+    pub(super) lingering: BTreeSet<u32>,
     /// Since when one was ready, without a turn of this node since.
     pub(super) waiting_since: Option<Instant>,
     /// Where the next request begins, so that every partition has its turn.
@@ -89,6 +91,7 @@ impl Node {
             last_cause: None,
             refusal: None,
             ready: BTreeSet::new(),
+            lingering: BTreeSet::new(),
             waiting_since: None,
             cursor: 0,
             latency_ms: None,

@@ -29,6 +29,8 @@ pub(super) struct Partition {
     queued_bytes: u64,
     /// In whose set of ready partitions this one is.
     pub(super) ready_on: Option<NodeId>,
+    /// In whose set of lingering ones.
+    pub(super) lingers_on: Option<NodeId>,
     /// How large the last batch became: the next one's buffer starts there.
     pub(super) last_body_len: usize,
 }
@@ -197,6 +199,7 @@ impl Partition {
             sequences: Sequences::default(),
             queued_bytes: 0,
             ready_on: None,
+            lingers_on: None,
             last_body_len: 0,
         }
     }

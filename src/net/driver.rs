@@ -19,6 +19,7 @@
 //! A pass costs a constant, and something per request and per batch, nothing per record.
 
 use super::LOG;
+use super::alarm::Alarm;
 use super::clock::Clock;
 use super::config::NetConfig;
 use super::connect::connect;
@@ -38,14 +39,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::task::Poll;
 use std::thread::{JoinHandle, ThreadId};
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{Sleep, sleep_until};
 
 /// What the driver passes on. Called on the driver's thread without any lock: everything waits while it runs.
 pub trait Events: Send {
@@ -226,8 +225,7 @@ impl<M: Machine, E: Events> Driver<M, E> {
     }
 
     async fn run(&mut self) {
-        let mut sleep = std::pin::pin!(sleep_until(self.clock.timer_at(self.clock.now())));
-        let mut armed: Option<Instant> = None;
+        let mut alarm = Alarm::new(self.clock);
         loop {
             let last = self.waker.is_stopped();
             let deadline = self.pass().await;
@@ -245,32 +243,12 @@ impl<M: Machine, E: Events> Driver<M, E> {
             if !self.sealed.is_empty() {
                 continue;
             }
-            if deadline != armed {
-                armed = deadline;
-                if let Some(at) = deadline {
-                    sleep.as_mut().reset(self.clock.timer_at(at));
-                }
-            }
-            let slept = self.sleep(armed.is_some().then_some(sleep.as_mut())).await;
-            if slept {
-                // It must be armed again even for the same deadline.
-                armed = None;
-            }
-        }
-    }
-
-    /// Until something is to be done; whether it was the deadline.
-    async fn sleep(&self, deadline: Option<Pin<&mut Sleep>>) -> bool {
-        match deadline {
-            None => {
-                self.waker.rung().await;
-                false
-            }
-            Some(deadline) => tokio::select! {
+            alarm.set(deadline);
+            tokio::select! {
                 biased;
-                () = self.waker.rung() => false,
-                () = deadline => true,
-            },
+                () = self.waker.rung() => {}
+                () = alarm.rings() => {}
+            }
         }
     }
 

@@ -21,6 +21,7 @@
 //! | `admin` | topics: asked for and created, once |
 
 pub mod admin;
+mod alarm;
 mod blocking;
 mod clock;
 mod config;

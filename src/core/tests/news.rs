@@ -4,7 +4,7 @@ use super::*;
 
 const LINGER: Duration = Duration::from_millis(5);
 
-/// A core with a topic of six partitions at one broker, which answers when it is told to.
+/// A core with a topic of partitions whose brokers answer when they are told to.
 struct Slow {
     rig: Rig,
     topic: TopicHandle,
@@ -15,10 +15,16 @@ struct Slow {
 
 impl Slow {
     fn new(linger: Duration) -> Slow {
+        Slow::of(linger, vec![1; 6])
+    }
+
+    /// With these leaders of the partitions.
+    fn of(linger: Duration, leaders: Vec<i32>) -> Slow {
         let config = CoreConfig { idempotence: false, batch_size: 16_384, max_in_flight: 100, ..CoreConfig::default() };
-        let mut rig = Rig::new(config, &[("orders", vec![1; 6])]);
+        let mut rig = Rig::new(config, &[("orders", leaders)]);
         let topic = rig.topic("orders");
         rig.append(topic, Placement::Partition(0)).unwrap();
+        rig.append(topic, Placement::Partition(1)).unwrap();
         rig.core.config.linger = linger;
         let mut slow = Slow { rig, topic, told: None, sent: 0 };
         slow.come();
@@ -74,8 +80,36 @@ fn of_the_first_batch_the_shell_hears_and_of_the_next_ones_not_before_their_time
     let before = slow.sent();
     slow.rig.now = slow.rig.now + LINGER / 2;
     slow.come();
+    assert_eq!(slow.sent(), before + 2, "the other one goes along");
+    assert!(slow.told.is_none_or(|told| told > slow.rig.now + LINGER), "nothing lingers any more");
+}
+
+#[test]
+fn a_full_batch_takes_nothing_along_that_lingers() {
+    let mut slow = Slow::new(LINGER);
+    slow.append(0, 100);
+    slow.append(1, 20_000);
+    let before = slow.sent();
+    slow.come();
     assert_eq!(slow.sent(), before + 1);
-    assert_eq!(slow.told, Some(slow.rig.now + LINGER / 2), "then that of the other one");
+    assert_eq!(slow.told, Some(slow.rig.now + LINGER));
+}
+
+#[test]
+fn what_lingers_for_another_broker_does_not_go_along() {
+    let mut slow = Slow::of(LINGER, vec![1, 2, 1, 2]);
+    for partition in [1, 0, 2] {
+        slow.append(partition, 100);
+        slow.come();
+        slow.rig.now = slow.rig.now + LINGER / 5;
+    }
+    slow.rig.now = slow.rig.now + LINGER / 5 * 2;
+    let before = slow.sent();
+    slow.come();
+    assert_eq!(slow.sent(), before + 1);
+    slow.rig.now = slow.rig.now + LINGER / 5;
+    slow.come();
+    assert_eq!(slow.sent(), before + 3);
 }
 
 #[test]
