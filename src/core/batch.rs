@@ -40,7 +40,7 @@ impl Order {
     }
 }
 
-/// What is known of a batch whatever its state.
+/// What is known of a batch whatever its state. It is large and passed on often, and so kept in a box.
 #[derive(Clone, Debug)]
 pub(super) struct BatchInfo {
     /// The order within a partition, sequence numbers' wrap-around aside.
@@ -151,7 +151,7 @@ impl BatchInfo {
 /// Takes records, encoding each in place.
 #[derive(Debug)]
 pub(super) struct OpenBatch {
-    pub(super) info: BatchInfo,
+    pub(super) info: Box<BatchInfo>,
     /// As long as there is room: what is behind the records means nothing.
     room: Vec<u8>,
     permit: Permit,
@@ -176,7 +176,7 @@ impl OpenBatch {
         permit.grow(room.capacity());
         // One that is used again has most of its length.
         room.resize(room.capacity(), 0);
-        let info = BatchInfo {
+        let info = Box::new(BatchInfo {
             order,
             partition,
             count: 0,
@@ -195,7 +195,7 @@ impl OpenBatch {
             maybe_written: false,
             last_cause: None,
             sequence: None,
-        };
+        });
         OpenBatch { info, room, permit, limit, estimate }
     }
 
@@ -274,7 +274,7 @@ impl OpenBatch {
     }
 
     /// It takes no more: what is known of it, its records, and what pays for them.
-    pub(super) fn close(self) -> (BatchInfo, Filled, Permit) {
+    pub(super) fn close(self) -> (Box<BatchInfo>, Filled, Permit) {
         let OpenBatch { info, room, permit, .. } = self;
         let filled = Filled { room, len: info.record_bytes };
         (info, filled, permit)
@@ -331,7 +331,7 @@ pub(super) struct SealedRecords {
 /// A batch whose records never change again.
 #[derive(Debug)]
 pub(super) struct SealedBatch {
-    pub(super) info: BatchInfo,
+    pub(super) info: Box<BatchInfo>,
     pub(super) records: SealedRecords,
 }
 

@@ -271,7 +271,7 @@ impl Core {
     }
 
     /// A batch is done.
-    fn end(&mut self, now: Instant, info: BatchInfo, outcome: Outcome) {
+    fn end(&mut self, now: Instant, info: Box<BatchInfo>, outcome: Outcome) {
         self.partitions[info.partition as usize].left(info.record_bytes);
         self.finish(now, info.order, info.done(outcome));
     }

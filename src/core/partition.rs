@@ -39,7 +39,7 @@ pub(super) struct Partition {
 pub(super) enum Slot {
     Open(OpenBatch),
     /// Its bytes are away to be sealed. They may never come back: it can fail without them.
-    Sealing(BatchInfo),
+    Sealing(Box<BatchInfo>),
     Sealed(SealedBatch),
 }
 
@@ -53,7 +53,7 @@ impl Slot {
     }
 
     /// Lets its bytes go.
-    pub(super) fn into_info(self) -> BatchInfo {
+    pub(super) fn into_info(self) -> Box<BatchInfo> {
         match self {
             Slot::Open(batch) => batch.info,
             Slot::Sealing(info) => info,

@@ -146,7 +146,7 @@ fn part(
     }
     let pieces: Vec<Range<u32>> = taken.iter().flat_map(|range| whole.indexes(range.clone())).collect();
     let before = taken.first().map_or(0, |range| range.start as i32);
-    let info = BatchInfo {
+    let info = Box::new(BatchInfo {
         order: Order { first: pieces.first().map_or(whole.order.first, |piece| piece.start), ..whole.order },
         partition: whole.partition,
         count: records().count() as i32,
@@ -166,7 +166,7 @@ fn part(
         maybe_written: whole.maybe_written,
         last_cause: whole.last_cause.clone(),
         sequence: whole.sequence.map(|sequence| sequence.after(before)),
-    };
+    });
     SealedBatch { info, records: seal(Filled::whole(body), permit, compression) }
 }
 

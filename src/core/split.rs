@@ -64,7 +64,7 @@ impl Core {
             runs.extend(batch.info.indexes(at..at + 1).into_iter().map(run));
         }
         if refused.len() == batch.info.count as usize {
-            let BatchInfo { completion, tokens, record_bytes, .. } = batch.info;
+            let BatchInfo { completion, tokens, record_bytes, .. } = *batch.info;
             self.partitions[id as usize].left(record_bytes);
             self.finish(now, order, Done { completion, runs, tokens });
         } else {
@@ -75,14 +75,14 @@ impl Core {
             let left = gaps(&refused, batch.info.count as u32);
             let pieces: Vec<_> = left.into_iter().flat_map(|range| batch.info.indexes(range)).collect();
             let count = batch.info.count - refused.len() as i32;
-            let place = BatchInfo { count, pieces, ..batch.info.clone() };
+            let place = Box::new(BatchInfo { count, pieces, ..(*batch.info).clone() });
             self.make_anew(id, place, Work::Without(batch, refused));
         }
         self.schedule(now, id);
     }
 
     /// Has something else made of a batch. `place` keeps its place meanwhile, and knows what may fail there.
-    fn make_anew(&mut self, id: u32, place: BatchInfo, work: Work) {
+    fn make_anew(&mut self, id: u32, place: Box<BatchInfo>, work: Work) {
         self.partitions[id as usize].note_accepted(place.accepted);
         self.partitions[id as usize].enqueue(Slot::Sealing(place));
         self.active.insert(id);
