@@ -192,7 +192,12 @@ impl Outcomes {
         self.add_failed(error, [*timestamp].into_iter());
     }
 
-    fn add_tags(&mut self, interceptors: usize, tags: &[Vec<u64>], slots: impl ExactSizeIterator<Item = usize> + Clone) {
+    fn add_tags(
+        &mut self,
+        interceptors: usize,
+        tags: &[Vec<u64>],
+        slots: impl ExactSizeIterator<Item = usize> + Clone,
+    ) {
         self.tags.resize_with(interceptors, Vec::new);
         for (at, column) in self.tags.iter_mut().enumerate() {
             match tags.get(at) {

@@ -138,8 +138,7 @@ impl Chain {
             shown
         });
         let shown = others.as_ref().unwrap_or(records);
-        let told: Vec<Told> =
-            shown.topics.iter().map(|topic| topics.get(topic).copied().unwrap_or_default()).collect();
+        let told: Vec<Told> = shown.topics.iter().map(|topic| topics.get(topic).copied().unwrap_or_default()).collect();
         let (answers, calls_failed): InHalves<Placements> = {
             let names = shown.topic_names();
             let headers = shown.read_headers(&reads.headers);

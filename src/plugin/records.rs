@@ -187,9 +187,7 @@ impl Records {
             }
         }
         let [staged_keys, staged_values] = &mut self.staged;
-        for (edit, column, staged) in
-            [(keys, &mut self.keys, staged_keys), (values, &mut self.values, staged_values)]
-        {
+        for (edit, column, staged) in [(keys, &mut self.keys, staged_keys), (values, &mut self.values, staged_values)] {
             match edit {
                 Some(Edit { indexes, content }) if indexes.is_empty() && whole => put(column, content, staged),
                 Some(Edit { indexes, content }) => replace(column, targets(&indexes, &range), content.as_ref()),
