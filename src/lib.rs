@@ -23,4 +23,4 @@ pub use lane::Delivery;
 pub use lane::{InLine, Sent, SteppedLanes, SteppedOptions};
 pub use metrics::MetricsSnapshot;
 pub use producer::{Accept, CloseError, Producer, ProducerBuilder, StartError};
-pub use record::{Header, PartitionInfo, Record, RecordMetadata};
+pub use record::{Header, PartitionInfo, Record, RecordMetadata, TopicName};

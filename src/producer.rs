@@ -231,8 +231,12 @@ impl Producer {
     /// Dropping the accept takes a record back whose turn has not come, and only then: one that was accepted at once,
     /// or whose turn came meanwhile, is sent. By then it stands among others in the lane, and a plugin may be looking
     /// at it. [`Accept::cancel`] says which of the two it was. Dropping the delivery changes nothing.
+    #[inline]
     pub fn send(&self, record: &Record<'_>) -> Accept {
-        self.accept(record, None)
+        match self.inner.lanes.take(record) {
+            Some(delivery) => Accept { state: AcceptState::Settled(Some(Ok(delivery))) },
+            None => self.accept(record, None),
+        }
     }
 
     /// As [`Producer::send`], and calls `callback` with the record's fate if it was accepted, on a thread that is
@@ -266,7 +270,11 @@ impl Producer {
     /// # Errors
     /// [`ProduceError::BufferFull`] where [`Producer::send`] would wait for memory, and what else keeps it from being
     /// accepted.
+    #[inline]
     pub fn try_send(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
+        if let Some(delivery) = self.inner.lanes.take(record) {
+            return Ok(delivery);
+        }
         match self.inner.lanes.submit(record, None, false) {
             Submitted::Accepted(delivery) => Ok(delivery),
             Submitted::Refused(error) => Err(*error),
@@ -279,8 +287,12 @@ impl Producer {
     /// # Errors
     /// The record was not accepted. [`ProduceError::Misuse`] where it would have to wait inside a tokio task, as it
     /// does for the first record of a topic.
+    #[inline]
     pub fn send_blocking(&self, record: &Record<'_>) -> Result<Delivery, ProduceError> {
-        self.accept_blocking(record, None)
+        match self.inner.lanes.take(record) {
+            Some(delivery) => Ok(delivery),
+            None => self.accept_blocking(record, None),
+        }
     }
 
     fn accept_blocking(&self, record: &Record<'_>, callback: Option<UserCallback>) -> Result<Delivery, ProduceError> {
@@ -627,8 +639,9 @@ fn core_config(
         adaptive: config.partitioner_adaptive_partitioning_enable,
         availability_timeout: config.partitioner_availability_timeout,
         memory: memory.clone(),
-        principal: security.principal().into(),
+        principal: security.principal(),
         windows: windows(config),
+        may_block: net::may_block,
     }
 }
 

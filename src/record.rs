@@ -1,5 +1,8 @@
 //! What goes in and what comes back: records and their metadata.
 
+use crate::core::Completion;
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
 
 /// A header of a record (KIP-82). Names may repeat; a value may be null.
@@ -96,7 +99,7 @@ pub struct PartitionInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RecordMetadata {
     /// Topic, after the interceptors.
-    pub topic: Arc<str>,
+    pub topic: TopicName,
     /// Partition.
     pub partition: i32,
     /// Absent with acks=0 and where the broker only said that it has the record already.
@@ -107,6 +110,63 @@ pub struct RecordMetadata {
     pub serialized_key_size: Option<usize>,
     /// Bytes of the value as sent; `None` for null.
     pub serialized_value_size: Option<usize>,
+}
+
+/// The name of a topic, to be read as a `&str`. Of a record's metadata it is its batch's, so that it costs nothing to give
+/// it out with each.
+#[derive(Clone)]
+pub struct TopicName(Arc<Completion>);
+
+impl TopicName {
+    #[inline(always)]
+    pub(crate) fn of(batch: Arc<Completion>) -> TopicName {
+        TopicName(batch)
+    }
+
+    /// The name, shared.
+    pub fn to_shared(&self) -> Arc<str> {
+        Arc::clone(self.0.topic())
+    }
+}
+
+impl Deref for TopicName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        self.0.topic()
+    }
+}
+
+impl AsRef<str> for TopicName {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl From<&str> for TopicName {
+    fn from(name: &str) -> TopicName {
+        TopicName(Completion::new(name.into(), -1, || true))
+    }
+}
+
+impl PartialEq for TopicName {
+    fn eq(&self, other: &TopicName) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for TopicName {}
+
+impl fmt::Display for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
+
+impl fmt::Debug for TopicName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
 }
 
 /// Kafka's rule for topic names.

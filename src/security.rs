@@ -149,6 +149,8 @@ pub enum Sasl {
     },
     /// `OAUTHBEARER`: a token.
     OAuthBearer(Box<OAuthBearer>),
+    /// `GSSAPI`: Kerberos. Spoken with the cargo feature `gssapi` only.
+    Gssapi(Kerberos),
 }
 
 impl Sasl {
@@ -159,6 +161,7 @@ impl Sasl {
             Sasl::Scram { hash: ScramHash::Sha256, .. } => "SCRAM-SHA-256",
             Sasl::Scram { hash: ScramHash::Sha512, .. } => "SCRAM-SHA-512",
             Sasl::OAuthBearer(_) => "OAUTHBEARER",
+            Sasl::Gssapi(_) => "GSSAPI",
         }
     }
 }
@@ -170,6 +173,15 @@ pub struct Login {
     pub username: String,
     /// The proof.
     pub password: Secret,
+}
+
+/// Whom Kerberos is asked for. Where its tickets and keys are, the environment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kerberos {
+    /// `sasl.kerberos.service.name`: the first part of the brokers' principals, before their hosts.
+    pub service: String,
+    /// Who we are, if it is not to be the one that the ticket cache or the keytab names first.
+    pub principal: Option<String>,
 }
 
 /// The hash of a SCRAM mechanism.

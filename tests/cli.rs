@@ -147,6 +147,31 @@ fn every_key_is_listed() {
     assert!(!all.stdout.contains("linger.ms"));
 }
 
+/// The library of the system takes a keytab from the environment only: another one is an error, not another login.
+#[cfg(feature = "gssapi")]
+#[test]
+fn a_keytab_that_the_environment_does_not_name_is_an_error_that_says_what_to_set() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = file(
+        folder.path(),
+        "kerberos.properties",
+        "bootstrap.servers=127.0.0.1:1\nsecurity.protocol=SASL_PLAINTEXT\nsasl.kerberos.service.name=kafka\n\
+         sasl.jaas.config=com.sun.security.auth.module.Krb5LoginModule required useKeyTab=true keyTab=\"/etc/a.keytab\" \
+         principal=\"alice@TESTS\";\n",
+    );
+    let check = |keytab: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        let output =
+            command.args(["config", "check", "-c", &config]).env("KRB5_CLIENT_KTNAME", keytab).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (is_right, said) = check("FILE:/etc/b.keytab");
+    assert!(!is_right && said.contains("sasl.jaas.config"), "{said}");
+    assert!(said.contains("set KRB5_CLIENT_KTNAME=FILE:/etc/a.keytab in the environment of this process"), "{said}");
+    let (is_right, said) = check("FILE:/etc/a.keytab");
+    assert!(is_right, "{said}");
+}
+
 #[test]
 fn the_values_of_a_configuration_are_listed_and_secrets_are_not() {
     let folder = tempfile::tempdir().unwrap();

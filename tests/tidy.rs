@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("error", &["plugin", "protocol"]),
-    ("record", &[]),
+    // What is told of a record is read from its batch.
+    ("record", &["core"]),
     ("security", &[]),
     ("sabotage", &[]),
     ("core", &["error", "protocol", "sabotage"]),
@@ -40,6 +41,7 @@ const OWNED_CRATES: &[(&str, &str)] = &[
     ("rustls", "net"),
     ("tokio_rustls", "net"),
     ("ring", "net"),
+    ("libgssapi", "net"),
     ("regex_lite", "config"),
 ];
 

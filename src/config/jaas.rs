@@ -61,6 +61,7 @@ pub(super) fn parse(text: &str) -> Result<Jaas, String> {
 /// Names that surely are names.
 fn options_of_java(name: &str) -> bool {
     ["username", "password", "clientId", "clientSecret", "scope", "tokenauth"].contains(&name)
+        || ["keyTab", "principal", "serviceName", "ticketCache", "useKeyTab", "useTicketCache"].contains(&name)
         || ["extension_", "unsecuredLogin"].iter().any(|prefix| name.starts_with(prefix))
 }
 

@@ -155,7 +155,13 @@ const LONG: i64 = i64::MAX;
 
 const ASSERTIONS: Status = Status::NotYet("tokens for a signed assertion");
 const JAVA_TOKENS: Status = Status::NotYet("Java classes that fetch or check tokens");
-const KERBEROS: Status = Status::Accepted("GSSAPI is not supported");
+const KERBEROS: Status = if cfg!(feature = "gssapi") { Status::Implemented } else { NO_KERBEROS };
+const TICKETS: Status = if cfg!(feature = "gssapi") {
+    Status::Accepted("the system's Kerberos gets new tickets by itself, from the client keytab")
+} else {
+    NO_KERBEROS
+};
+const NO_KERBEROS: Status = Status::Accepted("GSSAPI is not in this build (its cargo feature gssapi)");
 const RECONNECTS: Status =
     Status::Accepted("a token is fetched for a connection, whose backoff is reconnect.backoff.ms");
 const TRANSACTIONS: Status = Status::NotYet("transactions");
@@ -266,15 +272,15 @@ const KEYS: &[Key] = &[
         "Java class that answers a mechanism's questions"),
     key("sasl.jaas.config", Kind::Password, None, Medium, Implemented,
         "Login module with user name and password or token, in JAAS syntax"),
-    key("sasl.kerberos.kinit.cmd", Kind::Text, Some("/usr/bin/kinit"), Low, KERBEROS,
+    key("sasl.kerberos.kinit.cmd", Kind::Text, Some("/usr/bin/kinit"), Low, TICKETS,
         "The kinit command"),
-    key("sasl.kerberos.min.time.before.relogin", Kind::Int(i64::MIN, LONG), Some("60000"), Low, KERBEROS,
+    key("sasl.kerberos.min.time.before.relogin", Kind::Int(i64::MIN, LONG), Some("60000"), Low, TICKETS,
         "Least pause between ticket renewals, in milliseconds"),
     key("sasl.kerberos.service.name", Kind::Text, None, Medium, KERBEROS,
-        "The principal the brokers run under"),
-    key("sasl.kerberos.ticket.renew.jitter", Kind::Double(f64::MIN, f64::MAX), Some("0.05"), Low, KERBEROS,
+        "First part of the brokers' principals, before their hosts"),
+    key("sasl.kerberos.ticket.renew.jitter", Kind::Double(f64::MIN, f64::MAX), Some("0.05"), Low, TICKETS,
         "Share of chance in the time of a ticket's renewal"),
-    key("sasl.kerberos.ticket.renew.window.factor", Kind::Double(f64::MIN, f64::MAX), Some("0.8"), Low, KERBEROS,
+    key("sasl.kerberos.ticket.renew.window.factor", Kind::Double(f64::MIN, f64::MAX), Some("0.8"), Low, TICKETS,
         "Share of a ticket's life after which it is renewed"),
     key("sasl.login.callback.handler.class", Kind::Class, None, Medium, Implemented,
         "Java class that answers the questions of a login"),
@@ -474,6 +480,8 @@ pub(super) const ALIASES: &[(&str, &str)] = &[
     ("queue.buffering.max.kbytes", "buffer.memory"),
     ("queue.buffering.max.ms", "linger.ms"),
     ("request.required.acks", "acks"),
+    ("sasl.kerberos.keytab", "sasl.jaas.config"),
+    ("sasl.kerberos.principal", "sasl.jaas.config"),
     ("sasl.mechanisms", "sasl.mechanism"),
     ("sasl.password", "sasl.jaas.config"),
     ("sasl.username", "sasl.jaas.config"),

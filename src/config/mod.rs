@@ -49,6 +49,7 @@ mod check;
 mod entry;
 mod error;
 mod jaas;
+mod kerberos;
 mod keys;
 mod plugin;
 mod preset;

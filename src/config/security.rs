@@ -2,11 +2,12 @@
 
 use super::error::{Problem, ProblemKind};
 use super::jaas::{self, Jaas};
+use super::kerberos;
 use super::producer::Values;
 use super::value::quote;
 use crate::security::{
-    ClientCredentials, Identity, Login, OAuthBearer, Sasl, ScramHash, Secret, Security, StoreFile, StoreFormat, Tls,
-    TokenSource, Trust, Url,
+    ClientCredentials, Identity, Kerberos, Login, OAuthBearer, Sasl, ScramHash, Secret, Security, StoreFile,
+    StoreFormat, Tls, TokenSource, Trust, Url,
 };
 use std::path::PathBuf;
 use std::time::Duration;
@@ -184,22 +185,40 @@ impl Reader<'_> {
             "SCRAM-SHA-256" => self.scram(ScramHash::Sha256, jaas.as_ref()),
             "SCRAM-SHA-512" => self.scram(ScramHash::Sha512, jaas.as_ref()),
             "OAUTHBEARER" => self.oauthbearer(jaas.as_ref()).map(|oauth| Sasl::OAuthBearer(Box::new(oauth))),
+            "GSSAPI" if cfg!(feature = "gssapi") => self.kerberos(jaas.as_ref()).map(Sasl::Gssapi),
             "GSSAPI" => {
-                let (what, help) = if self.values.place("sasl.mechanism").is_some() {
-                    ("GSSAPI is not supported: Kerberos needs a C library of the system, which is not bound here", "")
+                let what = if self.values.place("sasl.mechanism").is_some() {
+                    "GSSAPI is not in this build: Kerberos is in those with the cargo feature gssapi"
                 } else {
-                    ("missing, and its default GSSAPI is not supported here", "")
+                    "missing, and its default GSSAPI is not in this build: it is in those with the cargo feature gssapi"
                 };
-                let help = format!(
-                    "{help}set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER; or security.protocol=SSL with a client \
-                     certificate, on a listener beside the one for Kerberos"
-                );
+                let help = "set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, build with --features gssapi, or set \
+                            security.protocol=SSL with a client certificate, on a listener beside the one for Kerberos";
                 self.problem(ProblemKind::NotSupportedYet, "sasl.mechanism", what, help);
                 None
             }
             other => {
                 let what = format!("{} is no mechanism known here", quote(other));
-                self.refuse("sasl.mechanism", what, "it takes PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER");
+                self.refuse(
+                    "sasl.mechanism",
+                    what,
+                    "it takes PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER or GSSAPI",
+                );
+                None
+            }
+        }
+    }
+
+    fn kerberos(&mut self, jaas: Option<&Jaas>) -> Option<Kerberos> {
+        if jaas.is_some() {
+            self.module(jaas, KERBEROS_MODULE)?;
+        }
+        let service = self.text("sasl.kerberos.service.name");
+        match kerberos::read(jaas, service.as_deref(), |name| std::env::var(name).ok()) {
+            Ok(kerberos) => Some(kerberos),
+            Err(wrong) => {
+                let kind = if wrong.is_missing { ProblemKind::Missing } else { ProblemKind::InvalidValue };
+                self.problem(kind, wrong.key, wrong.what, wrong.help);
                 None
             }
         }
@@ -228,7 +247,8 @@ impl Reader<'_> {
         if jaas.module() != module {
             let mechanism = self.values.text("sasl.mechanism");
             let what = format!("{mechanism} needs the login module {module}, and another one is named");
-            self.problem(ProblemKind::Conflict, "sasl.jaas.config", what, JAAS_EXAMPLE);
+            let example = if module == KERBEROS_MODULE { KERBEROS_EXAMPLE } else { JAAS_EXAMPLE };
+            self.problem(ProblemKind::Conflict, "sasl.jaas.config", what, example);
             return None;
         }
         Some(jaas)
@@ -408,6 +428,9 @@ const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(10);
 const JAAS_EXAMPLE: &str = "it looks like: org.apache.kafka.common.security.scram.ScramLoginModule required \
                             username=\"NAME\" password=\"PASSWORD\";";
 
+const KERBEROS_MODULE: &str = "Krb5LoginModule";
+const KERBEROS_EXAMPLE: &str = "it looks like: com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true principal=\"NAME@REALM\";";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -513,10 +536,15 @@ mod tests {
 
     #[test]
     fn what_is_wrong_names_its_key_and_shows_no_secret() {
+        let (without_mechanism, kerberos) = if cfg!(feature = "gssapi") {
+            ("sasl.kerberos.service.name: missing", "sasl.kerberos.service.name: missing")
+        } else {
+            ("sasl.mechanism: missing, and its default GSSAPI is not in this build", "the cargo feature gssapi")
+        };
         let plain = "a.PlainLoginModule required username=\\\"a\\\" password=\\\"hush-hush\\\";";
         for (text, words) in [
-            ("security.protocol=SASL_SSL", "sasl.mechanism: missing, and its default GSSAPI is not supported here"),
-            ("security.protocol=SASL_SSL\nsasl.mechanism=GSSAPI", "Kerberos needs a C library"),
+            ("security.protocol=SASL_SSL", without_mechanism),
+            ("security.protocol=SASL_SSL\nsasl.mechanism=GSSAPI", kerberos),
             ("security.protocol=SASL_SSL\nsasl.mechanism=NTLM", "\"NTLM\" is no mechanism"),
             ("security.protocol=SASL_SSL\nsasl.mechanism=PLAIN", "sasl.jaas.config: missing"),
             (

@@ -87,6 +87,45 @@ enum StickyOf {
 }
 
 impl Core {
+    /// Appends a record to a batch that is open and stays so. That is all there is to do for most records, and this is
+    /// no more than that; inlined, so that nothing is moved about. `None` where there is more to it: then nothing was done, and
+    /// [`Core::append`] does it.
+    #[inline(always)]
+    pub fn append_to_open(&mut self, record: &Append<'_>) -> Option<Appended<'_>> {
+        let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
+        let max_len = body.max_len();
+        if self.ended.is_some() || record.timestamp < 0 || HEADER_LEN + max_len > self.config.max_request_size {
+            return None;
+        }
+        let topic = &mut self.topics[record.topic.index()];
+        let count = topic.partitions.len();
+        let (at, is_sticky) = match record.placement {
+            Placement::Partition(partition) => (partition as usize, false),
+            Placement::Default => match record.key.filter(|_| !self.config.ignore_keys) {
+                Some(key) if count > 0 => (partitioner::partition_of_key(key, count), false),
+                _ => (topic.sticky.current()?, true),
+            },
+            Placement::RoundRobin | Placement::Group(_) => return None,
+        };
+        let id = *topic.partitions.get(at)?;
+        let partition = &mut self.partitions[id as usize];
+        // What makes the sticky choice move on.
+        if is_sticky && (partition.leader.is_none() || self.config.availability_timeout.is_some()) {
+            return None;
+        }
+        let (batch, queued) = partition.open_and_queued()?;
+        let is_older = record.accepted.is_some_and(|accepted| accepted < batch.info.accepted);
+        if is_older || !batch.fits_before_others(max_len) {
+            return None;
+        }
+        let (index, len) = batch.append(&body, max_len, record.timestamp, record.accepted, record.token);
+        *queued += len as u64;
+        if is_sticky {
+            topic.sticky.book(batch.sent(len), self.config.batch_size, true);
+        }
+        Some(Appended { completion: &batch.info.completion, index, partition: id, filled: false, began: false })
+    }
+
     /// Appends a record to the open batch of its partition. The time is asked for only where it matters, which for
     /// most records it does not: where a batch begins.
     ///
@@ -108,10 +147,8 @@ impl Core {
         }
         let partition = &mut self.partitions[id as usize];
         let Some(batch) = partition.open() else { unreachable!("a batch was just begun") };
-        let before = batch.body_len();
         let older = record.accepted.filter(|&accepted| accepted < batch.info.accepted);
-        let index = batch.append(&body, record.timestamp, record.accepted, record.token);
-        let len = batch.body_len() - before;
+        let (index, len) = batch.append(&body, max_len, record.timestamp, record.accepted, record.token);
         // One that could take another record is closed by the first that does not fit.
         let full = batch.is_full();
         let sent = batch.sent(len);
@@ -252,8 +289,7 @@ impl Core {
         let mut batch = OpenBatch::new(
             order,
             id,
-            Arc::clone(&topic.name),
-            partition.index,
+            Completion::new(Arc::clone(&topic.name), partition.index, self.config.may_block),
             limit,
             estimate,
             self.config.memory.buffer(capacity + ENCODE_SLACK),
@@ -275,7 +311,7 @@ impl Core {
             return false;
         };
         partition.last_body_len = batch.body_len();
-        let OpenBatch { info, body, permit, .. } = batch;
+        let (info, body, permit) = batch.close();
         self.unsealed.push_back(Work::Seal { partition: id, place: info.order, body, permit });
         partition.queue.push_back(Slot::Sealing(info));
         true

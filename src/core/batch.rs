@@ -9,7 +9,7 @@ use super::ratio::Estimate;
 use super::time::Instant;
 use crate::error::Fate;
 use crate::protocol::messages::ProducePartition;
-use crate::protocol::record_batch::{self, HEADER_LEN, Header, RecordBody};
+use crate::protocol::record_batch::{self, ENCODE_SLACK, HEADER_LEN, Header, RecordBody};
 use crate::sabotage::{self, Sabotage};
 use bytes::Bytes;
 use std::ops::Range;
@@ -150,8 +150,9 @@ impl BatchInfo {
 #[derive(Debug)]
 pub(super) struct OpenBatch {
     pub(super) info: BatchInfo,
-    pub(super) body: Vec<u8>,
-    pub(super) permit: Permit,
+    /// As long as there is room: what is behind the records means nothing.
+    room: Vec<u8>,
+    permit: Permit,
     limit: usize,
     estimate: Estimate,
 }
@@ -163,15 +164,16 @@ impl OpenBatch {
     pub(super) fn new(
         order: Order,
         partition: u32,
-        topic: Arc<str>,
-        index: i32,
+        completion: Arc<Completion>,
         limit: usize,
         estimate: Estimate,
-        body: Vec<u8>,
+        mut room: Vec<u8>,
         mut permit: Permit,
         now: Instant,
     ) -> OpenBatch {
-        permit.grow(body.capacity());
+        permit.grow(room.capacity());
+        // One that is used again has most of its length.
+        room.resize(room.capacity(), 0);
         let info = BatchInfo {
             order,
             partition,
@@ -183,7 +185,7 @@ impl OpenBatch {
             created: now,
             record_bytes: 0,
             record_bytes_max: 0,
-            completion: Completion::new(topic, index),
+            completion,
             tokens: Vec::new(),
             attempts: 0,
             made_anew: false,
@@ -191,17 +193,26 @@ impl OpenBatch {
             last_cause: None,
             sequence: None,
         };
-        OpenBatch { info, body, permit, limit, estimate }
+        OpenBatch { info, room, permit, limit, estimate }
     }
 
     /// Whether one more record of at most so many bytes fits.
+    #[inline]
     pub(super) fn fits(&self, max_len: usize) -> bool {
         self.info.count == 0
-            || HEADER_LEN + self.estimate.sent(self.body.len()) + max_len <= self.limit
-                && self.body.len() <= self.estimate.most(self.limit)
+            || HEADER_LEN + self.estimate.sent(self.body_len()) + max_len <= self.limit
+                && self.body_len() <= self.estimate.most(self.limit)
+    }
+
+    /// Whether one more record of at most so many bytes fits, and another one behind it.
+    #[inline(always)]
+    pub(super) fn fits_before_others(&self, max_len: usize) -> bool {
+        let len = self.body_len() + max_len;
+        HEADER_LEN + self.estimate.sent(len) < self.limit && len <= self.estimate.most(self.limit)
     }
 
     /// Whether no further record fits.
+    #[inline]
     pub(super) fn is_full(&self) -> bool {
         !self.fits(1)
     }
@@ -211,14 +222,19 @@ impl OpenBatch {
         self.estimate.sent(len)
     }
 
-    /// Appends a record and says at which index.
+    /// Appends a record and says at which index it is, and how long. `max_len` is [`RecordBody::max_len`].
+    #[inline(always)]
     pub(super) fn append(
         &mut self,
         record: &RecordBody<'_>,
+        max_len: usize,
         timestamp: i64,
         accepted: Option<Instant>,
         token: Option<u64>,
-    ) -> u32 {
+    ) -> (u32, usize) {
+        if self.room.len() - self.body_len() < max_len + ENCODE_SLACK {
+            self.make_room(max_len + ENCODE_SLACK);
+        }
         let info = &mut self.info;
         if info.count == 0 {
             info.base_timestamp = timestamp;
@@ -232,38 +248,72 @@ impl OpenBatch {
         if let Some(token) = token {
             info.tokens.push(token);
         }
-        let before = self.body.capacity();
-        let start = self.body.len();
-        record.encode(&mut self.body, timestamp - info.base_timestamp, index);
-        info.record_bytes_max = info.record_bytes_max.max(self.body.len() - start);
-        info.record_bytes = self.body.len();
-        let after = self.body.capacity();
-        if after != before {
-            self.permit.grow(after - before);
-        }
-        index as u32
+        let room = &mut self.room[info.record_bytes..];
+        let len = record.encode_into(room, timestamp - info.base_timestamp, index);
+        info.record_bytes += len;
+        info.record_bytes_max = info.record_bytes_max.max(len);
+        (index as u32, len)
     }
 
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, bytes: usize) {
+        let before = self.room.capacity();
+        self.room.truncate(self.body_len());
+        self.room.reserve(bytes);
+        self.room.resize(self.room.capacity(), 0);
+        self.permit.grow(self.room.capacity() - before);
+    }
+
+    /// Of the records so far.
     pub(super) fn body_len(&self) -> usize {
-        self.body.len()
+        self.info.record_bytes
+    }
+
+    /// It takes no more: what is known of it, its records, and what pays for them.
+    pub(super) fn close(self) -> (BatchInfo, Filled, Permit) {
+        let OpenBatch { info, room, permit, .. } = self;
+        let filled = Filled { room, len: info.record_bytes };
+        (info, filled, permit)
+    }
+}
+
+/// A buffer and how far it is filled. What is behind is not cut off: it would have to be written once more by whoever
+/// uses the buffer next.
+#[derive(Debug, Default)]
+pub(super) struct Filled {
+    pub(super) room: Vec<u8>,
+    len: usize,
+}
+
+impl Filled {
+    /// To its end.
+    pub(super) fn whole(bytes: Vec<u8>) -> Filled {
+        Filled { len: bytes.len(), room: bytes }
+    }
+}
+
+impl AsRef<[u8]> for Filled {
+    fn as_ref(&self) -> &[u8] {
+        &self.room[..self.len]
     }
 }
 
 /// Bytes that never change again. Whoever holds them holds their memory.
 struct Body {
-    bytes: Vec<u8>,
+    bytes: Filled,
     permit: Permit,
 }
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.permit.keep(std::mem::take(&mut self.bytes));
+        self.permit.keep(std::mem::take(&mut self.bytes.room));
     }
 }
 
 impl AsRef<[u8]> for Body {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.as_ref()
     }
 }
 
@@ -284,9 +334,9 @@ pub(super) struct SealedBatch {
 
 impl SealedRecords {
     /// Of these bytes, which the permit pays for from now on.
-    pub(super) fn new(attributes: i16, bytes: Vec<u8>, mut permit: Permit) -> SealedRecords {
-        let crc = record_batch::body_crc(&bytes);
-        permit.fit(bytes.capacity());
+    pub(super) fn new(attributes: i16, bytes: Filled, mut permit: Permit) -> SealedRecords {
+        let crc = record_batch::body_crc(bytes.as_ref());
+        permit.fit(bytes.room.capacity());
         if sabotage::is_on(Sabotage::GiveMemoryBackEarly) {
             permit.fit(0);
         }

@@ -61,12 +61,13 @@ impl Done {
 }
 
 /// A function to call with the fate of one record.
-pub type Callback = Box<dyn FnOnce(&Completion, u32, &Run) + Send>;
+pub type Callback = Box<dyn FnOnce(&Arc<Completion>, u32, &Run) + Send>;
 
 /// Shared by the deliveries of one batch.
 pub struct Completion {
     topic: Arc<str>,
     partition: i32,
+    may_block: fn() -> bool,
     runs: OnceLock<Vec<Run>>,
     waiters: Mutex<Waiters>,
 }
@@ -84,9 +85,9 @@ impl std::fmt::Debug for Completion {
 }
 
 impl Completion {
-    /// Of a batch of this partition.
-    pub fn new(topic: Arc<str>, partition: i32) -> Arc<Completion> {
-        Arc::new(Completion { topic, partition, runs: OnceLock::new(), waiters: Mutex::default() })
+    /// Of a batch of this partition. `may_block` is as in [`super::CoreConfig`].
+    pub fn new(topic: Arc<str>, partition: i32, may_block: fn() -> bool) -> Arc<Completion> {
+        Arc::new(Completion { topic, partition, may_block, runs: OnceLock::new(), waiters: Mutex::default() })
     }
 
     /// Topic of the batch.
@@ -99,8 +100,19 @@ impl Completion {
         self.partition
     }
 
+    /// Whether the thread that asks may be blocked until its records' fates are known.
+    pub fn may_block(&self) -> bool {
+        (self.may_block)()
+    }
+
+    /// Whether the fates of its records are known.
+    #[inline(always)]
+    pub fn is_known(&self) -> bool {
+        self.runs.get().is_some()
+    }
+
     /// The fate of record `index`, once it is known: the run that it belongs to.
-    #[inline]
+    #[inline(always)]
     pub fn outcome(&self, index: u32) -> Option<&Run> {
         let runs = self.runs.get()?;
         // Mostly all of a batch's records share one.
@@ -132,7 +144,7 @@ impl Completion {
     }
 
     /// Calls `callback` when the fate of record `index` is known: by whoever completes the batch, or at once.
-    pub fn call(&self, index: u32, callback: Callback) {
+    pub fn call(self: &Arc<Completion>, index: u32, callback: Callback) {
         if self.runs.get().is_none() {
             let mut waiters = self.lock();
             if self.runs.get().is_none() {
@@ -150,7 +162,7 @@ impl Completion {
         !self.lock().callbacks.is_empty()
     }
 
-    fn complete(&self, runs: Vec<Run>) {
+    fn complete(self: &Arc<Completion>, runs: Vec<Run>) {
         assert!(self.runs.set(runs).is_ok(), "a batch is completed once");
         let waiters = std::mem::take(&mut *self.lock());
         for (index, callback) in waiters.callbacks {

@@ -2,9 +2,10 @@
 
 use super::counters::Windows;
 use super::memory::MemoryPool;
+use super::principal::Principal;
 use crate::error::{Fate, ProduceError};
 use crate::protocol::compression::Compression;
-use std::sync::Arc;
+
 use std::time::Duration;
 
 /// Settings of a [`super::Core`], named as Kafka's keys. The default is Java's.
@@ -56,10 +57,12 @@ pub struct CoreConfig {
     pub availability_timeout: Option<Duration>,
     /// `buffer.memory`.
     pub memory: MemoryPool,
-    /// Who brokers take us for, for errors: `User:NAME`.
-    pub principal: Arc<str>,
+    /// Who brokers take us for, for errors.
+    pub principal: Principal,
     /// `metrics.sample.window.ms` and `metrics.num.samples`.
     pub windows: Windows,
+    /// Whether the thread that calls it may be blocked: for those who wait for a batch. The core waits for nothing.
+    pub may_block: fn() -> bool,
 }
 
 impl Default for CoreConfig {
@@ -90,6 +93,7 @@ impl Default for CoreConfig {
             memory: MemoryPool::new(32 * 1024 * 1024),
             principal: "User:ANONYMOUS".into(),
             windows: Windows::default(),
+            may_block: || true,
         }
     }
 }
@@ -106,7 +110,7 @@ impl CoreConfig {
         code: i16,
         fate: Fate,
     ) -> ProduceError {
-        let principal = Arc::clone(&self.principal);
+        let principal = self.principal.name();
         ProduceError::NotAuthorized { principal, operation, resource: resource.into(), code, fate }
     }
 }

@@ -4,7 +4,7 @@
 //! too, and never earlier (KAFKA-19012 reused a buffer that was still being written).
 //!
 //! Some buffers that nobody holds any more are kept for the next batches: a page that goes back to the system costs as
-//! much as writing it when it comes again. They are free memory: at most 4 MiB, or an eighth of the budget, besides it.
+//! much as writing it when it comes again. They are free memory: at most 8 MiB, or a quarter of the budget, besides it.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -65,11 +65,11 @@ impl MemoryPool {
         self.inner.available.fetch_add(signed(bytes), Ordering::AcqRel);
     }
 
-    /// An empty buffer with room for at least `capacity` bytes. It costs nothing until a permit pays for it.
+    /// A buffer with room for at least `capacity` bytes; what is in it means nothing. It costs nothing until a permit pays for it.
     pub(super) fn buffer(&self, capacity: usize) -> Vec<u8> {
         if capacity >= KEPT_FROM {
-            // Batches of a producer are of a size; one that is of another is let go.
-            let fits = |buffer: &Vec<u8>| (capacity..=2 * capacity).contains(&buffer.capacity());
+            // Batches of a producer are about of a size; one that is of another is let go.
+            let fits = |buffer: &Vec<u8>| (capacity..=4 * capacity).contains(&buffer.capacity());
             if let Some(buffer) = self.inner.kept().take().filter(fits) {
                 return buffer;
             }
@@ -110,13 +110,12 @@ impl Permit {
     }
 
     /// Keeps a buffer that it paid for, and that nobody uses any more, for another batch.
-    pub(super) fn keep(&self, mut buffer: Vec<u8>) {
+    pub(super) fn keep(&self, buffer: Vec<u8>) {
         let capacity = buffer.capacity();
-        let most = KEPT_MAX.min(self.inner.total as usize / 8);
+        let most = KEPT_MAX.min(self.inner.total as usize / 4);
         if capacity >= KEPT_FROM && capacity <= most {
             let mut kept = self.inner.kept();
             if kept.bytes + capacity <= most {
-                buffer.clear();
                 kept.bytes += capacity;
                 kept.buffers.push(buffer);
             }
@@ -156,8 +155,8 @@ impl Kept {
 
 /// Smaller buffers are the allocator's business.
 const KEPT_FROM: usize = 4 * 1024;
-/// What is kept at most, in bytes; of a small budget an eighth.
-const KEPT_MAX: usize = 4 * 1024 * 1024;
+/// What is kept at most, in bytes; of a small budget a quarter.
+const KEPT_MAX: usize = 8 * 1024 * 1024;
 
 impl Drop for Permit {
     fn drop(&mut self) {
@@ -179,17 +178,18 @@ mod tests {
     fn a_buffer_is_used_again_and_few_are_kept() {
         let pool = MemoryPool::new(1 << 20);
         let permit = pool.adopt(0);
-        let buffer = pool.buffer(16_000);
+        let mut buffer = pool.buffer(16_000);
+        buffer.resize(15_000, 1);
         let at = buffer.as_ptr();
         permit.keep(buffer);
         let again = pool.buffer(16_000);
-        assert_eq!((again.as_ptr(), again.len()), (at, 0));
+        assert_eq!((again.as_ptr(), again.len()), (at, 15_000), "nothing is written twice");
         for _ in 0..100 {
             permit.keep(Vec::with_capacity(16_000));
         }
-        assert_eq!(pool.inner.kept().buffers.len(), (1 << 20) / 8 / 16_000);
+        assert_eq!(pool.inner.kept().buffers.len(), (1 << 20) / 4 / 16_000);
         assert_eq!(pool.buffer(100).capacity(), 100, "a small one is not a large one's waste");
-        assert_eq!(pool.buffer(7_000).capacity(), 7_000);
+        assert_eq!(pool.buffer(17_000).capacity(), 17_000);
         assert_eq!(pool.available(), 1 << 20);
     }
 

@@ -145,14 +145,21 @@ impl Core {
     }
 
     /// A topic that was opened, and how many partitions may be named.
+    #[inline(always)]
     pub fn opened(&mut self, name: &str) -> Option<(TopicHandle, usize)> {
         // Mostly it is that of the last record.
-        if self.topics.get(self.last_opened).is_none_or(|last| *last.name != *name) {
-            self.last_opened = *self.topics_by_name.get(name)?;
+        match self.topics.get(self.last_opened) {
+            Some(topic) if *topic.name == *name => {}
+            _ => self.last_opened = self.index_of(name)?,
         }
         let topic = &self.topics[self.last_opened];
         let open = topic.open.min(topic.partitions.len());
         (open > 0).then_some((TopicHandle::of(self.last_opened), open))
+    }
+
+    #[cold]
+    fn index_of(&self, name: &str) -> Option<usize> {
+        self.topics_by_name.get(name).copied()
     }
 
     /// Asks anew for a topic that is known; [`Action::Topic`] follows.

@@ -24,6 +24,7 @@ mod news;
 mod node;
 mod partition;
 mod partitioner;
+mod principal;
 mod producer_id;
 mod ratio;
 mod rebootstrap;
@@ -44,6 +45,7 @@ pub use io::{Action, ConnectionId, NodeId, Transmit};
 pub use memory::{MemoryPool, Permit};
 pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
 pub use partitioner::{murmur2, partition_of_key};
+pub use principal::Principal;
 pub use seal::{Sealed, Unsealed};
 
 pub use crate::protocol::compression::Compression;

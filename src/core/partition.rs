@@ -201,6 +201,15 @@ impl Partition {
         }
     }
 
+    /// The batch that takes records, if there is one, and how many bytes are queued.
+    #[inline(always)]
+    pub(super) fn open_and_queued(&mut self) -> Option<(&mut OpenBatch, &mut u64)> {
+        match self.queue.back_mut() {
+            Some(Slot::Open(batch)) => Some((batch, &mut self.queued_bytes)),
+            _ => None,
+        }
+    }
+
     /// The batch that takes records, if there is one.
     pub(super) fn open(&mut self) -> Option<&mut OpenBatch> {
         match self.queue.back_mut() {

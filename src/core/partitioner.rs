@@ -3,6 +3,7 @@
 use super::rng::Rng;
 
 /// Kafka's murmur2, bit for bit: MurmurHash2 of 32 bits with seed `0x9747b28c`.
+#[inline(always)]
 pub fn murmur2(bytes: &[u8]) -> u32 {
     const SEED: u32 = 0x9747_b28c;
     const M: u32 = 0x5bd1_e995;
@@ -27,6 +28,7 @@ pub fn murmur2(bytes: &[u8]) -> u32 {
 }
 
 /// The partition of a key among `count`: Kafka's `toPositive(murmur2(key)) % count`.
+#[inline(always)]
 pub fn partition_of_key(key: &[u8], count: usize) -> usize {
     // Partitions are numbered by 31 bits, and a division of 32 costs less than one of 64.
     ((murmur2(key) & 0x7fff_ffff) % count as u32) as usize
@@ -87,6 +89,11 @@ impl Sticky {
         self.current = Some(chosen as u32);
         self.bytes = 0;
         chosen
+    }
+
+    /// Where records went so far, if they may still.
+    pub(super) fn current(&self) -> Option<usize> {
+        self.current.map(|at| at as usize)
     }
 
     /// Books what went to the current partition; past `limit` the next record chooses anew. `batch_open` keeps the

@@ -1,7 +1,7 @@
 //! What is done to a batch off the core's lock: it is compressed and summed, or made anew from its own records because
 //! a broker refused it as it was.
 
-use super::batch::{BatchInfo, Order, SealedBatch, SealedRecords};
+use super::batch::{BatchInfo, Filled, Order, SealedBatch, SealedRecords};
 use super::memory::{MemoryPool, Permit};
 use crate::protocol::compression::{Compression, decompress};
 use crate::protocol::record_batch::{EncodedRecord, encoded_records};
@@ -19,7 +19,7 @@ pub struct Unsealed {
 #[derive(Debug)]
 pub(super) enum Work {
     /// The records of a batch that takes no more.
-    Seal { partition: u32, place: Order, body: Vec<u8>, permit: Permit },
+    Seal { partition: u32, place: Order, body: Filled, permit: Permit },
     /// It is larger than the broker allows: parts of at most so many bytes before compression.
     Split(SealedBatch, usize),
     /// The broker refuses these of its records, ascending: one without them.
@@ -80,11 +80,11 @@ impl Sealed {
     }
 }
 
-fn seal(body: Vec<u8>, permit: Permit, compression: Compression) -> SealedRecords {
-    match compression.compress(&body) {
+fn seal(body: Filled, permit: Permit, compression: Compression) -> SealedRecords {
+    match compression.compress(body.as_ref()) {
         Some(compressed) => {
-            permit.keep(body);
-            SealedRecords::new(compression.attributes(), compressed, permit)
+            permit.keep(body.room);
+            SealedRecords::new(compression.attributes(), Filled::whole(compressed), permit)
         }
         None => SealedRecords::new(0, body, permit),
     }
@@ -166,7 +166,7 @@ fn part(
         last_cause: whole.last_cause.clone(),
         sequence: whole.sequence.map(|sequence| sequence.after(before)),
     };
-    SealedBatch { info, records: seal(body, permit, compression) }
+    SealedBatch { info, records: seal(Filled::whole(body), permit, compression) }
 }
 
 #[cfg(test)]
@@ -185,12 +185,13 @@ mod tests {
         let topic: Arc<str> = "t".into();
         let order = Order::begun(7);
         let permit = memory.take(0);
-        let mut open = OpenBatch::new(order, 0, topic, 0, 1 << 20, Estimate::EXACT, Vec::new(), permit, now);
+        let completion = Completion::new(topic, 0, || true);
+        let mut open = OpenBatch::new(order, 0, completion, 1 << 20, Estimate::EXACT, Vec::new(), permit, now);
         for (at, value) in values.iter().enumerate() {
             let record = RecordBody { key: None, value: Some(value), headers: NO_HEADERS };
-            open.append(&record, 1000 - at as i64, Some(now), Some(at as u64));
+            open.append(&record, record.max_len(), 1000 - at as i64, Some(now), Some(at as u64));
         }
-        let OpenBatch { info, body, permit, .. } = open;
+        let (info, body, permit) = open.close();
         SealedBatch { info, records: seal(body, permit, compression) }
     }
 

@@ -7,7 +7,7 @@ use crate::core::time::Instant;
 use crate::core::{Done, Outcome};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::{Acknowledgements, Chain, End, Ended, TopicColumnRef};
-use crate::record::RecordMetadata;
+use crate::record::{RecordMetadata, TopicName};
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
 use std::sync::Arc;
@@ -274,7 +274,7 @@ fn letter_fate(done: &Done, outcome: &Outcome, nth: u32) -> Result<RecordMetadat
     match outcome {
         Outcome::Failed(error) => Err(error.clone()),
         Outcome::Written { base_offset, .. } => Ok(RecordMetadata {
-            topic: Arc::clone(done.completion.topic()),
+            topic: TopicName::of(Arc::clone(&done.completion)),
             partition: done.completion.partition(),
             offset: base_offset.map(|base| base + i64::from(nth)),
             timestamp: -1,

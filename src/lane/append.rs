@@ -79,6 +79,10 @@ impl Appending<'_> {
                 };
                 let origin = if origins.is_empty() { None } else { origins.get(&slot) };
                 let facts = Facts::of(record.timestamp, key, value);
+                if let Some(appended) = core.append_to_open(&record) {
+                    self.took(slot, origin, facts, &appended);
+                    continue;
+                }
                 match core.append(|| self.now, &record) {
                     Ok(appended) => {
                         self.took(slot, origin, facts, &appended);
@@ -157,6 +161,7 @@ impl Shared {
 }
 
 /// What the partitioner answered, or the record names, in the core's terms.
+#[inline]
 pub(super) fn placement(target: i32, groups: &[GroupHandle], round_robin: bool) -> Placement {
     match target {
         0.. => Placement::Partition(target),

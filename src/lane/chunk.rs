@@ -2,7 +2,7 @@
 
 use super::UserCallback;
 use super::callbacks::Callbacks;
-use super::delivery::{Delivery, Unplaced};
+use super::delivery::{Ticket, Unplaced};
 use crate::core::Permit;
 use crate::core::time::Instant;
 use crate::plugin::Records;
@@ -31,7 +31,7 @@ impl Chunk {
         self.records.is_empty() || (self.records.len() < RECORDS_MAX && self.bytes + bytes <= BYTES_MAX)
     }
 
-    /// Stages a record whose memory was taken.
+    /// Stages a record whose memory was taken, and says where.
     pub(super) fn push(
         &mut self,
         topic: &Arc<str>,
@@ -39,7 +39,7 @@ impl Chunk {
         timestamp: i64,
         bytes: usize,
         callback: Option<UserCallback>,
-    ) -> Delivery {
+    ) -> (Ticket, u32) {
         let slot = self.records.len() as u32;
         let headers = record.headers.iter().map(|header| (header.name.as_bytes(), header.value));
         self.records.push(topic, record.partition, timestamp, record.key, record.value, headers);
@@ -48,7 +48,7 @@ impl Chunk {
         if let Some(callback) = callback {
             self.callbacks.push(slot, callback);
         }
-        self.deliveries.issue()
+        (self.deliveries.ticket(), slot)
     }
 }
 

@@ -4,7 +4,7 @@ use super::callbacks;
 use super::letters::Origin;
 use crate::core::{Completion, Outcome, Run};
 use crate::error::{Fate, ProduceError};
-use crate::record::RecordMetadata;
+use crate::record::{RecordMetadata, TopicName};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -14,19 +14,24 @@ use std::time::{Duration, Instant};
 
 /// The fate of a record that the producer has accepted: a future, and more for programs without async. Dropping it
 /// loses nothing; the record is delivered all the same.
+///
+/// Programs hold many, and move them as soon as they have them. So it is made of words that are written whole: a
+/// processor waits where it is to read at once what it has just written in parts.
 pub struct Delivery {
-    record: Whereabouts,
-    may_block: fn() -> bool,
+    among: Among,
+    /// Which one it is, of 32 bits.
+    nth: u64,
+    facts: Facts,
 }
 
-/// Where a record is looked for.
-enum Whereabouts {
-    /// In a chunk, or wherever the lane's thread took it from there.
-    Staged { tickets: Arc<Tickets>, slot: u32 },
-    /// In a batch.
-    Appended { completion: Arc<Completion>, index: u32, facts: Facts },
-    /// Nowhere.
-    Failed(Box<ProduceError>),
+/// Among which records one is looked for.
+enum Among {
+    /// Those of a chunk, or wherever the lane's thread took it from there. The facts are known there, too.
+    Chunk(Arc<Tickets>),
+    /// Those of a batch.
+    Batch(Arc<Completion>),
+    /// None.
+    Nothing(Box<ProduceError>),
 }
 
 /// The deliveries of one chunk: they know nothing until the lane has placed their records in batches, and then share
@@ -119,37 +124,63 @@ const MOVED: u32 = u32::MAX - 1;
 /// What a delivery tells of a record besides where it stands.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Facts {
-    pub(super) timestamp: i64,
-    /// −1 is null.
-    pub(super) key_size: i32,
-    /// −1 is null.
-    pub(super) value_size: i32,
+    timestamp: i64,
+    /// Of the key in the upper half, of the value in the lower; [`NULL_SIZE`] is null.
+    sizes: u64,
 }
 
+const NULL_SIZE: u32 = u32::MAX;
+
 impl Facts {
+    #[inline(always)]
     pub(super) fn of(timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> Facts {
-        let size = |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| bytes.len() as i32);
-        Facts { timestamp, key_size: size(key), value_size: size(value) }
+        let size = |bytes: Option<&[u8]>| bytes.map_or(NULL_SIZE, |bytes| bytes.len() as u32);
+        Facts { timestamp, sizes: u64::from(size(key)) << 32 | u64::from(size(value)) }
     }
 
     /// The metadata of record `index` of a batch, or why there is none.
-    #[inline]
     pub(super) fn result(
         &self,
-        completion: &Completion,
+        batch: &Arc<Completion>,
         index: u32,
         run: &Run,
     ) -> Result<RecordMetadata, ProduceError> {
         match &run.outcome {
             Outcome::Failed(error) => Err(error.clone()),
-            Outcome::Written { base_offset, log_append_time } => Ok(RecordMetadata {
-                topic: Arc::clone(completion.topic()),
-                partition: completion.partition(),
-                offset: base_offset.map(|base| base + i64::from(index - run.first)),
-                timestamp: log_append_time.unwrap_or(self.timestamp),
-                serialized_key_size: usize::try_from(self.key_size).ok(),
-                serialized_value_size: usize::try_from(self.value_size).ok(),
-            }),
+            Outcome::Written { base_offset, log_append_time } => {
+                Ok(self.written(Arc::clone(batch), index - run.first, *base_offset, *log_append_time))
+            }
+        }
+    }
+
+    /// As [`Facts::result`], of a batch whose fate is known.
+    #[inline(always)]
+    fn known(&self, batch: Arc<Completion>, index: u32) -> Result<RecordMetadata, ProduceError> {
+        match batch.outcome(index) {
+            Some(&Run { first, outcome: Outcome::Written { base_offset, log_append_time }, .. }) => {
+                Ok(self.written(batch, index - first, base_offset, log_append_time))
+            }
+            Some(Run { outcome: Outcome::Failed(error), .. }) => Err(error.clone()),
+            None => unreachable!("known"),
+        }
+    }
+
+    #[inline(always)]
+    fn written(
+        &self,
+        batch: Arc<Completion>,
+        nth: u32,
+        base_offset: Option<i64>,
+        log_append_time: Option<i64>,
+    ) -> RecordMetadata {
+        let size = |size: u64| Some(size as usize & NULL_SIZE as usize).filter(|size| *size != NULL_SIZE as usize);
+        RecordMetadata {
+            partition: batch.partition(),
+            topic: TopicName::of(batch),
+            offset: base_offset.map(|base| base + i64::from(nth)),
+            timestamp: log_append_time.unwrap_or(self.timestamp),
+            serialized_key_size: size(self.sizes >> 32),
+            serialized_value_size: size(self.sizes),
         }
     }
 }
@@ -162,6 +193,16 @@ impl Tickets {
         }
         let wakers = std::mem::take(&mut *self.lock());
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// The batch of a record whose fate is known, where that tells all: which record of it, and its facts.
+    #[inline(never)]
+    fn written(&self, slot: u32, facts: &mut Facts) -> Option<(Arc<Completion>, u32)> {
+        let placed = self.placed.get().filter(|placed| placed.letters.is_empty())?;
+        let slot = &placed.slots[slot as usize];
+        let batch = placed.completions.get(slot.completion as usize).filter(|batch| batch.is_known())?;
+        *facts = slot.facts;
+        Some((Arc::clone(batch), slot.index))
     }
 
     fn poll(&self, slot: u32, waker: &Waker) -> Poll<Result<RecordMetadata, ProduceError>> {
@@ -217,18 +258,11 @@ impl Unplaced {
         Unplaced::new(other.tickets.may_block)
     }
 
-    /// The next slot's delivery, to be looked at from elsewhere.
+    /// For the next slot's delivery.
+    #[inline(always)]
     pub(super) fn ticket(&mut self) -> Ticket {
         self.count += 1;
         Ticket(Arc::clone(&self.tickets))
-    }
-
-    /// The next slot's delivery.
-    pub(super) fn issue(&mut self) -> Delivery {
-        let slot = self.count;
-        self.count += 1;
-        let record = Whereabouts::Staged { tickets: Arc::clone(&self.tickets), slot };
-        Delivery { record, may_block: self.tickets.may_block }
     }
 
     /// Makes known where the records ended up.
@@ -250,13 +284,20 @@ impl Drop for Unplaced {
 
 impl Delivery {
     /// Of record `index` of a batch.
-    pub(super) fn appended(completion: Arc<Completion>, index: u32, facts: Facts, may_block: fn() -> bool) -> Delivery {
-        Delivery { record: Whereabouts::Appended { completion, index, facts }, may_block }
+    #[inline(always)]
+    pub(super) fn appended(batch: Arc<Completion>, index: u32, facts: Facts) -> Delivery {
+        Delivery { among: Among::Batch(batch), nth: index.into(), facts }
+    }
+
+    /// Of a record of a chunk.
+    #[inline(always)]
+    pub(super) fn staged(Ticket(tickets): Ticket, slot: u32) -> Delivery {
+        Delivery { among: Among::Chunk(tickets), nth: slot.into(), facts: Facts::default() }
     }
 
     /// Of a record that reached no batch.
-    pub(super) fn failed(error: ProduceError, may_block: fn() -> bool) -> Delivery {
-        Delivery { record: Whereabouts::Failed(Box::new(error)), may_block }
+    pub(super) fn failed(error: ProduceError) -> Delivery {
+        Delivery { among: Among::Nothing(Box::new(error)), nth: 0, facts: Facts::default() }
     }
 
     /// The fate, if it is known by now.
@@ -267,15 +308,14 @@ impl Delivery {
         }
     }
 
-    #[inline]
     fn look(&self, waker: &Waker) -> Poll<Result<RecordMetadata, ProduceError>> {
-        match &self.record {
-            Whereabouts::Staged { tickets, slot } => tickets.poll(*slot, waker),
-            Whereabouts::Appended { completion, index, facts } => match completion.poll(*index, waker) {
-                Some(run) => Poll::Ready(facts.result(completion, *index, run)),
+        match &self.among {
+            Among::Chunk(tickets) => tickets.poll(self.nth as u32, waker),
+            Among::Batch(batch) => match batch.poll(self.nth as u32, waker) {
+                Some(run) => Poll::Ready(self.facts.result(batch, self.nth as u32, run)),
                 None => Poll::Pending,
             },
-            Whereabouts::Failed(error) => Poll::Ready(Err((**error).clone())),
+            Among::Nothing(error) => Poll::Ready(Err((**error).clone())),
         }
     }
 
@@ -284,12 +324,27 @@ impl Delivery {
     /// # Errors
     /// The record was not delivered, or it is not known whether it was. [`ProduceError::WaitInTask`] where it would
     /// have to block inside a tokio task: await the delivery there.
+    #[inline]
     pub fn wait(self) -> Result<RecordMetadata, ProduceError> {
-        // Mostly it is known by now, and a waker is an allocation.
+        let Delivery { among, nth, mut facts } = self;
+        // Mostly it is known by now. Inlined: to move what is returned about would cost more than all the rest.
+        match among {
+            Among::Batch(batch) if batch.is_known() => facts.known(batch, nth as u32),
+            Among::Chunk(tickets) => match tickets.written(nth as u32, &mut facts) {
+                Some((batch, index)) => facts.known(batch, index),
+                None => Delivery { among: Among::Chunk(tickets), nth, facts }.wait_long(),
+            },
+            among => Delivery { among, nth, facts }.wait_long(),
+        }
+    }
+
+    #[inline(never)]
+    fn wait_long(self) -> Result<RecordMetadata, ProduceError> {
+        // A waker is an allocation.
         if let Some(result) = self.try_result() {
             return result;
         }
-        if !(self.may_block)() {
+        if !self.may_block() {
             return Err(ProduceError::WaitInTask);
         }
         let waker = waker_of_this_thread();
@@ -298,6 +353,15 @@ impl Delivery {
                 Poll::Ready(result) => return result,
                 Poll::Pending => std::thread::park(),
             }
+        }
+    }
+
+    /// Whether the thread that asks may be blocked.
+    fn may_block(&self) -> bool {
+        match &self.among {
+            Among::Chunk(tickets) => (tickets.may_block)(),
+            Among::Batch(batch) => batch.may_block(),
+            Among::Nothing(_) => true,
         }
     }
 
@@ -313,7 +377,7 @@ impl Delivery {
         if patience.is_zero() {
             return Err(self);
         }
-        if !(self.may_block)() {
+        if !self.may_block() {
             return Ok(Err(ProduceError::WaitInTask));
         }
         let waker = waker_of_this_thread();

@@ -4,10 +4,11 @@
 use super::UserCallback;
 use super::acknowledge::Token;
 use super::append::{placement, user_callback};
+use super::chunk::staged_size;
 use super::delivery::{Delivery, Facts, closed};
 use super::staging::Shared;
 use super::submit::{Obstacle, Submitted};
-use crate::core::{Append, Core, TopicHandle, Unsealed};
+use crate::core::{Append, Completion, Core, TopicHandle, Unsealed};
 use crate::error::ProduceError;
 use crate::plugin::NULL;
 use crate::protocol::record_batch::{self, NO_HEADERS};
@@ -24,6 +25,14 @@ pub(super) struct Direct {
     closed: AtomicBool,
     /// Written under the core's lock.
     appended: AtomicU64,
+}
+
+impl Direct {
+    /// Under the core's lock.
+    #[inline(always)]
+    fn count(&self) {
+        self.appended.store(self.appended.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
 }
 
 /// What is to be done after appends, without a lock.
@@ -59,6 +68,41 @@ thread_local! {
 }
 
 impl Shared {
+    /// Appends a record where nothing stands in the way and nothing is to be done besides, as for most records: to which
+    /// batch, and where in it. `timestamp` becomes the record's. Returns in registers: what is longer would be moved about,
+    /// which after a locked instruction costs more than all the rest of it.
+    #[inline(never)]
+    pub(super) fn append_quickly(&self, record: &Record<'_>, timestamp: &mut i64) -> Option<(Arc<Completion>, u32)> {
+        if !record.headers.is_empty() || self.direct.closed.load(Ordering::Acquire) || !self.is_first_in_line() {
+            return None;
+        }
+        let bytes = staged_size(record);
+        let mut core = self.lock_core();
+        let (topic, partitions) = core.opened(record.topic)?;
+        if record.partition.is_some_and(|partition| partition as usize >= partitions) || !self.take_memory(bytes) {
+            return None;
+        }
+        *timestamp = record.timestamp.unwrap_or_else(|| self.wall_clock.read(self.clock.as_ref()));
+        let appended = core.append_to_open(&self.append_of(topic, record, *timestamp))?;
+        let place = (Arc::clone(appended.completion), appended.index);
+        self.direct.count();
+        Some(place)
+    }
+
+    #[inline(always)]
+    fn append_of<'a>(&self, topic: TopicHandle, record: &Record<'a>, timestamp: i64) -> Append<'a> {
+        Append {
+            topic,
+            placement: placement(record.partition.unwrap_or(NULL), &[], self.config.round_robin),
+            timestamp,
+            accepted: None,
+            key: record.key,
+            value: record.value,
+            headers: NO_HEADERS,
+            token: self.config.any_acknowledgements.then_some(Token::NONE),
+        }
+    }
+
     /// Appends a record, or says what stands in the way.
     pub(super) fn append_at_once(
         &self,
@@ -138,7 +182,7 @@ impl Shared {
             None => {
                 let error = ProduceError::TopicNotKnownYet { topic: record.topic.into() };
                 after.failed.get_or_insert_default().push((callback, error.clone()));
-                Delivery::failed(error, self.config.may_block)
+                Delivery::failed(error)
             }
         }
     }
@@ -152,16 +196,7 @@ impl Shared {
         after: &mut AfterAppends,
     ) -> Delivery {
         let timestamp = record.timestamp.unwrap_or_else(|| self.wall_clock.read(self.clock.as_ref()));
-        let append = Append {
-            topic,
-            placement: placement(record.partition.unwrap_or(NULL), &[], self.config.round_robin),
-            timestamp,
-            accepted: None,
-            key: record.key,
-            value: record.value,
-            headers: NO_HEADERS,
-            token: self.config.any_acknowledgements.then_some(Token::NONE),
-        };
+        let append = self.append_of(topic, record, timestamp);
         let now = || self.clock.now();
         let appended = if record.headers.is_empty() {
             core.append(now, &append)
@@ -180,10 +215,8 @@ impl Shared {
                     // Under the core's lock: the batch cannot be done yet, so callbacks keep log order.
                     appended.completion.call(appended.index, user_callback(facts, None, callback));
                 }
-                let delivery =
-                    Delivery::appended(Arc::clone(appended.completion), appended.index, facts, self.config.may_block);
-                let before = self.direct.appended.load(Ordering::Relaxed);
-                self.direct.appended.store(before + 1, Ordering::Relaxed);
+                let delivery = Delivery::appended(Arc::clone(appended.completion), appended.index, facts);
+                self.direct.count();
                 let (filled, began) = (appended.filled, appended.began);
                 if filled || began {
                     self.note_batches(core, filled, began, after);
@@ -193,7 +226,7 @@ impl Shared {
             Err(error) => {
                 let failed = after.failed.get_or_insert_default();
                 failed.push((callback, error.clone()));
-                Delivery::failed(error, self.config.may_block)
+                Delivery::failed(error)
             }
         }
     }

@@ -8,7 +8,7 @@ use super::counters::LaneCounts;
 use super::staging::{AckItem, Job, LaneConfig, Shared, Surroundings};
 use super::submit::Submitted;
 use super::together::Together;
-use super::{Looked, UserCallback};
+use super::{Delivery, Looked, UserCallback};
 use crate::core::Done;
 use crate::core::time::Instant;
 use crate::error::ProduceError;
@@ -52,10 +52,12 @@ impl Lanes {
         self.lanes.iter()
     }
 
+    #[inline(always)]
     fn lane_of(&self, record: &Record<'_>) -> usize {
-        if self.lanes.len() == 1 {
-            return 0;
-        }
+        if self.lanes.len() == 1 { 0 } else { self.lane_among(record) }
+    }
+
+    fn lane_among(&self, record: &Record<'_>) -> usize {
         let lanes = self.of_chains[self.routes.chain_of(record.topic)].clone();
         if lanes.len() == 1 {
             return lanes.start;
@@ -70,6 +72,12 @@ impl Lanes {
             (None, None) => of_topic,
         };
         lanes.start + hash as usize % lanes.len()
+    }
+
+    /// See [`Shared::take`].
+    #[inline(always)]
+    pub(crate) fn take(&self, record: &Record<'_>) -> Option<Delivery> {
+        self.lanes[self.lane_of(record)].take(record)
     }
 
     /// See [`Shared::submit`].

@@ -29,7 +29,7 @@ impl Origin {
         let failure = Arc::clone(&self.failure);
         match letter {
             Ok(RecordMetadata { topic, partition, offset, .. }) => {
-                ProduceError::DeadLettered { failure, topic, partition, offset }
+                ProduceError::DeadLettered { failure, topic: topic.to_shared(), partition, offset }
             }
             Err(cause) => {
                 let topic = Arc::clone(&self.letter_topic);

@@ -3,7 +3,7 @@
 use super::callbacks::Callbacks;
 use super::chunk::{self, Chunk};
 use super::counters::{ChunkCounters, ChunkFacts};
-use super::delivery::{Delivery, Unplaced, closed};
+use super::delivery::{Ticket, Unplaced, closed};
 use super::direct::Direct;
 use super::together::Together;
 use super::waiting::Waiting;
@@ -184,7 +184,7 @@ impl Shared {
         record: &Record<'_>,
         bytes: usize,
         callback: Option<UserCallback>,
-    ) -> Delivery {
+    ) -> (Ticket, u32) {
         state.staged += bytes;
         let open = matches!(state.queue.back(), Some(Item::Chunk(chunk)) if chunk.has_room_for(bytes));
         if !open {
@@ -201,9 +201,9 @@ impl Shared {
         let State { queue, topics, .. } = &mut **state;
         let Some(Item::Chunk(chunk)) = queue.back_mut() else { unreachable!("a chunk is open") };
         let timestamp = record.timestamp.unwrap_or_else(|| self.wall_clock.read(self.clock.as_ref()));
-        let delivery = chunk.push(&topics[topic], record, timestamp, bytes, callback);
+        let place = chunk.push(&topics[topic], record, timestamp, bytes, callback);
         self.rouse(state);
-        delivery
+        place
     }
 
     /// A topic has so many partitions now, or other leaders.

@@ -2,7 +2,7 @@
 
 use super::UserCallback;
 use super::chunk::staged_size;
-use super::delivery::{Delivery, closed};
+use super::delivery::{Delivery, Facts, Ticket, closed};
 use super::staging::{Shared, State};
 use super::waiting::Waiter;
 use crate::core::TopicStatus;
@@ -45,6 +45,41 @@ pub(super) enum Obstacle {
 }
 
 impl Shared {
+    /// Takes a record that is accepted at once and without further ado, as most are. `None`: nothing was done, and
+    /// [`Shared::submit`] does it. Inlined, so that the delivery is put together where it is wanted.
+    #[inline(always)]
+    pub(super) fn take(&self, record: &Record<'_>) -> Option<Delivery> {
+        if self.config.direct {
+            let mut timestamp = 0;
+            let (completion, index) = self.append_quickly(record, &mut timestamp)?;
+            let facts = Facts::of(timestamp, record.key, record.value);
+            Some(Delivery::appended(completion, index, facts))
+        } else {
+            let (tickets, slot) = self.stage_quickly(record)?;
+            Some(Delivery::staged(tickets, slot))
+        }
+    }
+
+    /// Stages a record where nothing stands in the way: among which deliveries, and where. See
+    /// [`Shared::append_quickly`].
+    #[inline(never)]
+    fn stage_quickly(&self, record: &Record<'_>) -> Option<(Ticket, u32)> {
+        let bytes = self.check(record).ok()?;
+        let mut state = self.lock();
+        let topic = state.topic(record.topic)?;
+        let is_known =
+            |partition: i32| self.config.topics_after_chain || (partition as usize) < state.partition_count(topic);
+        if state.is_closed() || !record.partition.is_none_or(is_known) || !self.has_room(&state, bytes) {
+            return None;
+        }
+        Some(self.stage(&mut state, topic, record, bytes, None))
+    }
+
+    /// Takes the memory for a record, if nobody waits for any and there is room.
+    fn has_room(&self, state: &State, bytes: usize) -> bool {
+        self.is_first_in_line() && state.has_room(&self.config) && self.memory.try_take(bytes)
+    }
+
     /// Takes a record's place in the order of sends: stages it, or puts it in line. With `may_wait` false, what
     /// would have to wait is refused.
     pub(crate) fn submit(&self, record: &Record<'_>, callback: Option<UserCallback>, may_wait: bool) -> Submitted {
@@ -117,10 +152,11 @@ impl Shared {
         {
             return Err(Obstacle::Partition);
         }
-        if self.is_first_in_line() && state.has_room(&self.config) && self.memory.try_take(bytes) {
-            return Ok(Submitted::Accepted(self.stage(state, topic, record, bytes, callback.take())));
+        if !self.has_room(state, bytes) {
+            return Err(Obstacle::Memory);
         }
-        Err(Obstacle::Memory)
+        let (tickets, slot) = self.stage(state, topic, record, bytes, callback.take());
+        Ok(Submitted::Accepted(Delivery::staged(tickets, slot)))
     }
 
     /// The record's staged size.

@@ -353,7 +353,8 @@ impl Shared {
             self.append_admitted(&record, callback, after)
         } else {
             let topic = lane.learn(record.topic, 0);
-            self.stage(lane, topic, &record, waiter.bytes, callback)
+            let (tickets, slot) = self.stage(lane, topic, &record, waiter.bytes, callback);
+            Delivery::staged(tickets, slot)
         };
         Waiter::settle(&mut state, Ok(delivery))
     }

@@ -298,7 +298,8 @@ impl Admin {
             error_code::CLUSTER_AUTHORIZATION_FAILED => "the cluster".to_owned(),
             _ => return AdminError::Topic { topic, code, message },
         };
-        AdminError::NotAuthorized { principal: self.config.security.principal(), operation, resource, code }
+        let principal = self.config.security.principal().to_string();
+        AdminError::NotAuthorized { principal, operation, resource, code }
     }
 }
 
@@ -324,8 +325,14 @@ impl BlockingAdmin {
             .enable_time()
             .build()
             .map_err(|error: io::Error| AdminError::Unreachable(format!("no runtime: {error}")))?;
-        let admin = runtime.block_on(Admin::connect(bootstrap, config, request_timeout))?;
-        Ok(BlockingAdmin { runtime, admin })
+        match runtime.block_on(Admin::connect(bootstrap, config, request_timeout)) {
+            Ok(admin) => Ok(BlockingAdmin { runtime, admin }),
+            Err(error) => {
+                // A thread may still wait for a name server or a KDC that does not answer.
+                runtime.shutdown_background();
+                Err(error)
+            }
+        }
     }
 
     /// See [`Admin::create_topics`].
@@ -389,6 +396,8 @@ impl BlockingAdmin {
 #[derive(Debug)]
 struct Session {
     broker: String,
+    /// For logins.
+    host: String,
     config: NetConfig,
     /// When the login is to be made again (KIP-368): before the next request, however long that is in coming.
     log_in_again: Option<Instant>,
@@ -416,10 +425,11 @@ impl Session {
     async fn open(peer: Peer, config: &NetConfig, request_timeout: Duration) -> Result<Session, AdminError> {
         let connected = connect(&peer, config, config.setup_timeout).await;
         let clock = Clock::new();
-        let Connected { stream, versions, login_lasts } =
+        let Connected { stream, versions, login_lasts, host } =
             connected.map_err(|trouble| AdminError::Unreachable(trouble.to_string()))?;
         Ok(Session {
             broker: peer.to_string(),
+            host,
             config: config.clone(),
             log_in_again: login_lasts.map(|lasts| clock.now() + sasl::renewal_after(lasts)),
             clock,
@@ -437,8 +447,8 @@ impl Session {
             return Ok(());
         }
         let login = async {
-            sasl.prepare().await?;
-            sasl.authenticate(&mut self.stream, &self.versions, &self.config.client_id).await
+            let prepared = sasl.prepare(&self.host, self.config.setup_timeout).await?;
+            sasl.authenticate(&mut self.stream, &self.versions, &self.config.client_id, prepared).await
         };
         let failed = |cause| AdminError::Connection { broker: self.broker.clone(), cause };
         let lasts = match timeout(self.request_timeout, login).await {

@@ -2,6 +2,7 @@ use super::config::NetConfig;
 use super::handshake::{NO_ANSWER, handshake};
 use super::names::resolve;
 use super::peer::Peer;
+use super::sasl::Prepared;
 use super::stream::Stream;
 use super::trouble::Trouble;
 use crate::protocol::messages::ApiVersions;
@@ -19,14 +20,14 @@ pub(super) struct Connected {
     pub(super) versions: ApiVersions,
     /// How long the broker lets the login count; `None` is for ever.
     pub(super) login_lasts: Option<Duration>,
+    /// Whom it was made to, for the next login.
+    pub(super) host: String,
 }
 
 /// Connects, under TLS and logged in as configured. The name is resolved each time, and every address it has is tried in
-/// turn: the socket and what is exchanged on it first, each address within `limit`. The error names them all.
+/// turn, within `limit` each: the socket and what is exchanged on it, once what the login needs is there. The error names
+/// them all.
 pub(super) async fn connect(peer: &Peer, config: &NetConfig, limit: Duration) -> Result<Connected, Trouble> {
-    if let Some(sasl) = config.security.sasl() {
-        sasl.prepare().await.map_err(|trouble| trouble.map(|cause| format!("{peer}: {cause}")))?;
-    }
     let addresses = match timeout(limit, resolve(peer, &config.names)).await {
         Ok(Ok(addresses)) => addresses,
         Ok(Err(error)) => return Err(peer.unreachable(&lookup_words(&error)).into()),
@@ -41,7 +42,14 @@ pub(super) async fn connect(peer: &Peer, config: &NetConfig, limit: Duration) ->
             continue;
         }
         tried.push(address);
-        let cause = match timeout(limit, connect_to(address, peer, config)).await {
+        let prepared = match config.security.sasl() {
+            None => Prepared::default(),
+            Some(sasl) => {
+                let prepared = sasl.prepare(peer.address().0, limit).await;
+                prepared.map_err(|trouble| trouble.map(|cause| format!("{peer}: {cause}")))?
+            }
+        };
+        let cause = match timeout(limit, connect_to(address, peer, config, prepared)).await {
             Ok(Ok(connected)) => return Ok(connected),
             // It was reached, and another address of it would say the same.
             Ok(Err(Trouble::Refused(cause))) => return Err(Trouble::Refused(format!("{peer}: {cause}"))),
@@ -56,7 +64,12 @@ pub(super) async fn connect(peer: &Peer, config: &NetConfig, limit: Duration) ->
     Err(peer.unreachable(&causes.join("; ")).into())
 }
 
-async fn connect_to(address: SocketAddr, peer: &Peer, config: &NetConfig) -> Result<Connected, Trouble> {
+async fn connect_to(
+    address: SocketAddr,
+    peer: &Peer,
+    config: &NetConfig,
+    prepared: Prepared,
+) -> Result<Connected, Trouble> {
     let socket = open(address, config).await.map_err(|error| io_words(&error))?;
     let security = &config.security;
     let mut stream = match security.tls() {
@@ -75,9 +88,9 @@ async fn connect_to(address: SocketAddr, peer: &Peer, config: &NetConfig) -> Res
     })?;
     let login_lasts = match security.sasl() {
         None => None,
-        Some(sasl) => sasl.authenticate(&mut stream, &versions, &config.client_id).await?,
+        Some(sasl) => sasl.authenticate(&mut stream, &versions, &config.client_id, prepared).await?,
     };
-    Ok(Connected { stream, versions, login_lasts })
+    Ok(Connected { stream, versions, login_lasts, host: peer.address().0.to_owned() })
 }
 
 async fn open(address: SocketAddr, config: &NetConfig) -> io::Result<TcpStream> {

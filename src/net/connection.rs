@@ -132,6 +132,7 @@ struct Renewal {
     /// After the last login.
     after: Duration,
     versions: ApiVersions,
+    host: String,
     /// Whether the broker takes another login on this connection then, or only on a new one.
     in_place: bool,
     clock: Clock,
@@ -153,9 +154,11 @@ impl Connection<Stream> {
         config: Arc<NetConfig>,
         clock: Clock,
     ) -> Connection<Stream> {
-        let Connected { stream, versions, login_lasts } = connected;
-        let renewal =
-            login_lasts.map(|lasts| Renewal { after: sasl::renewal_after(lasts), versions, in_place: true, clock });
+        let Connected { stream, versions, login_lasts, host } = connected;
+        let renewal = login_lasts.map(|lasts| {
+            let after = sasl::renewal_after(lasts);
+            Renewal { after, versions, host, in_place: true, clock }
+        });
         Connection { renewal, ..Connection::new(id, stream, inbox, outbox, config) }
     }
 }
@@ -224,10 +227,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if !renewal.in_place {
             return Err(Trouble::Failed("its login ends too soon to be renewed on this connection".to_owned()));
         }
-        sasl.prepare().await?;
-        let began = renewal.clock.now();
         let limit = self.config.setup_timeout;
-        let login = sasl.authenticate(&mut self.stream, &renewal.versions, &self.config.client_id);
+        let prepared = sasl.prepare(&renewal.host, limit).await?;
+        let began = renewal.clock.now();
+        let login = sasl.authenticate(&mut self.stream, &renewal.versions, &self.config.client_id, prepared);
         let lasts = match timeout(limit, login).await {
             Ok(lasts) => lasts?,
             Err(_) => {

@@ -2,6 +2,7 @@
 
 use super::sasl::SaslClient;
 use super::tls::TlsClient;
+use crate::core::Principal;
 use crate::security::Security;
 use std::fmt;
 use std::sync::Arc;
@@ -66,14 +67,16 @@ impl Secured {
         self.inner.as_ref()?.sasl.as_ref()
     }
 
-    /// Who brokers take us for, as far as is known here: they may map names to others.
-    pub fn principal(&self) -> String {
-        let named = match (self.sasl(), self.tls()) {
-            (Some(sasl), _) => Some(sasl.principal()),
-            (None, Some(tls)) => tls.principal(),
-            (None, None) => None,
-        };
-        format!("User:{}", named.as_deref().unwrap_or("ANONYMOUS"))
+    /// Who brokers take us for, as far as is known here: they may map names to others. Kerberos tells with the first
+    /// login.
+    pub fn principal(&self) -> Principal {
+        match (self.sasl(), self.tls()) {
+            (Some(sasl), _) => sasl.principal(),
+            (None, tls) => {
+                let name = tls.and_then(TlsClient::principal);
+                Principal::from(format!("User:{}", name.as_deref().unwrap_or("ANONYMOUS")).as_str())
+            }
+        }
     }
 }
 

@@ -83,101 +83,134 @@ pub struct RecordBody<'a> {
     pub headers: &'a [u8],
 }
 
-/// Room that [`RecordBody::encode`] wants behind what it writes.
-pub const ENCODE_SLACK: usize = PREFIX_MAX;
-
-/// Bytes of a [`Prefix`].
-const PREFIX_MAX: usize = 16;
+/// Room that [`RecordBody::encode_into`] wants behind what it writes.
+pub const ENCODE_SLACK: usize = size_of::<u64>();
 
 /// A few short numbers in a register, written by one store of a constant size: that costs less than a store for each byte.
 #[derive(Clone, Copy)]
-struct Prefix {
-    bytes: u128,
+struct Short {
+    bytes: u64,
     len: u32,
 }
 
-impl Prefix {
-    const EMPTY: Prefix = Prefix { bytes: 0, len: 0 };
-
-    /// With another number behind it; `None` for one that is rare: of more than two bytes, or beyond the register.
-    #[inline]
-    fn varint(self, value: i64) -> Option<Prefix> {
-        let value = zigzag(value);
-        let (bytes, len) = match value {
-            ..0x80 => (value, 1),
-            0x80..0x4000 => (value & 0x7f | 0x80 | value >> 7 << 8, 2),
-            _ => return None,
-        };
-        Some(Prefix { bytes: self.bytes | u128::from(bytes) << (8 * self.len), len: self.len + len })
+impl Short {
+    /// A number of one byte or two.
+    #[inline(always)]
+    fn varint(zigzag: u64) -> Short {
+        debug_assert!(zigzag < SHORT);
+        if zigzag < 0x80 {
+            Short { bytes: zigzag, len: 1 }
+        } else {
+            Short { bytes: zigzag & 0x7f | 0x80 | zigzag >> 7 << 8, len: 2 }
+        }
     }
 
-    #[inline]
-    fn put(self, out: &mut Vec<u8>) {
-        let end = out.len() + self.len as usize;
-        out.extend_from_slice(&self.bytes.to_le_bytes());
-        out.truncate(end);
+    /// The one behind the other; eight bytes at most.
+    #[inline(always)]
+    fn then(self, next: Short) -> Short {
+        debug_assert!(self.len + next.len <= u64::BITS / 8);
+        Short { bytes: self.bytes | next.bytes << (8 * self.len), len: self.len + next.len }
+    }
+
+    /// Writes it where there is room for more.
+    #[inline(always)]
+    fn put(self, room: &mut [u8], at: &mut usize) {
+        room[*at..*at + size_of::<u64>()].copy_from_slice(&self.bytes.to_le_bytes());
+        *at += self.len as usize;
     }
 }
 
-/// What stands before a record's key, if all of it is short: length, attributes, deltas, the key's length. Nine bytes at
-/// most.
-#[inline]
-fn prefix(len: usize, timestamp_delta: i64, offset_delta: i32, key_len: i64) -> Option<Prefix> {
-    let after_len = Prefix::EMPTY.varint(len as i64)?;
-    let after_attributes = Prefix { len: after_len.len + 1, ..after_len };
-    after_attributes.varint(timestamp_delta)?.varint(i64::from(offset_delta))?.varint(key_len)
-}
+/// Numbers below are one byte or two, as varints.
+const SHORT: u64 = 0x4000;
 
 /// The encoding of no headers at all.
 pub const NO_HEADERS: &[u8] = &[0];
 
 impl RecordBody<'_> {
-    /// Bytes of the record without its length prefix.
-    fn len(&self, timestamp_delta: i64, offset_delta: i32) -> usize {
-        1 + varint_len(timestamp_delta)
-            + varint_len(i64::from(offset_delta))
-            + bytes_len(self.key)
-            + bytes_len(self.value)
-            + self.headers.len()
-    }
-
     /// An upper bound of what [`RecordBody::encode`] appends, whatever the deltas.
+    #[inline(always)]
     pub fn max_len(&self) -> usize {
         // Length, attributes, the timestamp delta and the offset delta at their longest.
-        5 + 1 + 10 + 5 + bytes_len(self.key) + bytes_len(self.value) + self.headers.len()
+        VARINT_MAX + 1 + VARLONG_MAX + VARINT_MAX + bytes_len(self.key) + bytes_len(self.value) + self.headers.len()
     }
 
     /// Appends the record to a batch's body.
     pub fn encode(&self, out: &mut Vec<u8>, timestamp_delta: i64, offset_delta: i32) {
-        let len = self.len(timestamp_delta, offset_delta);
-        out.reserve(5 + len + ENCODE_SLACK);
-        let key_len = self.key.map_or(-1, |key| key.len() as i64);
-        match prefix(len, timestamp_delta, offset_delta, key_len) {
-            Some(prefix) => prefix.put(out),
-            None => {
-                put_varint(out, len as i64);
-                out.push(0);
-                put_varint(out, timestamp_delta);
-                put_varint(out, i64::from(offset_delta));
-                put_varint(out, key_len);
+        let before = out.len();
+        out.resize(before + self.max_len() + ENCODE_SLACK, 0);
+        let len = self.encode_into(&mut out[before..], timestamp_delta, offset_delta);
+        out.truncate(before + len);
+    }
+
+    /// Writes the record to the beginning of `room`, which has [`RecordBody::max_len`] and [`ENCODE_SLACK`] bytes at least, and
+    /// says how long it is.
+    #[inline(always)]
+    pub fn encode_into(&self, room: &mut [u8], timestamp_delta: i64, offset_delta: i32) -> usize {
+        let (key_len, value_len) = (zigzag_len(self.key), zigzag_len(self.value));
+        let (timestamp, offset) = (zigzag(timestamp_delta), zigzag(offset_delta.into()));
+        let contents = (key_len / 2 + value_len / 2) as usize + self.headers.len();
+        // Almost all are so short, and the record's length is, too.
+        if key_len < 0x80 && timestamp | offset < SHORT && contents < SHORT as usize / 2 - 16 {
+            let deltas = Short { bytes: 0, len: 1 }.then(Short::varint(timestamp)).then(Short::varint(offset));
+            let (key, value) = (Short::varint(key_len), Short::varint(value_len));
+            let len = (deltas.len + key.len + value.len) as usize + contents;
+            let mut at = 0;
+            Short::varint(2 * len as u64).then(deltas).then(key).put(room, &mut at);
+            put(room, &mut at, self.key.unwrap_or_default());
+            value.put(room, &mut at);
+            put(room, &mut at, self.value.unwrap_or_default());
+            match self.headers {
+                [none] => {
+                    room[at] = *none;
+                    at + 1
+                }
+                headers => {
+                    put(room, &mut at, headers);
+                    at
+                }
             }
-        }
-        if let Some(key) = self.key {
-            out.extend_from_slice(key);
-        }
-        let value_len = self.value.map_or(-1, |value| value.len() as i64);
-        match Prefix::EMPTY.varint(value_len) {
-            Some(prefix) => prefix.put(out),
-            None => put_varint(out, value_len),
-        }
-        if let Some(value) = self.value {
-            out.extend_from_slice(value);
-        }
-        match self.headers {
-            [none] => out.push(*none),
-            headers => out.extend_from_slice(headers),
+        } else {
+            self.encode_long(room, timestamp_delta, offset_delta)
         }
     }
+
+    #[cold]
+    #[inline(never)]
+    fn encode_long(&self, room: &mut [u8], timestamp_delta: i64, offset_delta: i32) -> usize {
+        let deltas = varint_len(timestamp_delta) + varint_len(offset_delta.into());
+        let len = 1 + deltas + bytes_len(self.key) + bytes_len(self.value) + self.headers.len();
+        let mut fields = Vec::with_capacity(4 * VARINT_MAX + VARLONG_MAX);
+        put_varint(&mut fields, len as i64);
+        fields.push(0);
+        put_varint(&mut fields, timestamp_delta);
+        put_varint(&mut fields, offset_delta.into());
+        let mut at = 0;
+        for bytes in [self.key, self.value] {
+            put_varint(&mut fields, bytes.map_or(-1, |bytes| bytes.len() as i64));
+            put(room, &mut at, &fields);
+            put(room, &mut at, bytes.unwrap_or_default());
+            fields.clear();
+        }
+        put(room, &mut at, self.headers);
+        at
+    }
+}
+
+#[inline(always)]
+fn put(room: &mut [u8], at: &mut usize, bytes: &[u8]) {
+    room[*at..*at + bytes.len()].copy_from_slice(bytes);
+    *at += bytes.len();
+}
+
+/// A delta of 64 bits, as a varint.
+const VARLONG_MAX: usize = 10;
+/// A length of 32 bits, as a varint.
+const VARINT_MAX: usize = 5;
+
+/// The length that stands before these bytes, as it is written; −1 is null.
+#[inline(always)]
+fn zigzag_len(bytes: Option<&[u8]>) -> u64 {
+    bytes.map_or(1, |bytes| 2 * bytes.len() as u64)
 }
 
 /// A record of a batch's body: what is needed to put it into another batch.
@@ -240,28 +273,22 @@ pub fn encode_headers<'a>(
     }
 }
 
+#[inline(always)]
 fn bytes_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint_len(bytes.len() as i64) + bytes.len())
 }
 
 fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    match bytes {
-        Some(bytes) => {
-            match Prefix::EMPTY.varint(bytes.len() as i64) {
-                Some(prefix) => prefix.put(out),
-                None => put_varint(out, bytes.len() as i64),
-            }
-            out.extend_from_slice(bytes);
-        }
-        None => put_varint(out, -1),
-    }
+    put_varint(out, bytes.map_or(-1, |bytes| bytes.len() as i64));
+    out.extend_from_slice(bytes.unwrap_or_default());
 }
 
+#[inline(always)]
 fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64
 }
 
-#[inline]
+#[inline(always)]
 fn varint_len(value: i64) -> usize {
     let value = zigzag(value);
     match value {

@@ -13,6 +13,7 @@ use std::sync::{Mutex, OnceLock};
 pub(crate) struct Cluster {
     home: PathBuf,
     bootstrap: String,
+    environment: Vec<(String, String)>,
     /// One Java process answers all questions: starting one takes a second.
     judge: Mutex<Option<Judge>>,
 }
@@ -25,11 +26,13 @@ pub(crate) struct Setup<'a> {
     pub(crate) version: Option<&'a str>,
     /// More broker properties, `key=value`; `{+N}` in one is the port N above the first broker's, N from 3 to 9.
     pub(crate) properties: &'a [&'a str],
+    /// Variables for the brokers' processes.
+    pub(crate) environment: &'a [(&'a str, &'a str)],
 }
 
 impl Default for Setup<'_> {
     fn default() -> Self {
-        Setup { brokers: 1, auto_create: false, version: None, properties: &[] }
+        Setup { brokers: 1, auto_create: false, version: None, properties: &[], environment: &[] }
     }
 }
 
@@ -61,7 +64,9 @@ impl Cluster {
             let fill = |text: String, at: u32| text.replace(&format!("{{+{at}}}"), &(base + at).to_string());
             arguments.extend(["--set".to_owned(), (0..=10).fold((*property).to_owned(), fill)]);
         }
-        let mut cluster = Cluster { home, bootstrap: String::new(), judge: Mutex::new(None) };
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let environment = setup.environment.iter().map(own).collect();
+        let mut cluster = Cluster { home, bootstrap: String::new(), environment, judge: Mutex::new(None) };
         cluster.bootstrap = cluster.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>()).trim().to_owned();
         cluster
     }
@@ -119,6 +124,7 @@ impl Cluster {
         let output = Command::new(script("cluster"))
             .args(arguments)
             .env("POINTSMAN_KAFKA_HOME", &self.home)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .output()
             .expect("tests/kafka/cluster runs");
         assert!(
@@ -264,6 +270,13 @@ impl Drop for Judge {
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka").join(name)
+}
+
+/// A folder for what a cluster's users need. One that this process does not remove, the next run does.
+pub(crate) fn folder() -> tempfile::TempDir {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kafka");
+    std::fs::create_dir_all(&root).unwrap();
+    tempfile::Builder::new().prefix(&format!("test-{}-", std::process::id())).tempdir_in(root).unwrap()
 }
 
 /// Removes what earlier processes left in `root`: a failed test's evidence is kept until the next run.

@@ -5,7 +5,11 @@ mod cluster;
 mod command;
 mod compression;
 mod fates;
+#[cfg(feature = "gssapi")]
+mod gssapi;
 mod harness;
+#[cfg(feature = "gssapi")]
+mod kerberos;
 mod limits;
 mod min_isr;
 #[path = "../plugins/npm.rs"]

@@ -4,7 +4,7 @@
 
 #[path = "../../src/net/tests/certificates.rs"]
 #[expect(dead_code, reason = "the tests of `net` use the rest of it")]
-mod certificates;
+pub(crate) mod certificates;
 
 use crate::harness::{Cluster, Setup};
 use crate::producers::PATIENCE;
@@ -530,7 +530,7 @@ fn the_command_logs_in_and_shows_no_secret() {
     let run = |arguments: &[&str], stdin: &str| {
         let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
             .args(arguments)
-            .env("RUST_LOG", "trace")
+            .env("POINTSMAN_LOG", "trace")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

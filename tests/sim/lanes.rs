@@ -410,7 +410,7 @@ impl World {
             let Some(entry) = self.ledger.entries.get(&number) else { continue };
             match (&result, &entry.done) {
                 (Ok(metadata), Some((_, Told::Written(offset)))) if metadata.offset == *offset => {
-                    let place = (Arc::clone(&metadata.topic), metadata.partition);
+                    let place = (metadata.topic.to_shared(), metadata.partition);
                     let Some(offset) = *offset else { continue };
                     if last.insert(place, offset).is_some_and(|before| in_log_order && before >= offset) {
                         wrong.push(format!("the callback of record {number} at {offset} came behind a later one's"));

@@ -113,6 +113,7 @@ pub fn draw_config(rng: &mut Rng) -> CoreConfig {
         availability_timeout: rng.chance(300).then_some(Duration::from_millis(100)),
         metadata_max_idle: *rng.pick(&[Duration::from_secs(5), Duration::from_secs(300)]),
         rebootstrap_trigger: *rng.pick(&[None, Some(Duration::from_secs(2)), Some(Duration::from_secs(300))]),
+        may_block: || true,
         windows: pointsman::core::Windows::default(),
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 /// A batch of partition 0 with a record of each of these lanes, the first of which has a callback.
 fn done(name: &'static str, lanes: &[usize], called: &Arc<Mutex<Vec<&'static str>>>) -> Done {
-    let completion = Completion::new("orders".into(), 0);
+    let completion = Completion::new("orders".into(), 0, || true);
     let called = Arc::clone(called);
     completion.call(0, Box::new(move |_, _, _| called.lock().unwrap().push(name)));
     let outcome = Outcome::Written { base_offset: Some(0), log_append_time: None };

@@ -1,6 +1,8 @@
 //! The login after ApiVersions: SaslHandshake, then the mechanism's messages as SaslAuthenticate (KIP-43, KIP-152); the
 //! same again, on the same connection, before the broker's patience ends (KIP-368).
 
+#[cfg(feature = "gssapi")]
+mod gssapi;
 mod http;
 mod scram;
 mod token;
@@ -9,6 +11,7 @@ use super::frames::FrameBuffer;
 use super::handshake::{check_correlation, exchange};
 use super::security::SecurityError;
 use super::trouble::Trouble;
+use crate::core::Principal;
 use crate::protocol::codec::sasl::{
     SaslAuthenticateResponse, decode_authenticate, decode_handshake, encode_authenticate, encode_handshake,
 };
@@ -27,6 +30,15 @@ use zeroize::Zeroizing;
 pub(super) struct SaslClient {
     settings: Sasl,
     tokens: Option<Tokens>,
+    #[cfg(feature = "gssapi")]
+    tickets: Option<gssapi::Tickets>,
+}
+
+/// What one login needs and is had before it.
+#[derive(Default)]
+pub(super) struct Prepared {
+    #[cfg(feature = "gssapi")]
+    gssapi: Option<gssapi::Started>,
 }
 
 /// The answers of a login are short.
@@ -36,31 +48,57 @@ impl SaslClient {
     pub(super) fn load(settings: &Sasl) -> Result<SaslClient, SecurityError> {
         let tokens = match settings {
             Sasl::OAuthBearer(oauth) => Some(Tokens::load(oauth)?),
-            Sasl::Plain(_) | Sasl::Scram { .. } => None,
+            Sasl::Plain(_) | Sasl::Scram { .. } | Sasl::Gssapi(_) => None,
         };
-        Ok(SaslClient { settings: settings.clone(), tokens })
+        #[cfg(not(feature = "gssapi"))]
+        if let Sasl::Gssapi(_) = settings {
+            return Err(SecurityError::new("sasl.mechanism", "GSSAPI is not in this build (its cargo feature gssapi)"));
+        }
+        Ok(SaslClient {
+            #[cfg(feature = "gssapi")]
+            tickets: match settings {
+                Sasl::Gssapi(kerberos) => Some(gssapi::Tickets::new(kerberos)),
+                _ => None,
+            },
+            settings: settings.clone(),
+            tokens,
+        })
     }
 
     /// The name that we log in with.
-    pub(super) fn principal(&self) -> String {
-        match &self.settings {
+    pub(super) fn principal(&self) -> Principal {
+        #[cfg(feature = "gssapi")]
+        if let Some(tickets) = &self.tickets {
+            return tickets.principal();
+        }
+        let name = match &self.settings {
             Sasl::Plain(login) | Sasl::Scram { login, .. } => login.username.clone(),
             Sasl::OAuthBearer(_) => self.tokens.as_ref().map(Tokens::subject).unwrap_or_default(),
-        }
+            Sasl::Gssapi(kerberos) => kerberos.principal.clone().unwrap_or_default(),
+        };
+        Principal::from(format!("User:{name}").as_str())
     }
 
-    /// What takes its time before a login can begin: done before the broker waits for it.
-    pub(super) async fn prepare(&self) -> Result<(), Trouble> {
-        match &self.tokens {
-            Some(tokens) => tokens.prepare().await.map_err(|trouble| self.words(trouble)),
-            None => Ok(()),
+    /// What takes its time before a login at `host` can begin: done before the broker waits for it. Good for one login.
+    /// Where it can take long without an end of its own, `limit` is the end.
+    pub(super) async fn prepare(&self, host: &str, limit: Duration) -> Result<Prepared, Trouble> {
+        if let Some(tokens) = &self.tokens {
+            tokens.prepare().await.map_err(|trouble| self.words(trouble))?;
         }
+        #[cfg(feature = "gssapi")]
+        if let Some(tickets) = &self.tickets {
+            let started = tickets.start(host, limit).await.map_err(|trouble| self.words(trouble))?;
+            return Ok(Prepared { gssapi: Some(started) });
+        }
+        #[cfg(not(feature = "gssapi"))]
+        let _ = (host, limit);
+        Ok(Prepared::default())
     }
 
     fn words(&self, trouble: Trouble) -> Trouble {
         let (mechanism, principal) = (self.settings.mechanism(), self.principal());
         let verb = if trouble.is_refusal() { "was refused" } else { "failed" };
-        trouble.map(|cause| format!("the {mechanism} login of User:{principal} {verb}: {cause}"))
+        trouble.map(|cause| format!("the {mechanism} login of {principal} {verb}: {cause}"))
     }
 
     /// Logs in on a connection on which nothing is awaited. Says how long the broker lets the login count; `None` is
@@ -70,6 +108,7 @@ impl SaslClient {
         stream: &mut S,
         versions: &ApiVersions,
         client_id: &str,
+        prepared: Prepared,
     ) -> Result<Option<Duration>, Trouble>
     where
         S: AsyncRead + AsyncWrite + Unpin,
@@ -81,7 +120,7 @@ impl SaslClient {
             client_id,
             next_correlation_id: FIRST_CORRELATION_ID,
         };
-        let outcome = match self.log_in(&mut exchange).await {
+        let outcome = match self.log_in(&mut exchange, prepared).await {
             Err(trouble) => Err(trouble),
             Ok(_) if exchange.frames.is_partial() => {
                 Err(Trouble::Failed("the broker said more than it was asked for".to_owned()))
@@ -94,7 +133,11 @@ impl SaslClient {
         }
     }
 
-    async fn log_in<S>(&self, exchange: &mut Exchange<'_, S>) -> Result<SaslAuthenticateResponse, Trouble>
+    async fn log_in<S>(
+        &self,
+        exchange: &mut Exchange<'_, S>,
+        prepared: Prepared,
+    ) -> Result<SaslAuthenticateResponse, Trouble>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
@@ -112,6 +155,17 @@ impl SaslClient {
                 let message = tokens.message().await?;
                 exchange.handshake("OAUTHBEARER").await?;
                 oauthbearer(exchange, &message).await
+            }
+            #[cfg(feature = "gssapi")]
+            Sasl::Gssapi(_) => {
+                let Some(started) = prepared.gssapi else { unreachable!("prepared by the same client") };
+                exchange.handshake("GSSAPI").await?;
+                gssapi::log_in(exchange, started).await
+            }
+            #[cfg(not(feature = "gssapi"))]
+            Sasl::Gssapi(_) => {
+                let Prepared {} = prepared;
+                unreachable!("it was not loaded")
             }
         }
     }

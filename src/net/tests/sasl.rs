@@ -88,7 +88,7 @@ async fn log_in<F: Future<Output = ()>>(
     let client = SaslClient::load(&settings).unwrap();
     let versions = ApiVersions { apis: vec![(17, 0..=1), (36, 0..=version)] };
     let client = async {
-        let outcome = client.authenticate(&mut ours, &versions, "test").await;
+        let outcome = client.authenticate(&mut ours, &versions, "test", Prepared::default()).await;
         drop(ours);
         outcome
     };
@@ -144,7 +144,8 @@ async fn a_mechanism_that_is_not_offered_and_a_listener_without_login_are_named(
     assert!(words.contains("does not want a login: security.protocol would be PLAINTEXT or SSL"), "{words}");
     let old = ApiVersions { apis: vec![(17, 0..=0)] };
     let (mut ours, _broker) = tokio::io::duplex(64);
-    let outcome = SaslClient::load(&scram_settings()).unwrap().authenticate(&mut ours, &old, "test").await;
+    let client = SaslClient::load(&scram_settings()).unwrap();
+    let outcome = client.authenticate(&mut ours, &old, "test", Prepared::default()).await;
     assert!(matches!(outcome, Err(Trouble::Failed(words)) if words.contains("speaks no version of SaslHandshake")));
 }
 
