@@ -6,7 +6,7 @@ use super::delivery::{Facts, Placed, Slot};
 use super::letters::{Origin, Origins};
 use super::staging::Shared;
 use crate::core::time::Instant;
-use crate::core::{Append, Callback, Core, GroupHandle, Placement, Sealed, TopicHandle, Unsealed};
+use crate::core::{Append, Appended, Callback, Core, GroupHandle, Placement, Sealed, TopicHandle, Unsealed};
 use crate::plugin::{End, Ended, HeaderColumns, Records};
 use crate::protocol::record_batch::{self, NO_HEADERS};
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ impl Appending<'_> {
         // What senders write to beside it is not to be read for every record.
         let (lane, round_robin) = (self.shared.number, self.shared.config.round_robin);
         let no_token = self.shared.config.any_acknowledgements.then_some(Token::NONE);
-        let Batches { last, number, headers } = &mut *self.batches;
+        let mut headers = std::mem::take(&mut self.batches.headers);
         headers.encode(&records.headers);
         let mut full: Vec<Unsealed> = Vec::new();
         let (mut filled, mut began) = (false, false);
@@ -62,7 +62,7 @@ impl Appending<'_> {
             let mut core = self.shared.lock_core();
             let mut keys = records.keys.as_ref().iter();
             let mut values = records.values.as_ref().iter();
-            let mut headers = headers.each();
+            let mut blocks = headers.each();
             for (at, (&slot, &target)) in records.slots.iter().zip(targets).enumerate() {
                 let topic_at = records.topic_of[at] as usize;
                 let (key, value) = (keys.next().flatten(), values.next().flatten());
@@ -74,35 +74,18 @@ impl Appending<'_> {
                     accepted: Some(self.accepted),
                     key,
                     value,
-                    headers: headers.next().unwrap_or(NO_HEADERS),
+                    headers: blocks.next().unwrap_or(NO_HEADERS),
                     token: self.pending.map(|chunk| Token::new(lane, chunk, slot).to_bits()).or(no_token),
                 };
                 let origin = if origins.is_empty() { None } else { origins.get(&slot) };
-                let appended = match core.append_to_open(&record) {
-                    Some(appended) => Ok(appended),
-                    None => core.append(|| self.now, &record),
-                };
-                match appended {
+                let facts = Facts::of(record.timestamp, key, value);
+                if let Some(appended) = core.append_to_open(&record) {
+                    self.took(slot, origin, facts, &appended);
+                    continue;
+                }
+                match core.append(|| self.now, &record) {
                     Ok(appended) => {
-                        let facts = Facts::of(record.timestamp, key, value);
-                        let partition = appended.partition as usize;
-                        if partition >= last.len() {
-                            last.resize(partition + 1, (0, 0));
-                        }
-                        let known = &mut last[partition];
-                        if known.0 != *number || appended.began {
-                            *known = (*number, self.placed.completions.len() as u32);
-                            self.placed.completions.push(Arc::clone(appended.completion));
-                        }
-                        let index = appended.index;
-                        self.placed.put(slot, Slot { completion: known.1, index, facts });
-                        if let Some(origin) = origin {
-                            self.placed.letter(slot, Arc::clone(origin));
-                        }
-                        if let Some(callback) = self.callbacks.take(slot) {
-                            // Under the core's lock: the batch cannot be done yet, so callbacks keep log order.
-                            appended.completion.call(index, user_callback(facts, origin.cloned(), callback));
-                        }
+                        self.took(slot, origin, facts, &appended);
                         began |= appended.began;
                         filled |= appended.filled;
                     }
@@ -128,6 +111,31 @@ impl Appending<'_> {
         }
         if has_news {
             (self.shared.wake_driver)();
+        }
+        self.batches.headers = headers;
+    }
+
+    /// A record has its place in a batch.
+    #[inline(always)]
+    fn took(&mut self, slot: u32, origin: Option<&Arc<Origin>>, facts: Facts, appended: &Appended<'_>) {
+        let Batches { last, number, .. } = &mut *self.batches;
+        let partition = appended.partition as usize;
+        if partition >= last.len() {
+            last.resize(partition + 1, (0, 0));
+        }
+        let known = &mut last[partition];
+        if known.0 != *number || appended.began {
+            *known = (*number, self.placed.completions.len() as u32);
+            self.placed.completions.push(Arc::clone(appended.completion));
+        }
+        let index = appended.index;
+        self.placed.put(slot, Slot { completion: known.1, index, facts });
+        if let Some(origin) = origin {
+            self.placed.letter(slot, Arc::clone(origin));
+        }
+        if let Some(callback) = self.callbacks.take(slot) {
+            // Under the core's lock: the batch cannot be done yet, so callbacks keep log order.
+            appended.completion.call(index, user_callback(facts, origin.cloned(), callback));
         }
     }
 }

@@ -26,10 +26,23 @@ pub struct Records {
     pub headers: HeaderColumns,
     /// Which delivery of the chunk each record belongs to, ascending.
     pub slots: Vec<u32>,
-    /// Keys and values as they were staged, where a hook has replaced them. [`Records::clear`] makes them the columns to
-    /// be filled again: what senders write to is theirs, what hooks' answers are in stays with the lane's thread, and
-    /// neither has to fetch its memory from the other's core.
-    staged: [Column; 2],
+    staged: Staged,
+}
+
+/// Keys and values as they were staged, where a hook has replaced them. [`Records::clear`] makes them the columns to be
+/// filled again: what senders write to is theirs, what hooks answered stays with the lane's thread, and neither has to
+/// fetch memory from the other's core.
+#[derive(Debug, Default)]
+struct Staged {
+    keys: Column,
+    values: Column,
+}
+
+impl Clone for Staged {
+    /// A copy of records is not filled again.
+    fn clone(&self) -> Staged {
+        Staged::default()
+    }
 }
 
 impl Records {
@@ -49,9 +62,10 @@ impl Records {
         self.topic_of.clear();
         self.partitions.clear();
         self.timestamps.clear();
-        for (column, staged) in [&mut self.keys, &mut self.values].into_iter().zip(&mut self.staged) {
+        let Staged { keys, values } = std::mem::take(&mut self.staged);
+        for (column, staged) in [(&mut self.keys, keys), (&mut self.values, values)] {
             if staged.has_room() {
-                *column = std::mem::take(staged);
+                *column = staged;
             }
             column.clear();
         }
@@ -186,8 +200,10 @@ impl Records {
                 self.timestamps[at] = timestamp;
             }
         }
-        let [staged_keys, staged_values] = &mut self.staged;
-        for (edit, column, staged) in [(keys, &mut self.keys, staged_keys), (values, &mut self.values, staged_values)] {
+        let staged = &mut self.staged;
+        for (edit, column, staged) in
+            [(keys, &mut self.keys, &mut staged.keys), (values, &mut self.values, &mut staged.values)]
+        {
             match edit {
                 Some(Edit { indexes, content }) if indexes.is_empty() && whole => put(column, content, staged),
                 Some(Edit { indexes, content }) => replace(column, targets(&indexes, &range), content.as_ref()),
@@ -205,10 +221,10 @@ impl Records {
     /// Applies what a serializer answered for a range of records.
     pub fn apply_serialized(&mut self, side: Side, range: Range<usize>, answer: Serialized) {
         let whole = range == (0..self.len());
-        let [staged_keys, staged_values] = &mut self.staged;
+        let staged = &mut self.staged;
         let (column, staged) = match side {
-            Side::Key => (&mut self.keys, staged_keys),
-            Side::Value => (&mut self.values, staged_values),
+            Side::Key => (&mut self.keys, &mut staged.keys),
+            Side::Value => (&mut self.values, &mut staged.values),
         };
         if whole {
             put(column, answer.payloads, staged);
@@ -516,6 +532,20 @@ mod tests {
         assert_eq!(records.slots, [1, 2, 4]);
         assert_eq!(flat(&records), [1, 2, 4].map(|at: usize| before[at].clone()));
         assert_eq!(records.timestamps, [1001, 1002, 1004]);
+    }
+
+    #[test]
+    fn what_senders_filled_is_filled_again() {
+        let mut records = records(3);
+        let staged = records.keys.data.as_ptr();
+        for _ in 0..2 {
+            let payloads = records.keys.clone();
+            let answer = Serialized { payloads, added_headers: None, refused: Vec::new() };
+            records.apply_serialized(Side::Key, 0..3, answer);
+            assert_ne!(records.keys.data.as_ptr(), staged);
+        }
+        records.clear();
+        assert_eq!((records.keys.data.as_ptr(), records.keys.len(), records.keys.data.len()), (staged, 0, 0));
     }
 
     #[test]
