@@ -131,6 +131,7 @@ impl Core {
     ///
     /// # Errors
     /// The record is too large, its partition does not exist, or the producer cannot go on.
+    #[inline(never)]
     pub fn append(&mut self, now: impl Fn() -> Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
         let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
         let max_len = body.max_len();
@@ -298,6 +299,7 @@ impl Core {
         );
         // Its deadline is its oldest record's, which may have waited elsewhere for long.
         batch.info.accepted = accepted.map_or(now, |accepted| accepted.min(now));
+        batch.info.tokens.reserve(partition.last_tokens);
         partition.note_accepted(batch.info.accepted);
         partition.queue.push_back(Slot::Open(batch));
         self.schedule(now, id);
@@ -310,7 +312,7 @@ impl Core {
         let Some(Slot::Open(batch)) = partition.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) else {
             return false;
         };
-        partition.last_body_len = batch.body_len();
+        (partition.last_body_len, partition.last_tokens) = (batch.body_len(), batch.info.tokens.len());
         let (info, body, permit) = batch.close();
         self.unsealed.push_back(Work::Seal { partition: id, place: info.order, body, permit });
         partition.queue.push_back(Slot::Sealing(info));

@@ -33,6 +33,8 @@ pub(super) struct Partition {
     pub(super) lingers_on: Option<NodeId>,
     /// How large the last batch became: the next one's buffer starts there.
     pub(super) last_body_len: usize,
+    /// How many tokens it had.
+    pub(super) last_tokens: usize,
 }
 
 #[derive(Debug)]
@@ -201,6 +203,7 @@ impl Partition {
             ready_on: None,
             lingers_on: None,
             last_body_len: 0,
+            last_tokens: 0,
         }
     }
 
