@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Deliveries are looked at when there are so many.
-const WINDOW: usize = 100_000;
+const WINDOW: usize = 50_000;
 
 fn main() {
     let mut file = None;
