@@ -1,7 +1,10 @@
 //! What goes in and what comes back: records and their metadata.
 
 use crate::core::Completion;
+use std::borrow::Borrow;
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::ops::Deref;
 use std::sync::Arc;
 
@@ -113,7 +116,7 @@ pub struct RecordMetadata {
 }
 
 /// The name of a topic, to be read as a `&str`. Of a record's metadata it is its batch's, so that it costs nothing to give
-/// it out with each.
+/// it out with each; whoever keeps it for long takes [`TopicName::to_shared`], which keeps no more than the name.
 #[derive(Clone)]
 pub struct TopicName(Arc<Completion>);
 
@@ -156,6 +159,48 @@ impl PartialEq for TopicName {
 }
 
 impl Eq for TopicName {}
+
+impl PartialEq<str> for TopicName {
+    fn eq(&self, other: &str) -> bool {
+        **self == *other
+    }
+}
+
+impl PartialEq<&str> for TopicName {
+    fn eq(&self, other: &&str) -> bool {
+        **self == **other
+    }
+}
+
+impl PartialOrd for TopicName {
+    fn partial_cmp(&self, other: &TopicName) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for TopicName {
+    fn cmp(&self, other: &TopicName) -> Ordering {
+        (**self).cmp(&**other)
+    }
+}
+
+impl Hash for TopicName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (**self).hash(state);
+    }
+}
+
+impl Borrow<str> for TopicName {
+    fn borrow(&self) -> &str {
+        self
+    }
+}
+
+impl From<TopicName> for Arc<str> {
+    fn from(name: TopicName) -> Arc<str> {
+        name.to_shared()
+    }
+}
 
 impl fmt::Display for TopicName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

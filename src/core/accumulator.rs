@@ -15,6 +15,7 @@ use super::{Core, partitioner};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{ENCODE_SLACK, HEADER_LEN, RecordBody};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A record to append.
@@ -329,26 +330,27 @@ impl Core {
     pub fn poll_seal(&mut self, now: Instant) -> Option<Unsealed> {
         if self.unsealed.is_empty() {
             let mut due = Vec::new();
-            let mut along = Vec::new();
             for node in self.busy.iter().filter_map(|node| self.nodes.get(node)) {
                 let Link::Up(connection) = &node.link else { continue };
                 if connection.has_room(now, self.config.max_in_flight) {
                     let open = |id: &u32| matches!(self.partitions[*id as usize].queue.front(), Some(Slot::Open(_)));
-                    let before = due.len();
                     due.extend(node.ready.iter().copied().filter(open));
-                    if due.len() > before {
-                        along.extend(node.lingering.iter().copied());
-                    }
                 }
             }
+            let mut along = BTreeSet::new();
             for id in due {
                 if self.pass_gate(id) {
                     self.close_open(id);
+                    let leader = self.partitions[id as usize].leader.and_then(|leader| self.nodes.get_mut(&leader));
+                    if let Some(leader) = leader {
+                        along.append(&mut leader.lingering);
+                    }
                 }
                 self.unready(id);
             }
             // One request for all that lingers costs less than one for each, and is earlier: as Java's drain does.
             for id in along {
+                self.partitions[id as usize].lingers_on = None;
                 if self.pass_gate(id)
                     && let Some(batch) = self.partitions[id as usize].open()
                 {

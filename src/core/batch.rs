@@ -211,7 +211,7 @@ impl OpenBatch {
     #[inline(always)]
     pub(super) fn fits_before_others(&self, max_len: usize) -> bool {
         let len = self.body_len() + max_len;
-        HEADER_LEN + self.estimate.sent(len) < self.limit && len <= self.estimate.most(self.limit)
+        self.fits(max_len) && HEADER_LEN + self.estimate.sent(len) < self.limit && len <= self.estimate.most(self.limit)
     }
 
     /// Whether no further record fits.

@@ -74,7 +74,7 @@ impl MemoryPool {
                 return buffer;
             }
         }
-        Vec::with_capacity(capacity)
+        vec![0; capacity]
     }
 
     /// The whole budget in bytes.

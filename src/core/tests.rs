@@ -4,6 +4,7 @@
 mod batches;
 mod choices;
 mod news;
+mod quickly;
 
 use super::*;
 use crate::protocol::error_code as code;

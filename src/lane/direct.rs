@@ -73,13 +73,16 @@ impl Shared {
     /// which after a locked instruction costs more than all the rest of it.
     #[inline(never)]
     pub(super) fn append_quickly(&self, record: &Record<'_>, timestamp: &mut i64) -> Option<(Arc<Completion>, u32)> {
-        if !record.headers.is_empty() || self.direct.closed.load(Ordering::Acquire) || !self.is_first_in_line() {
+        if !record.headers.is_empty() {
             return None;
         }
         let bytes = staged_size(record);
         let mut core = self.lock_core();
         let (topic, partitions) = core.opened(record.topic)?;
-        if record.partition.is_some_and(|partition| partition as usize >= partitions) || !self.take_memory(bytes) {
+        let is_beyond = record.partition.is_some_and(|partition| partition as usize >= partitions);
+        // Looked at behind the topic and under the lock, as in `append_one`: who finds the topic open finds the line, too.
+        let is_free = !self.direct.closed.load(Ordering::Acquire) && self.is_first_in_line();
+        if is_beyond || !is_free || !self.take_memory(bytes) {
             return None;
         }
         *timestamp = record.timestamp.unwrap_or_else(|| self.wall_clock.read(self.clock.as_ref()));

@@ -179,17 +179,15 @@ impl RecordBody<'_> {
     fn encode_long(&self, room: &mut [u8], timestamp_delta: i64, offset_delta: i32) -> usize {
         let deltas = varint_len(timestamp_delta) + varint_len(offset_delta.into());
         let len = 1 + deltas + bytes_len(self.key) + bytes_len(self.value) + self.headers.len();
-        let mut fields = Vec::with_capacity(4 * VARINT_MAX + VARLONG_MAX);
-        put_varint(&mut fields, len as i64);
-        fields.push(0);
-        put_varint(&mut fields, timestamp_delta);
-        put_varint(&mut fields, offset_delta.into());
         let mut at = 0;
+        let varint = |room: &mut [u8], at: &mut usize, value| varint_bytes(value, |byte| put(room, at, &[byte]));
+        varint(room, &mut at, len as i64);
+        put(room, &mut at, &[0]);
+        varint(room, &mut at, timestamp_delta);
+        varint(room, &mut at, offset_delta.into());
         for bytes in [self.key, self.value] {
-            put_varint(&mut fields, bytes.map_or(-1, |bytes| bytes.len() as i64));
-            put(room, &mut at, &fields);
+            varint(room, &mut at, bytes.map_or(-1, |bytes| bytes.len() as i64));
             put(room, &mut at, bytes.unwrap_or_default());
-            fields.clear();
         }
         put(room, &mut at, self.headers);
         at
@@ -303,12 +301,16 @@ fn varint_len(value: i64) -> usize {
 }
 
 fn put_varint(out: &mut Vec<u8>, value: i64) {
+    varint_bytes(value, |byte| out.push(byte));
+}
+
+fn varint_bytes(value: i64, mut put: impl FnMut(u8)) {
     let mut rest = zigzag(value);
     while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
+        put(rest as u8 | 0x80);
         rest >>= 7;
     }
-    out.push(rest as u8);
+    put(rest as u8);
 }
 
 fn take_varint(from: &mut &[u8]) -> Option<i64> {
@@ -341,12 +343,46 @@ mod tests {
         }
     }
 
+    /// Offsets of one, two and three bytes.
+    #[test]
+    fn many_records_are_counted_on() {
+        let mut body = Vec::new();
+        let key = [b'k'; 70];
+        for at in 0..9_000_i32 {
+            let record = RecordBody { key: Some(&key[..at as usize % 70]), value: None, headers: NO_HEADERS };
+            record.encode(&mut body, (at * 10).into(), at);
+        }
+        let header = Header {
+            attributes: 0,
+            base_timestamp: 1,
+            max_timestamp: 89_991,
+            producer_id: 1,
+            producer_epoch: 0,
+            base_sequence: 0,
+            count: 9_000,
+        };
+        let mut bytes = header.encode(body.len(), body_crc(&body)).to_vec();
+        bytes.extend_from_slice(&body);
+        let set = RecordBatchDecoder::decode(&mut bytes::Bytes::from(bytes)).unwrap();
+        assert_eq!(set.records.len(), 9_000);
+        for (at, record) in (0..).zip(&set.records) {
+            let key_len = record.key.as_ref().map(|key| key.len() as i64);
+            assert_eq!((record.offset, record.timestamp, key_len), (at, 1 + at * 10, Some(at % 70)));
+        }
+    }
+
     type Entry = (Option<Vec<u8>>, Option<Vec<u8>>, i64, Vec<(String, Option<Vec<u8>>)>);
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
-        let bytes = || proptest::option::of(proptest::collection::vec(any::<u8>(), 0..200));
+        // About where a varint gets longer, and where the short way ends.
+        let lengths = prop_oneof![0..200_usize, 8000..8300_usize];
+        let bytes = move || {
+            proptest::option::of(lengths.clone().prop_flat_map(|len| proptest::collection::vec(any::<u8>(), len)))
+        };
+        // Mostly near one another.
+        let timestamps = prop_oneof![3 => 1_000_000..1_020_000_i64, 1 => 0..=4_000_000_000_000_i64];
         let headers = proptest::collection::vec(("[a-z]{1,12}", bytes()), 0..4);
-        proptest::collection::vec((bytes(), bytes(), 0i64..=4_000_000_000_000, headers), 1..40)
+        proptest::collection::vec((bytes(), bytes(), timestamps, headers), 1..40)
     }
 
     fn codecs() -> impl Strategy<Value = Compression> {
@@ -365,8 +401,13 @@ mod tests {
                 encode_headers(&mut block, headers.len(), headers.iter().map(|(name, value)| (name.as_bytes(), value.as_deref())));
                 let record = RecordBody { key: key.as_deref(), value: value.as_deref(), headers: &block };
                 let before = body.len();
-                record.encode(&mut body, timestamp - base_timestamp, at as i32);
+                let (delta, at) = (timestamp - base_timestamp, at as i32);
+                record.encode(&mut body, delta, at);
                 prop_assert!(body.len() - before <= record.max_len());
+                // Whatever was in the buffer before, and no byte beyond what is asked for.
+                let mut room = vec![0xaa; record.max_len() + ENCODE_SLACK];
+                let len = record.encode_into(&mut room, delta, at);
+                prop_assert_eq!(&room[..len], &body[before..]);
             }
             let again: Vec<EncodedRecord<'_>> = encoded_records(&body).collect();
             prop_assert_eq!(again.len(), entries.len());

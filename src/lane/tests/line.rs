@@ -130,3 +130,22 @@ fn a_batch_that_is_begun_while_memory_is_short_does_not_linger() {
     let mut actions = std::iter::from_fn(|| core.poll_action());
     assert!(actions.any(|action| matches!(action, Action::Connect { .. })), "its leader is not wanted");
 }
+
+/// It looked at the line first, once, and then waited for the core's lock while somebody got in line and the topic was opened.
+#[test]
+fn who_waits_for_the_core_s_lock_meanwhile_overtakes_nobody() {
+    let lane = lane_with(1 << 20, Arc::new(Standing), |config| config.direct = true);
+    assert!(matches!(lane.submit(&order("opens a batch"), None, true), Submitted::Accepted(_)));
+    assert!(lane.take(&order("alone")).is_some());
+    std::thread::scope(|scope| {
+        let core = lane.lock_core();
+        let sender = scope.spawn(|| lane.take(&order("late")).is_some());
+        // So that it is there; had it come later, it would find the line all the same.
+        std::thread::sleep(Duration::from_millis(20));
+        lane.set_waiting(1);
+        drop(core);
+        assert!(!sender.join().unwrap());
+    });
+    lane.set_waiting(0);
+    assert!(lane.take(&order("nobody waits any more")).is_some());
+}
