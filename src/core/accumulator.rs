@@ -556,7 +556,7 @@ impl Core {
         }
         for (mut info, stage, fate, trouble) in failed {
             let cause = info.last_cause.take().or(trouble);
-            self.end(now, info, error(stage, fate, cause));
+            self.end(now, *info, error(stage, fate, cause));
         }
     }
 }

@@ -271,7 +271,7 @@ impl Core {
     }
 
     /// A batch is done.
-    fn end(&mut self, now: Instant, info: Box<BatchInfo>, outcome: Outcome) {
+    fn end(&mut self, now: Instant, info: BatchInfo, outcome: Outcome) {
         self.partitions[info.partition as usize].left(info.record_bytes);
         self.finish(now, info.order, info.done(outcome));
     }
@@ -318,7 +318,7 @@ impl Core {
             self.unready(at as u32);
             self.timers.set(Timer::Partition(at as u32), None);
             for (info, fate) in failed {
-                self.end(self.counters.latest, info, Outcome::Failed(error(fate)));
+                self.end(self.counters.latest, *info, Outcome::Failed(error(fate)));
             }
         }
     }

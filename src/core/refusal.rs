@@ -58,7 +58,7 @@ impl Core {
         self.active.remove(&id);
         for info in failed {
             let error = error(Arc::clone(&topic), index, info.fate());
-            self.end(now, info, Outcome::Failed(error));
+            self.end(now, *info, Outcome::Failed(error));
         }
         self.schedule(now, id);
     }

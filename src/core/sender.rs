@@ -511,7 +511,7 @@ impl Core {
     fn complete(&mut self, now: Instant, id: u32, batch: SealedBatch, outcome: Outcome) {
         let partition = &mut self.partitions[id as usize];
         partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
-        self.end(now, batch.info, outcome);
+        self.end(now, *batch.info, outcome);
     }
 
     fn take_in_flight(&mut self, id: u32, order: Order) -> Option<InFlight> {
