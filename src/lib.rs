@@ -11,6 +11,7 @@ pub mod plugin;
 mod producer;
 pub mod protocol;
 mod record;
+mod record_metadata;
 #[doc(hidden)]
 pub mod sabotage;
 pub mod security;
@@ -23,4 +24,5 @@ pub use lane::Delivery;
 pub use lane::{InLine, Sent, SteppedLanes, SteppedOptions};
 pub use metrics::MetricsSnapshot;
 pub use producer::{Accept, CloseError, Producer, ProducerBuilder, StartError};
-pub use record::{Header, PartitionInfo, Record, RecordMetadata, TopicName};
+pub use record::{Header, Record};
+pub use record_metadata::{PartitionInfo, RecordMetadata, TopicName};

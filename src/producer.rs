@@ -20,7 +20,8 @@ use crate::lane::{
 use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
 use crate::net::{self, Clock, NetConfig, SystemNames, Waker as DriverWaker};
 use crate::plugin::PluginFailure;
-use crate::record::{PartitionInfo, Record, RecordMetadata};
+use crate::record::Record;
+use crate::record_metadata::{PartitionInfo, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
 use crate::wasm;
 use close::{Ending, Threads};

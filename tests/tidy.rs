@@ -9,19 +9,35 @@ use std::path::{Path, PathBuf};
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("protocol", &[]),
     ("error", &["plugin", "protocol"]),
+    ("record", &[]),
     // What is told of a record is read from its batch.
-    ("record", &["core"]),
+    ("record_metadata", &["core"]),
     ("security", &[]),
     ("sabotage", &[]),
     ("core", &["error", "protocol", "sabotage"]),
     ("plugin", &["error", "sabotage"]),
     ("wasm", &["plugin"]),
-    ("lane", &["core", "error", "plugin", "protocol", "record", "sabotage"]),
+    ("lane", &["core", "error", "plugin", "protocol", "record", "record_metadata", "sabotage"]),
     ("net", &["core", "error", "protocol", "security"]),
     // It reads everybody's counters, and nobody but the producer knows it.
     ("metrics", &["core", "lane", "net", "plugin", "wasm"]),
     ("config", &["record", "security"]),
-    ("producer", &["config", "core", "error", "lane", "metrics", "net", "plugin", "record", "sabotage", "wasm"]),
+    (
+        "producer",
+        &[
+            "config",
+            "core",
+            "error",
+            "lane",
+            "metrics",
+            "net",
+            "plugin",
+            "record",
+            "record_metadata",
+            "sabotage",
+            "wasm",
+        ],
+    ),
     // A chain as the producer's, without the producer.
     ("explain", &["config", "core", "error", "net", "plugin", "producer", "record"]),
 ];

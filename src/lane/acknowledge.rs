@@ -7,7 +7,7 @@ use crate::core::time::Instant;
 use crate::core::{Done, Outcome};
 use crate::error::{Fate, ProduceError};
 use crate::plugin::{Acknowledgements, Chain, End, Ended, TopicColumnRef};
-use crate::record::{RecordMetadata, TopicName};
+use crate::record_metadata::{RecordMetadata, TopicName};
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
 use std::sync::Arc;

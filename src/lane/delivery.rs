@@ -4,7 +4,7 @@ use super::callbacks;
 use super::letters::Origin;
 use crate::core::{Completion, Outcome, Run};
 use crate::error::{Fate, ProduceError};
-use crate::record::{RecordMetadata, TopicName};
+use crate::record_metadata::{RecordMetadata, TopicName};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, OnceLock};

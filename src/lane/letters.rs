@@ -3,7 +3,7 @@
 
 use crate::error::ProduceError;
 use crate::plugin::{End, Ended, Letter, Records};
-use crate::record::RecordMetadata;
+use crate::record_metadata::RecordMetadata;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

@@ -55,7 +55,7 @@ pub(crate) use waiting::Waiter;
 pub(crate) use worker::start;
 
 use crate::error::ProduceError;
-use crate::record::RecordMetadata;
+use crate::record_metadata::RecordMetadata;
 
 /// Called with the fate of a record.
 pub(crate) type UserCallback = Box<dyn FnOnce(Result<RecordMetadata, ProduceError>) + Send>;
