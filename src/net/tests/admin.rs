@@ -71,12 +71,13 @@ fn a_runtime_in_the_background_ends_without_its_threads() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let (told, tells) = std::sync::mpsc::channel();
     let runtime = Background(Some(tokio::runtime::Builder::new_current_thread().build().unwrap()));
-    let _stuck = runtime.block_on(async {
-        tokio::task::spawn_blocking(move || {
-            told.send(true).unwrap();
-            // Whoever waits for this thread comes too late to say so.
-            told.send(receiver.recv_timeout(Duration::from_secs(20)).is_ok())
-        })
+    let stuck = move || {
+        told.send(true).unwrap();
+        // Whoever waits for this thread comes too late to say so.
+        told.send(receiver.recv_timeout(Duration::from_secs(20)).is_ok())
+    };
+    runtime.block_on(async {
+        tokio::task::spawn_blocking(stuck);
     });
     assert_eq!(tells.recv(), Ok(true));
     drop(runtime);
