@@ -182,6 +182,8 @@ pub struct Kerberos {
     pub service: String,
     /// Who we are, if it is not to be the one that the ticket cache or the keytab names first.
     pub principal: Option<String>,
+    /// Whether keys are to come from a client keytab, even if only krb5.conf says which.
+    pub keytab: bool,
 }
 
 /// The hash of a SCRAM mechanism.

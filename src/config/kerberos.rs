@@ -1,8 +1,8 @@
 //! `GSSAPI`: what `sasl.jaas.config` and `sasl.kerberos.service.name` say of Kerberos, as Java's Krb5LoginModule and
 //! KerberosLogin read it.
 //!
-//! The system's library takes ticket caches and keytabs from the environment or krb5.conf only. An option that names a
-//! file therefore has to say the same as the environment.
+//! The system's library is used through libgssapi, whose safe interface cannot name a ticket cache or keytab: these come
+//! from the environment or krb5.conf. An option that names a file therefore has to say the same as the environment.
 
 use super::jaas::Jaas;
 use crate::security::Kerberos;
@@ -25,6 +25,7 @@ pub(super) fn read(
 ) -> Result<Kerberos, Wrong> {
     let option = |name| jaas.and_then(|jaas| jaas.option(name)).filter(|value| !value.is_empty());
     let principal = option("principal");
+    let keytab = jaas.is_some_and(|jaas| truth(jaas, "useKeyTab"));
     if let Some(jaas) = jaas {
         files(jaas, principal, environment)?;
     }
@@ -40,16 +41,19 @@ pub(super) fn read(
             return Err(Wrong { is_missing: true, ..wrong("sasl.kerberos.service.name", "missing", help) });
         }
     };
-    Ok(Kerberos { service: service.to_owned(), principal: principal.map(str::to_owned) })
+    Ok(Kerberos { service: service.to_owned(), principal: principal.map(str::to_owned), keytab })
+}
+
+fn truth(jaas: &Jaas, name: &str) -> bool {
+    jaas.option(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
 }
 
 fn files(jaas: &Jaas, principal: Option<&str>, environment: impl Fn(&str) -> Option<String>) -> Result<(), Wrong> {
-    let truth = |name| jaas.option(name).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     for (file, switch, variable) in
         [("keyTab", "useKeyTab", "KRB5_CLIENT_KTNAME"), ("ticketCache", "useTicketCache", "KRB5CCNAME")]
     {
         let Some(path) = jaas.option(file).filter(|path| !path.is_empty()) else { continue };
-        if !truth(switch) {
+        if !truth(jaas, switch) {
             // So does Java.
             return Err(wrong(JAAS, format!("{file} without {switch}=true"), format!("add {switch}=true")));
         }
@@ -63,8 +67,9 @@ fn files(jaas: &Jaas, principal: Option<&str>, environment: impl Fn(&str) -> Opt
             return Err(wrong(JAAS, what, help));
         }
     }
-    if truth("useKeyTab") && principal.is_none() {
-        // Java asks for it, and nobody answers.
+    if truth(jaas, "useKeyTab") && !truth(jaas, "useTicketCache") && principal.is_none() {
+        // Java would take the operating system's user name, and the library here whoever is first in the keytab. A ticket
+        // cache says who, so beside one it is left to that.
         return Err(wrong(JAAS, "useKeyTab=true without a principal", "add principal=\"NAME@REALM\""));
     }
     Ok(())
@@ -97,12 +102,19 @@ mod tests {
 
     #[test]
     fn who_and_for_which_service() {
-        let kafka =
-            |principal: Option<&str>| Kerberos { service: "kafka".into(), principal: principal.map(str::to_owned) };
+        let kafka = |principal: Option<&str>| Kerberos {
+            service: "kafka".into(),
+            principal: principal.map(str::to_owned),
+            keytab: false,
+        };
         assert_eq!(read(None, Some("kafka"), |_| None).unwrap(), kafka(None));
         assert_eq!(read_with("useTicketCache=true serviceName=\"kafka\"", None, &[]), Ok(kafka(None)));
         let both = "principal=\"alice@TESTS\" useTicketCache=\"true\" serviceName=kafka storeKey=true";
         assert_eq!(read_with(both, Some("kafka"), &[]), Ok(kafka(Some("alice@TESTS"))));
+        let keytab = read_with("useKeyTab=true useTicketCache=true", Some("kafka"), &[]);
+        assert_eq!(keytab, Ok(Kerberos { keytab: true, ..kafka(None) }));
+        let error = read_with("useKeyTab=true", Some("kafka"), &[]).unwrap_err();
+        assert!(error.contains("useKeyTab=true without a principal"), "{error}");
         let error = read_with("serviceName=kafka", Some("other"), &[]).unwrap_err();
         assert!(error.starts_with("sasl.kerberos.service.name: \"other\", while serviceName"), "{error}");
         let missing = read(None, None, |_| None).unwrap_err();
@@ -135,7 +147,6 @@ mod tests {
             ("keyTab=\"/k\"", "keyTab without useKeyTab=true"),
             ("useKeyTab=false keyTab=\"/k\"", "keyTab without useKeyTab=true"),
             ("ticketCache=\"/c\"", "ticketCache without useTicketCache=true"),
-            ("useKeyTab=true", "useKeyTab=true without a principal"),
         ] {
             let error = read_with(options, Some("kafka"), &[("KRB5_CLIENT_KTNAME", "/k"), ("KRB5CCNAME", "/c")]);
             let error = error.unwrap_err();

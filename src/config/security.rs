@@ -187,13 +187,7 @@ impl Reader<'_> {
             "OAUTHBEARER" => self.oauthbearer(jaas.as_ref()).map(|oauth| Sasl::OAuthBearer(Box::new(oauth))),
             "GSSAPI" if cfg!(feature = "gssapi") => self.kerberos(jaas.as_ref()).map(Sasl::Gssapi),
             "GSSAPI" => {
-                let what = if self.values.place("sasl.mechanism").is_some() {
-                    "GSSAPI is not in this build: Kerberos is in those with the cargo feature gssapi"
-                } else {
-                    "missing, and its default GSSAPI is not in this build: it is in those with the cargo feature gssapi"
-                };
-                let help = "set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, build with --features gssapi, or set \
-                            security.protocol=SSL with a client certificate, on a listener beside the one for Kerberos";
+                let (what, help) = not_in_this_build(self.values.place("sasl.mechanism").is_some());
                 self.problem(ProblemKind::NotSupportedYet, "sasl.mechanism", what, help);
                 None
             }
@@ -431,6 +425,18 @@ const JAAS_EXAMPLE: &str = "it looks like: org.apache.kafka.common.security.scra
 const KERBEROS_MODULE: &str = "Krb5LoginModule";
 const KERBEROS_EXAMPLE: &str = "it looks like: com.sun.security.auth.module.Krb5LoginModule required useTicketCache=true principal=\"NAME@REALM\";";
 
+/// What is said of Kerberos by a build without it: whether it was asked for by name, or is what counts without a name.
+fn not_in_this_build(is_named: bool) -> (&'static str, &'static str) {
+    let what = if is_named {
+        "GSSAPI is not in this build: Kerberos is in those with the cargo feature gssapi"
+    } else {
+        "missing, and its default GSSAPI is not in this build: it is in those with the cargo feature gssapi"
+    };
+    let help = "set PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 or OAUTHBEARER, build with --features gssapi, or set \
+                security.protocol=SSL with a client certificate, on a listener beside the one for Kerberos";
+    (what, help)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -532,6 +538,15 @@ mod tests {
             assert_eq!(shown.contains("id.example/t?(hidden)"), text.contains("id.example"));
             assert!(!shown.contains("hush"), "{text}: {shown}");
         }
+    }
+
+    #[test]
+    fn a_build_without_kerberos_says_so_and_what_else_there_is() {
+        let (named, help) = not_in_this_build(true);
+        let (default, _) = not_in_this_build(false);
+        assert!(named.starts_with("GSSAPI is not in this build") && named.ends_with("the cargo feature gssapi"));
+        assert!(default.starts_with("missing, and its default GSSAPI is not in this build"), "{default}");
+        assert!(help.contains("SCRAM-SHA-512") && help.contains("build with --features gssapi"), "{help}");
     }
 
     #[test]

@@ -5,7 +5,6 @@ use super::memory::MemoryPool;
 use super::principal::Principal;
 use crate::error::{Fate, ProduceError};
 use crate::protocol::compression::Compression;
-
 use std::time::Duration;
 
 /// Settings of a [`super::Core`], named as Kafka's keys. The default is Java's.

@@ -306,8 +306,26 @@ impl Admin {
 /// [`Admin`] with a runtime of its own. Not for use inside a runtime.
 #[derive(Debug)]
 pub struct BlockingAdmin {
-    runtime: tokio::runtime::Runtime,
+    runtime: Background,
     admin: Admin,
+}
+
+/// A runtime whose end waits for none of its threads: one may be with a name server or a KDC that does not answer.
+#[derive(Debug)]
+struct Background(Option<tokio::runtime::Runtime>);
+
+impl Background {
+    fn block_on<F: Future>(&self, work: F) -> F::Output {
+        self.0.as_ref().expect("it is there until it is dropped").block_on(work)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl BlockingAdmin {
@@ -325,14 +343,9 @@ impl BlockingAdmin {
             .enable_time()
             .build()
             .map_err(|error: io::Error| AdminError::Unreachable(format!("no runtime: {error}")))?;
-        match runtime.block_on(Admin::connect(bootstrap, config, request_timeout)) {
-            Ok(admin) => Ok(BlockingAdmin { runtime, admin }),
-            Err(error) => {
-                // A thread may still wait for a name server or a KDC that does not answer.
-                runtime.shutdown_background();
-                Err(error)
-            }
-        }
+        let runtime = Background(Some(runtime));
+        let admin = runtime.block_on(Admin::connect(bootstrap, config, request_timeout))?;
+        Ok(BlockingAdmin { runtime, admin })
     }
 
     /// See [`Admin::create_topics`].

@@ -78,7 +78,7 @@ impl Kerberized {
             Cluster::start_with(Setup { properties: &properties, environment: &environment, ..Setup::default() });
         // By default a broker drops the realm that is its own.
         for operation in ["WRITE", "DESCRIBE"] {
-            for name in ["alice", "carol", "brief"] {
+            for name in ["alice", "carol", "brief", "late"] {
                 cluster.tool(&["allow", &format!("User:{name}"), operation, "open-"]);
             }
         }
@@ -320,6 +320,13 @@ fn who_cannot_log_in_hears_at_once_whose_fault_it_is() {
         ("an expired ticket", expired, principal("alice@TESTS"), "alice@TESTS", "Ticket expired"),
         ("an old key", here.with_keytab(&old, "3.cache"), String::new(), "bob@TESTS", "Preauthentication failed"),
         (
+            "another's cache beside a keytab",
+            Environment { keytab: old.clone(), ..here.alice() },
+            principal("bob@TESTS"),
+            "bob@TESTS",
+            "does not match desired name (each principal needs a ticket cache of its own: set KRB5CCNAME)",
+        ),
+        (
             "an expired principal",
             here.with_keytab(&ended, "4.cache"),
             String::new(),
@@ -391,6 +398,39 @@ fn records_wait_for_a_kdc_that_is_not_there() {
     let _served = here.kdc.serve_at(port);
     assert_eq!(outcome(client)["count"], 1000);
     here.check("open-back", 1000);
+}
+
+/// MIT then says only that the ticket has ended, as of one that nothing can replace.
+#[test]
+#[ignore = "broker"]
+fn records_wait_for_a_kdc_that_is_away_as_a_ticket_from_a_keytab_ends() {
+    const TEST: &str = "records_wait_for_a_kdc_that_is_away_as_a_ticket_from_a_keytab_ends";
+    if let Some(client) = Client::here() {
+        return client.act();
+    }
+    let here = Kerberized::shared();
+    here.kdc.admin("addprinc -pw hush-hush-late -maxlife \"8 seconds\" late");
+    let keytab = here.kdc.keytab("late", "late.keytab");
+    let port = free_port();
+    let late = Environment { config: here.kdc.config_at(port), ..here.with_keytab(&keytab, "9.cache") };
+    for topic in ["open-early", "open-late"] {
+        here.cluster.tool(&["create", topic, "6"]);
+    }
+    let served = here.kdc.serve_at(port);
+    let told = late.outcome(TEST, "write open-early 10", &here.properties(SASL_PLAINTEXT, ""));
+    assert_eq!(told["count"], 10);
+    drop(served);
+    std::thread::sleep(Duration::from_secs(9));
+    let soon = "delivery.timeout.ms=6000\nrequest.timeout.ms=3000\nmax.block.ms=6000\n";
+    let told = late.outcome(TEST, "fail open-late", &here.properties(SASL_PLAINTEXT, soon));
+    let words = told["words"].as_str().unwrap();
+    assert!(told["refused"] == false && told["seconds"].as_f64() > Some(5.0), "{told}");
+    assert!(words.contains(" failed: Ticket expired, and the keytab gave no new one"), "{told}");
+    let client = late.client(TEST, "write open-late 1000", &here.properties(SASL_PLAINTEXT, ""));
+    std::thread::sleep(Duration::from_secs(3));
+    let _served = here.kdc.serve_at(port);
+    assert_eq!(outcome(client)["count"], 1000);
+    here.check("open-late", 1000);
 }
 
 /// The broker lets a login count for three seconds, the KDC a ticket for ten: both are had anew, on the connection.

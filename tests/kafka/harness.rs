@@ -295,7 +295,7 @@ fn sweep(root: &Path) {
 }
 
 /// The first of twenty ports that are free now and below the range that systems give out by themselves.
-fn free_ports() -> u32 {
+pub(crate) fn free_ports() -> u32 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     // Processes begin at different places, so that two of them seldom look at the same ports.
     let begin = std::process::id() % 500;

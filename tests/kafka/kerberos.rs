@@ -5,7 +5,7 @@
 use crate::harness;
 use std::fs;
 use std::io::Write;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -95,13 +95,12 @@ impl Drop for Served {
     }
 }
 
-/// A port that is free now, for TCP and UDP.
+/// A port that is free now, for TCP and UDP, and that nothing else is given while its KDC is away.
 pub(crate) fn free_port() -> u16 {
     loop {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        if UdpSocket::bind(address).is_ok() {
-            return address.port();
+        let port = harness::free_ports() as u16;
+        if UdpSocket::bind(("127.0.0.1", port)).is_ok() {
+            return port;
         }
     }
 }

@@ -10,6 +10,7 @@ use libgssapi::credential::{Cred, CredUsage};
 use libgssapi::error::Error;
 use libgssapi::name::Name;
 use libgssapi::oid::{GSS_MECH_KRB5, GSS_NT_HOSTBASED_SERVICE, GSS_NT_KRB5_PRINCIPAL, OidSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -90,8 +91,21 @@ fn start(settings: &Kerberos, host: &str, principal: &Principal) -> Result<Start
         }
         Ok((context, first?))
     };
-    let (context, first) = begin().map_err(|error: Error| trouble(&error))?;
+    let (context, first) = begin().map_err(|error: Error| {
+        if error.minor.cast_signed() == EXPIRED && has_keytab(settings, std::env::var("KRB5_CLIENT_KTNAME").ok()) {
+            return Trouble::Failed(format!("{}, and the keytab gave no new one", words(&error)));
+        }
+        trouble(&error)
+    })?;
     Ok(Started { context, first: first.map(|token| token.to_vec()).unwrap_or_default() })
+}
+
+/// Whether new tickets come from a client keytab, as far as can be told from here: what krb5.conf names is not looked up.
+fn has_keytab(settings: &Kerberos, named: Option<String>) -> bool {
+    match named {
+        Some(named) => Path::new(named.strip_prefix("FILE:").unwrap_or(&named)).exists(),
+        None => settings.keytab,
+    }
 }
 
 /// Logs in.
@@ -167,24 +181,38 @@ const TRANSIENT: [i32; 7] = [
 ];
 const KRB5: i32 = -1_765_328_384;
 
+/// KRB5KRB_AP_ERR_TKT_EXPIRED. With a keytab MIT has tried to get a new ticket and keeps to itself why it could not, as
+/// while no KDC answers. (It tries again after half a minute.)
+const EXPIRED: i32 = KRB5 + 32;
+
 /// What Kerberos says, after what GSSAPI says unless that tells nothing more. To be asked on the thread of the error: the
 /// library keeps the words there.
 fn words(error: &Error) -> String {
     let words = error.to_string();
     if error.minor == 0 {
-        return words.trim_end_matches(" (Success)").chars().take(300).collect();
+        return legible(words.trim_end_matches(" (Success)"));
     }
     let own = GENERAL.iter().find_map(|general| words.strip_prefix(general)?.strip_prefix(" (")?.strip_suffix(')'));
-    own.unwrap_or(&words).trim().chars().take(300).collect()
+    let words = legible(own.unwrap_or(&words).trim());
+    if words.contains(ANOTHER_S_CACHE) {
+        return format!("{words} (each principal needs a ticket cache of its own: set KRB5CCNAME)");
+    }
+    words
+}
+
+/// Some of it is a KDC's, which nobody has proved to be one.
+fn legible(words: &str) -> String {
+    words.chars().filter(|letter| !letter.is_control()).take(300).collect()
 }
 
 const GENERAL: [&str; 2] = [
     "Unspecified GSS failure.  Minor code may provide more information",
     "No credentials were supplied, or the credentials were unavailable or inaccessible",
 ];
+const ANOTHER_S_CACHE: &str = "Principal in credential cache does not match desired name";
 
 fn shown(name: &Name) -> String {
-    name.to_string().chars().take(300).collect()
+    legible(&name.to_string())
 }
 
 #[cfg(test)]
@@ -200,5 +228,22 @@ mod tests {
         // KRB5_KDC_UNREACH and KRB5KDC_ERR_SVC_UNAVAILABLE; KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN and KRB5_CC_NOTFOUND.
         assert!(!is_refusal(156) && !is_refusal(29));
         assert!(is_refusal(7) && is_refusal(141));
+    }
+
+    #[test]
+    fn a_keytab_is_known_if_its_file_is_there() {
+        let settings = |keytab| Kerberos { service: "kafka".into(), principal: None, keytab };
+        let here = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+        for named in [here.to_owned(), format!("FILE:{here}")] {
+            assert!(has_keytab(&settings(false), Some(named)));
+        }
+        assert!(!has_keytab(&settings(true), Some("FILE:/nowhere/keytab".to_owned())));
+        assert!(has_keytab(&settings(true), None) && !has_keytab(&settings(false), None));
+    }
+
+    #[test]
+    fn a_kdc_s_words_are_a_line_of_bounded_length() {
+        assert_eq!(legible("Server \u{1b}[2Jx\r\nnot found"), "Server [2Jxnot found");
+        assert_eq!(legible(&"é".repeat(1000)).chars().count(), 300);
     }
 }

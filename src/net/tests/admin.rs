@@ -65,3 +65,22 @@ fn a_refusal_has_the_brokers_words() {
         "topic t: the broker answered TOPIC_ALREADY_EXISTS; Topic 't' already exists."
     );
 }
+
+#[test]
+fn a_runtime_in_the_background_ends_without_its_threads() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let (told, tells) = std::sync::mpsc::channel();
+    let runtime = Background(Some(tokio::runtime::Builder::new_current_thread().build().unwrap()));
+    let stuck = move || {
+        told.send(true).unwrap();
+        // Whoever waits for this thread comes too late to say so.
+        told.send(receiver.recv_timeout(Duration::from_secs(20)).is_ok())
+    };
+    runtime.block_on(async {
+        tokio::task::spawn_blocking(stuck);
+    });
+    assert_eq!(tells.recv(), Ok(true));
+    drop(runtime);
+    let _ = sender.send(());
+    assert_eq!(tells.recv(), Ok(true));
+}
