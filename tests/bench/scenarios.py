@@ -12,7 +12,7 @@ PEERS = ["franz-go", "confluent", "librdkafka", "java"]
 ROUNDS = 7
 LATENCY_RATES = [1_000, 20_000, 100_000]
 LATENCY_LINGERS = [0, 5]
-LATENCY_SECONDS = 5
+LATENCY_SECONDS = 3
 THREADS = [1, 2, 4, 8]
 PARTITIONS = [6, 600, 6_000]
 SIZES = {"16 B": 16, "1 KB": 1_000, "100 KB": 100_000}
@@ -53,7 +53,7 @@ def scenarios() -> list[Scenario]:
         )
     for linger in LATENCY_LINGERS:
         for rate in LATENCY_RATES:
-            # At least 5,000 are timed, and not so many that it shows.
+            # Some 3,000 are timed at least, and not so many that it shows.
             flags = {"--linger": linger, "--rate": rate, "--sampled": max(1, rate // 5_000)}
             clients_timed = [POINTSMAN, WITH_WASM, *PEERS]
             found.append(Scenario(latency(rate, linger), clients_timed, rate * LATENCY_SECONDS, flags=flags))
