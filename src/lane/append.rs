@@ -20,6 +20,8 @@ pub(super) struct Batches {
     last: Vec<(u64, u32)>,
     number: u64,
     headers: HeaderBlocks,
+    /// When records were last appended. To tell the driver comes after that.
+    pub(super) appended: Instant,
 }
 
 /// A passage on its way into the core.
@@ -106,6 +108,7 @@ impl Appending<'_> {
             }
             has_news = began && self.shared.has_news_of(&mut core, began);
         }
+        self.batches.appended = self.shared.clock.now();
         if filled {
             has_news |= self.shared.seal_full(full);
         }

@@ -272,7 +272,8 @@ impl Worker {
             aside: None,
         };
         let (records, ended) = self.forward(now, passage, ended);
-        let appended = shared.clock.now() - accepted;
+        // Nothing was, perhaps.
+        let appended = self.batches.appended.max(now) - accepted;
         shared.recycle(now, ChunkFacts::new(slots, bytes, now - accepted, appended, &ended), records);
     }
 
