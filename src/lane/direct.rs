@@ -4,8 +4,7 @@
 use super::UserCallback;
 use super::acknowledge::Token;
 use super::append::{placement, user_callback};
-use super::chunk::staged_size;
-use super::delivery::{Delivery, Facts, closed};
+use super::delivery::{Delivery, Facts};
 use super::staging::Shared;
 use super::submit::{Obstacle, Submitted};
 use crate::core::{Append, Completion, Core, TopicHandle, Unsealed};
@@ -76,15 +75,8 @@ impl Shared {
         if !record.headers.is_empty() {
             return None;
         }
-        let bytes = staged_size(record);
         let mut core = self.lock_core();
-        let (topic, partitions) = core.opened(record.topic)?;
-        let is_beyond = record.partition.is_some_and(|partition| partition as usize >= partitions);
-        // Looked at behind the topic and under the lock, as in `append_one`: who finds the topic open finds the line, too.
-        let is_free = !self.direct.closed.load(Ordering::Acquire) && self.is_first_in_line();
-        if is_beyond || !is_free || !self.take_memory(bytes) {
-            return None;
-        }
+        let topic = self.may_append(&mut core, record, true).ok()?;
         *timestamp = record.timestamp.unwrap_or_else(|| self.wall_clock.read(self.clock.as_ref()));
         let appended = core.append_to_open(&self.append_of(topic, record, *timestamp))?;
         let place = (Arc::clone(appended.completion), appended.index);
@@ -157,9 +149,17 @@ impl Shared {
         may_wait: bool,
         after: &mut AfterAppends,
     ) -> Result<Submitted, Obstacle> {
+        let topic = self.may_append(core, record, may_wait)?;
+        Ok(Submitted::Accepted(self.append_to(core, topic, record, callback.take(), after)))
+    }
+
+    /// The topic of a record that may be appended now, or what stands in the way. All of it is looked at under the lock, and
+    /// the line behind the topic: who finds the topic open finds the line, too.
+    #[inline(always)]
+    fn may_append(&self, core: &mut Core, record: &Record<'_>, may_wait: bool) -> Result<TopicHandle, Obstacle> {
         let bytes = self.check(record)?;
         if self.direct.closed.load(Ordering::Acquire) {
-            return Ok(Submitted::refused(closed().at(&record.topic.into(), record.partition)));
+            return Err(Obstacle::Closed);
         }
         let Some((topic, partitions)) = core.opened(record.topic) else { return Err(Obstacle::Topic) };
         if may_wait && record.partition.is_some_and(|partition| partitions as i64 <= partition.into()) {
@@ -168,7 +168,7 @@ impl Shared {
         if !(self.is_first_in_line() && self.take_memory(bytes)) {
             return Err(Obstacle::Memory);
         }
-        Ok(Submitted::Accepted(self.append_to(core, topic, record, callback.take(), after)))
+        Ok(topic)
     }
 
     /// Appends the record of one who waited. [`Shared::after_appends`] is to follow.

@@ -36,6 +36,8 @@ pub(super) enum Obstacle {
     BadTimestamp(i64),
     /// It is larger than this, all of `buffer.memory` say.
     TooLarge { key: &'static str, limit: usize },
+    /// Nothing more is taken.
+    Closed,
     /// Its topic is not known to the lane.
     Topic,
     /// Its topic has no such partition, as far as is known.
@@ -64,20 +66,9 @@ impl Shared {
     /// [`Shared::append_quickly`].
     #[inline(never)]
     fn stage_quickly(&self, record: &Record<'_>) -> Option<(Ticket, u32)> {
-        let bytes = self.check(record).ok()?;
         let mut state = self.lock();
-        let topic = state.topic(record.topic)?;
-        let is_known =
-            |partition: i32| self.config.topics_after_chain || (partition as usize) < state.partition_count(topic);
-        if state.is_closed() || !record.partition.is_none_or(is_known) || !self.has_room(&state, bytes) {
-            return None;
-        }
+        let (topic, bytes) = self.may_stage(&mut state, record, true).ok()?;
         Some(self.stage(&mut state, topic, record, bytes, None))
-    }
-
-    /// Takes the memory for a record, if nobody waits for any and there is room.
-    fn has_room(&self, state: &State, bytes: usize) -> bool {
-        self.is_first_in_line() && state.has_room(&self.config) && self.memory.try_take(bytes)
     }
 
     /// Takes a record's place in the order of sends: stages it, or puts it in line. With `may_wait` false, what
@@ -138,9 +129,18 @@ impl Shared {
         callback: &mut Option<UserCallback>,
         may_wait: bool,
     ) -> Result<Submitted, Obstacle> {
+        let (topic, bytes) = self.may_stage(state, record, may_wait)?;
+        let (tickets, slot) = self.stage(state, topic, record, bytes, callback.take());
+        Ok(Submitted::Accepted(Delivery::staged(tickets, slot)))
+    }
+
+    /// Where the topic stands of a record that may be staged now, and the record's size, which is taken of the memory. Or what
+    /// stands in the way.
+    #[inline(always)]
+    fn may_stage(&self, state: &mut State, record: &Record<'_>, may_wait: bool) -> Result<(usize, usize), Obstacle> {
         let bytes = self.check(record)?;
         if state.is_closed() {
-            return Ok(Submitted::refused(closed().at(&record.topic.into(), record.partition)));
+            return Err(Obstacle::Closed);
         }
         let topic = match state.topic(record.topic) {
             Some(topic) => topic,
@@ -152,11 +152,10 @@ impl Shared {
         {
             return Err(Obstacle::Partition);
         }
-        if !self.has_room(state, bytes) {
+        if !(self.is_first_in_line() && state.has_room(&self.config) && self.memory.try_take(bytes)) {
             return Err(Obstacle::Memory);
         }
-        let (tickets, slot) = self.stage(state, topic, record, bytes, callback.take());
-        Ok(Submitted::Accepted(Delivery::staged(tickets, slot)))
+        Ok((topic, bytes))
     }
 
     /// The record's staged size.
@@ -194,6 +193,7 @@ impl Shared {
     ) -> Submitted {
         let bytes = staged_size(record);
         match obstacle {
+            Obstacle::Closed => Submitted::refused(closed().at(&record.topic.into(), record.partition)),
             Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
             Obstacle::Partition => self.wait_for_partition(record, bytes, callback),
             Obstacle::BadPartition(partition) => {
