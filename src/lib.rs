@@ -5,6 +5,7 @@ pub mod core;
 pub mod error;
 pub mod explain;
 mod lane;
+mod lock;
 pub mod metrics;
 pub mod net;
 pub mod plugin;

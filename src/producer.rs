@@ -17,6 +17,7 @@ use crate::error::ProduceError;
 use crate::lane::{
     self, Delivery, DeliveryThread, LaneConfig, Lanes, Looked, Lookup, Submitted, Surroundings, UserCallback, Waiter,
 };
+use crate::lock::lock;
 use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
 use crate::net::{self, Clock, NetConfig, SystemNames, Waker as DriverWaker};
 use crate::plugin::PluginFailure;
@@ -487,7 +488,7 @@ impl Inner {
     }
 
     fn lock_core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.core).unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

@@ -12,6 +12,7 @@ use super::{DeliveryThread, UserCallback};
 use crate::core::time::{Clock, Instant};
 use crate::core::{Core, Done, MemoryPool, Windows};
 use crate::error::{Fate, ProduceError};
+use crate::lock::lock;
 use crate::plugin::{MayGoTo, Records};
 use crate::record::Record;
 use std::collections::{HashMap, VecDeque};
@@ -434,7 +435,7 @@ impl Shared {
     }
 
     pub(super) fn lock_core(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        lock(&self.core).unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
 

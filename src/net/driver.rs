@@ -34,6 +34,7 @@ use super::waker::Waker;
 use crate::core::time::Instant;
 use crate::core::{Action, ConnectionId, Done, NodeId, Transmit};
 use crate::error::ProduceError;
+use crate::lock;
 use crate::protocol::codec::encode_request;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
@@ -334,8 +335,9 @@ impl<M: Machine, E: Events> Driver<M, E> {
         self.actions.extend(std::iter::from_fn(|| core.poll_action()));
         self.unsealed.extend(std::iter::from_fn(|| core.poll_seal(now)));
         self.transmits.extend(std::iter::from_fn(|| core.poll_transmit(now)));
-        // What stood behind a batch that goes out now may be due, too.
+        // What stood behind a batch that goes out now may be due, too, and may even be sealed by now.
         self.unsealed.extend(std::iter::from_fn(|| core.poll_seal(now)));
+        self.transmits.extend(std::iter::from_fn(|| core.poll_transmit(now)));
         // Looking for requests, the core may have found a broker to connect to.
         self.actions.extend(std::iter::from_fn(|| core.poll_action()));
         core.poll_timeout()
@@ -464,7 +466,7 @@ impl Drop for Report {
 
 /// A core whose lock is poisoned may be in any state: the driver dies of it, and says so.
 fn lock<M>(core: &Mutex<M>) -> MutexGuard<'_, M> {
-    core.lock().expect("nobody panics with the core's lock")
+    lock::lock(core).expect("nobody panics with the core's lock")
 }
 
 /// Lets the tasks that are ready run once, without a look at the sockets.

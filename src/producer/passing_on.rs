@@ -3,6 +3,7 @@
 use crate::core::{Action, Core, Done};
 use crate::error::ProduceError;
 use crate::lane::Lanes;
+use crate::lock;
 use crate::net::{self, Clock, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -72,5 +73,5 @@ impl net::Events for PassingOn {
 }
 
 fn lock(core: &Mutex<Core>) -> MutexGuard<'_, Core> {
-    core.lock().unwrap_or_else(PoisonError::into_inner)
+    lock::lock(core).unwrap_or_else(PoisonError::into_inner)
 }
