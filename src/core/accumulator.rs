@@ -1,6 +1,6 @@
 //! From a record to a sealed batch in its partition's queue.
 
-use super::batch::{OpenBatch, Order, SealedBatch};
+use super::batch::{OpenBatch, Order, SealedBatch, SealedRecords};
 use super::completion::{Completion, Outcome};
 use super::metadata::TopicHandle;
 use super::news::Behind;
@@ -15,8 +15,10 @@ use super::{Core, partitioner};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{ENCODE_SLACK, HEADER_LEN, RecordBody};
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// Smaller bodies than this many bytes are sealed where they are closed.
+const SEALED_AT_ONCE: usize = 1024;
 
 /// A record to append.
 #[derive(Clone, Copy, Debug)]
@@ -124,7 +126,7 @@ impl Core {
         if is_sticky {
             topic.sticky.book(batch.sent(len), self.config.batch_size, true);
         }
-        Some(Appended { completion: &batch.info.completion, index, partition: id, filled: false, began: false })
+        Some(Appended { completion: batch.info.completion(), index, partition: id, filled: false, began: false })
     }
 
     /// Appends a record to the open batch of its partition. The time is asked for only where it matters, which for
@@ -170,7 +172,7 @@ impl Core {
             filled |= self.close_open(id);
         }
         let Some(slot) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
-        Ok(Appended { completion: &slot.info().completion, index, partition: id, filled, began })
+        Ok(Appended { completion: slot.info().completion(), index, partition: id, filled, began })
     }
 
     #[cold]
@@ -276,7 +278,7 @@ impl Core {
         self.use_topic(now, TopicHandle::of(self.partitions[id as usize].topic));
         let order = Order::begun(self.next_order);
         self.next_order += 1;
-        self.live.insert(order);
+        self.flushes.began(order.batch);
         self.active.insert(id);
         let partition = &mut self.partitions[id as usize];
         let topic = &self.topics[partition.topic];
@@ -297,11 +299,13 @@ impl Core {
             self.config.memory.buffer(capacity + ENCODE_SLACK),
             self.config.memory.take(0),
             now,
+            self.rooms.info(),
         );
         // Its deadline is its oldest record's, which may have waited elsewhere for long.
         batch.info.accepted = accepted.map_or(now, |accepted| accepted.min(now));
         batch.info.tokens.reserve(partition.last_tokens);
         partition.note_accepted(batch.info.accepted);
+        partition.take_room(&mut self.rooms);
         partition.queue.push_back(Slot::Open(batch));
         self.schedule(now, id);
     }
@@ -310,14 +314,28 @@ impl Core {
     #[inline(never)]
     fn close_open(&mut self, id: u32) -> bool {
         let partition = &mut self.partitions[id as usize];
-        let Some(Slot::Open(batch)) = partition.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) else {
-            return false;
-        };
-        (partition.last_body_len, partition.last_tokens) = (batch.body_len(), batch.info.tokens.len());
-        let (info, body, permit) = batch.close();
+        let Some((info, body, permit)) = partition.take_open() else { return false };
         self.unsealed.push_back(Work::Seal { partition: id, place: info.order, body, permit });
         partition.queue.push_back(Slot::Sealing(info));
         true
+    }
+
+    /// Closes the open batch, if there is one, because of its time. A small one is sealed at once, which costs less than
+    /// handing it out and taking it back, and saves it a pass of the shell: `Some(true)`.
+    fn close_early(&mut self, id: u32, goes_along: bool) -> Option<bool> {
+        let partition = &mut self.partitions[id as usize];
+        let batch = partition.open()?;
+        batch.info.goes_along = goes_along;
+        let is_small = self.config.compression == Compression::None && batch.body_len() < SEALED_AT_ONCE;
+        if is_small {
+            let (info, body, permit) = partition.take_open()?;
+            self.topics[partition.topic].ratio.observe(info.record_bytes, info.record_bytes);
+            let records = SealedRecords::new(0, body, permit);
+            partition.queue.push_back(Slot::Sealed(SealedBatch { info, records }));
+        } else {
+            self.close_open(id);
+        }
+        Some(is_small)
     }
 
     /// A full batch to seal, for whoever filled it: seal it without the core's lock and hand it back.
@@ -334,29 +352,40 @@ impl Core {
                 let Link::Up(connection) = &node.link else { continue };
                 if connection.has_room(now, self.config.max_in_flight) {
                     let open = |id: &u32| matches!(self.partitions[*id as usize].queue.front(), Some(Slot::Open(_)));
-                    due.extend(node.ready.iter().copied().filter(open));
+                    due.extend(node.ready.iter().filter(open));
                 }
             }
-            let mut along = BTreeSet::new();
+            let mut closed = 0;
+            let mut along = Vec::new();
             for id in due {
+                let mut is_sealed = false;
                 if self.pass_gate(id) {
-                    self.close_open(id);
+                    is_sealed = self.close_early(id, false) == Some(true);
+                    closed += 1;
                     let leader = self.partitions[id as usize].leader.and_then(|leader| self.nodes.get_mut(&leader));
                     if let Some(leader) = leader {
-                        along.append(&mut leader.lingering);
+                        along.extend(leader.lingering.iter());
+                        leader.lingering.clear();
                     }
                 }
-                self.unready(id);
+                if !is_sealed {
+                    self.unready(id);
+                }
             }
             // One request for all that lingers costs less than one for each, and is earlier: as Java's drain does.
             for id in along {
                 self.partitions[id as usize].lingers_on = None;
                 if self.pass_gate(id)
-                    && let Some(batch) = self.partitions[id as usize].open()
+                    && let Some(is_sealed) = self.close_early(id, true)
                 {
-                    batch.info.goes_along = true;
-                    self.close_open(id);
+                    closed += 1;
+                    if is_sealed {
+                        self.schedule(now, id);
+                    }
                 }
+            }
+            if closed > 0 {
+                self.pace.closed(now, closed);
             }
         }
         self.poll_full()
@@ -391,7 +420,7 @@ impl Core {
                 partition.queue.insert(at, Slot::Sealed(SealedBatch { info, records }));
             }
             Made::Anew(batches) => {
-                self.live.remove(&place);
+                self.flushes.ended(place.batch);
                 self.news.ready(now);
                 partition.left(info.record_bytes);
                 for (nth, mut batch) in batches.into_iter().enumerate() {
@@ -399,7 +428,7 @@ impl Core {
                         // The epoch was bumped meanwhile.
                         batch.info.forget_sequence(true);
                     }
-                    self.live.insert(batch.info.order);
+                    self.flushes.began(batch.info.order.batch);
                     partition.came(batch.info.record_bytes);
                     partition.queue.insert(at + nth, Slot::Sealed(batch));
                 }
@@ -417,27 +446,24 @@ impl Core {
             partition.oldest = None;
             if partition.in_flight.is_empty() {
                 debug_assert_eq!(partition.queued_bytes(), 0, "nothing is left");
-                partition.give_back();
+                partition.give_back(&mut self.rooms);
             }
         }
+        let in_flight = partition.in_flight.iter().filter_map(|sent| sent.batch.as_ref());
+        let oldest = in_flight.map(|batch| batch.info.accepted).chain(partition.oldest).min();
+        if let Some(oldest) = oldest {
+            self.timers.no_later(Timer::Expiry(id), oldest + self.config.delivery_timeout);
+        }
         let mut wake: Option<Instant> = None;
-        let mut wake_at = |at: Instant| wake = Some(wake.map_or(at, |before: Instant| before.min(at)));
-        let expiry = |accepted: Instant| accepted + self.config.delivery_timeout;
-        for batch in partition.in_flight.iter().filter_map(|sent| sent.batch.as_ref()) {
-            wake_at(expiry(batch.info.accepted));
-        }
-        if let Some(oldest) = partition.oldest {
-            wake_at(expiry(oldest));
-        }
         let mut lingers = false;
         let mut due = match partition.queue.front() {
             None | Some(Slot::Sealing(_)) => false,
             Some(Slot::Sealed(_)) => true,
             Some(Slot::Open(batch)) => {
-                let lingered = batch.info.created + self.config.linger;
+                let lingered = (batch.info.created + self.config.linger).max(self.pace.next());
                 let due = self.closing || batch.info.order.batch < self.expedited || lingered <= now;
                 if !due {
-                    wake_at(lingered);
+                    wake = Some(lingered);
                     lingers = true;
                 }
                 due
@@ -446,14 +472,14 @@ impl Core {
         if let Some(until) = partition.blocked_until
             && until > now
         {
-            wake_at(until);
+            wake = Some(wake.map_or(until, |lingered| lingered.min(until)));
             (due, lingers) = (false, false);
         }
         let lingers_on = if lingers { partition.leader } else { None };
         if lingers_on != partition.lingers_on {
             let before = std::mem::replace(&mut partition.lingers_on, lingers_on);
             if let Some(node) = before.and_then(|node| self.nodes.get_mut(&node)) {
-                node.lingering.remove(&id);
+                node.lingering.remove(id);
             }
             if let Some(node) = lingers_on.and_then(|node| self.nodes.get_mut(&node)) {
                 node.lingering.insert(id);
@@ -487,7 +513,7 @@ impl Core {
         if let Some(at) = self.partitions[id as usize].ready_on.take()
             && let Some(node) = self.nodes.get_mut(&at)
         {
-            node.ready.remove(&id);
+            node.ready.remove(id);
             if node.ready.is_empty() {
                 self.busy.remove(&at);
             }
@@ -552,11 +578,11 @@ impl Core {
         }
         partition.oldest = partition.queue.iter().map(|slot| slot.info().accepted).min();
         if partition.queue.is_empty() {
-            self.active.remove(&id);
+            self.active.remove(id);
         }
         for (mut info, stage, fate, trouble) in failed {
             let cause = info.last_cause.take().or(trouble);
-            self.end(now, *info, error(stage, fate, cause));
+            self.end(now, info, error(stage, fate, cause));
         }
     }
 }

@@ -3,7 +3,7 @@
 //! flight. Each step consumes the one before. A batch that a broker refuses as it is goes back one step: see
 //! [`super::seal`].
 
-use super::completion::{Completion, Done, Outcome, Run};
+use super::completion::{Completion, Done, Outcome, Run, Runs};
 use super::memory::Permit;
 use super::ratio::Estimate;
 use super::time::Instant;
@@ -12,6 +12,7 @@ use crate::protocol::messages::ProducePartition;
 use crate::protocol::record_batch::{self, ENCODE_SLACK, HEADER_LEN, Header, RecordBody};
 use crate::sabotage::{self, Sabotage};
 use bytes::Bytes;
+use smallvec::smallvec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -59,7 +60,8 @@ pub(super) struct BatchInfo {
     pub(super) record_bytes: usize,
     /// Of the largest of them.
     pub(super) record_bytes_max: usize,
-    pub(super) completion: Arc<Completion>,
+    /// Until it is done: then it is somebody else's, and this is kept to be written over.
+    pub(super) completion: Option<Arc<Completion>>,
     pub(super) tokens: Vec<u64>,
     /// How often it went out, as it is.
     pub(super) attempts: u32,
@@ -97,6 +99,12 @@ pub(super) struct ProducerIdAndEpoch {
 }
 
 impl BatchInfo {
+    /// Shared by its deliveries.
+    #[inline(always)]
+    pub(super) fn completion(&self) -> &Arc<Completion> {
+        self.completion.as_ref().expect("it is not done")
+    }
+
     /// Whether its records went out before: then it goes out alone.
     pub(super) fn went_before(&self) -> bool {
         self.attempts > 0 || self.made_anew
@@ -113,12 +121,22 @@ impl BatchInfo {
         self.maybe_written &= !refused;
     }
 
-    pub(super) fn done(self, outcome: Outcome) -> Done {
-        let runs = self.runs(&outcome);
-        Done { completion: self.completion, runs, tokens: self.tokens }
+    pub(super) fn done(&mut self, outcome: Outcome) -> Done {
+        let runs = self.runs(outcome);
+        self.done_as(runs)
     }
 
-    fn runs(&self, outcome: &Outcome) -> Vec<Run> {
+    /// As [`BatchInfo::done`], where records have fates of their own.
+    pub(super) fn done_as(&mut self, runs: Runs) -> Done {
+        // Not a clone, which would be written to while everybody waits for the lock.
+        let completion = self.completion.take().expect("a batch is done once");
+        Done { completion, runs, tokens: std::mem::take(&mut self.tokens) }
+    }
+
+    fn runs(&self, outcome: Outcome) -> Runs {
+        if self.pieces.is_empty() {
+            return smallvec![Run { first: self.order.first, count: self.count as u32, outcome }];
+        }
         let mut before = 0;
         let run = |piece: Range<u32>| {
             let run = Run { first: piece.start, count: piece.end - piece.start, outcome: outcome.moved(before) };
@@ -161,7 +179,7 @@ pub(super) struct OpenBatch {
 
 impl OpenBatch {
     /// A batch for records up to `limit` bytes in all by the time they are sent, header included; its first record may
-    /// be larger.
+    /// be larger. What is known of another batch, that is done, may be written over.
     #[expect(clippy::too_many_arguments, reason = "all of them are facts of the batch and the types tell them apart")]
     pub(super) fn new(
         order: Order,
@@ -172,11 +190,12 @@ impl OpenBatch {
         mut room: Vec<u8>,
         mut permit: Permit,
         now: Instant,
+        spare: Option<Box<BatchInfo>>,
     ) -> OpenBatch {
         permit.grow(room.capacity());
         // One that is used again has most of its length.
         room.resize(room.capacity(), 0);
-        let info = Box::new(BatchInfo {
+        let info = BatchInfo {
             order,
             partition,
             count: 0,
@@ -187,7 +206,7 @@ impl OpenBatch {
             created: now,
             record_bytes: 0,
             record_bytes_max: 0,
-            completion,
+            completion: Some(completion),
             tokens: Vec::new(),
             attempts: 0,
             made_anew: false,
@@ -195,7 +214,14 @@ impl OpenBatch {
             maybe_written: false,
             last_cause: None,
             sequence: None,
-        });
+        };
+        let info = match spare {
+            Some(mut spare) => {
+                *spare = info;
+                spare
+            }
+            None => Box::new(info),
+        };
         OpenBatch { info, room, permit, limit, estimate }
     }
 
@@ -370,6 +396,6 @@ impl SealedBatch {
             count: self.info.count,
         };
         let SealedRecords { body, crc, .. } = &self.records;
-        ProducePartition { index, header: header.encode(body.len(), *crc), body: body.clone() }
+        ProducePartition { index, header: header.encode(body, *crc), body: body.clone() }
     }
 }

@@ -1,6 +1,7 @@
 //! How the fate of a batch reaches those who wait for its records: one allocation per batch, not per record.
 
 use crate::error::ProduceError;
+use smallvec::SmallVec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
@@ -37,10 +38,13 @@ pub struct Done {
     /// Shared by the batch's deliveries.
     pub completion: Arc<Completion>,
     /// The records by their index in the completion, ascending and without gaps over all runs.
-    pub runs: Vec<Run>,
+    pub runs: Runs,
     /// The token of each record, by index, where appends carried any; else empty.
     pub tokens: Vec<u64>,
 }
+
+/// Mostly one.
+pub type Runs = SmallVec<[Run; 1]>;
 
 /// Records of a completion that share an outcome.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,7 +72,7 @@ pub struct Completion {
     topic: Arc<str>,
     partition: i32,
     may_block: fn() -> bool,
-    runs: OnceLock<Vec<Run>>,
+    runs: OnceLock<Runs>,
     waiters: Mutex<Waiters>,
 }
 
@@ -162,7 +166,7 @@ impl Completion {
         !self.lock().callbacks.is_empty()
     }
 
-    fn complete(self: &Arc<Completion>, runs: Vec<Run>) {
+    fn complete(self: &Arc<Completion>, runs: Runs) {
         assert!(self.runs.set(runs).is_ok(), "a batch is completed once");
         let waiters = std::mem::take(&mut *self.lock());
         for (index, callback) in waiters.callbacks {

@@ -198,7 +198,6 @@ pub(super) struct TopicCounters {
 /// The facts of a batch that goes out.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SentBatch {
-    pub(super) topic: usize,
     pub(super) records: u64,
     /// Header included, as sent.
     pub(super) bytes: usize,
@@ -208,6 +207,48 @@ pub(super) struct SentBatch {
     pub(super) record_bytes: usize,
     pub(super) record_bytes_max: usize,
     pub(super) queued: Duration,
+}
+
+/// The facts of a topic's batches in one request.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct SentBatches {
+    batches: u64,
+    records: Sum,
+    bytes: Sum,
+    queue_ms: Sum,
+    compression: Sum,
+    record_bytes: Sum,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Sum {
+    sum: f64,
+    max: f64,
+}
+
+impl Sum {
+    fn add(&mut self, sum: f64, max: f64) {
+        self.sum += sum;
+        self.max = self.max.max(max);
+    }
+}
+
+impl SentBatches {
+    pub(super) fn add(&mut self, batch: SentBatch) {
+        let SentBatch { records, bytes, raw_bytes, record_bytes, record_bytes_max, queued } = batch;
+        self.batches += 1;
+        self.records.add(records as f64, records as f64);
+        self.bytes.add(bytes as f64, bytes as f64);
+        let queue_ms = queued.as_secs_f64() * 1e3;
+        self.queue_ms.add(queue_ms, queue_ms);
+        let ratio = bytes as f64 / raw_bytes as f64;
+        self.compression.add(ratio, ratio);
+        self.record_bytes.add(record_bytes as f64, record_bytes_max as f64);
+    }
+
+    pub(super) fn records(&self) -> f64 {
+        self.records.sum
+    }
 }
 
 impl Counters {
@@ -234,9 +275,9 @@ impl Counters {
         Sampled::new(self.windows)
     }
 
-    pub(super) fn request_sent(&mut self, now: Instant, records: u64) {
+    pub(super) fn request_sent(&mut self, now: Instant, records: f64) {
         self.latest = now;
-        self.records.add(now, records as f64);
+        self.records.add(now, records);
     }
 
     pub(super) fn answered(&mut self, now: Instant, throttle_ms: i32) {
@@ -346,18 +387,18 @@ impl Core {
         self.topics[topic].counters.get_or_insert_with(|| Box::new(TopicCounters::new(windows)))
     }
 
-    pub(super) fn count_batch(&mut self, now: Instant, batch: SentBatch) {
-        let SentBatch { topic, records, bytes, raw_bytes, record_bytes, record_bytes_max, queued } = batch;
-        let ratio = bytes as f64 / raw_bytes as f64;
+    pub(super) fn count_batches(&mut self, now: Instant, topic: usize, sent: SentBatches) {
+        let SentBatches { batches, records, bytes, queue_ms, compression, record_bytes } = sent;
+        let add = |to: &mut Sampled, sum: Sum| to.add_many(now, sum.sum, batches, sum.max);
         let counters = &mut self.counters;
-        counters.batch_bytes.add(now, bytes as f64);
-        counters.queue_ms.add(now, queued.as_secs_f64() * 1e3);
-        counters.compression.add(now, ratio);
-        counters.record_bytes.add_many(now, record_bytes as f64, records, record_bytes_max as f64);
+        add(&mut counters.batch_bytes, bytes);
+        add(&mut counters.queue_ms, queue_ms);
+        add(&mut counters.compression, compression);
+        counters.record_bytes.add_many(now, record_bytes.sum, records.sum as u64, record_bytes.max);
         let counters = self.of_topic(topic);
-        counters.records.add(now, records as f64);
-        counters.bytes.add(now, bytes as f64);
-        counters.compression.add(now, ratio);
+        add(&mut counters.records, records);
+        add(&mut counters.bytes, bytes);
+        add(&mut counters.compression, compression);
     }
 
     /// So many records of a topic go out once more.

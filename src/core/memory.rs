@@ -67,14 +67,12 @@ impl MemoryPool {
 
     /// A buffer with room for at least `capacity` bytes; what is in it means nothing. It costs nothing until a permit pays for it.
     pub(super) fn buffer(&self, capacity: usize) -> Vec<u8> {
-        if capacity >= KEPT_FROM {
-            // Batches of a producer are about of a size; one that is of another is let go.
-            let fits = |buffer: &Vec<u8>| (capacity..=4 * capacity).contains(&buffer.capacity());
-            if let Some(buffer) = self.inner.kept().take().filter(fits) {
-                return buffer;
-            }
+        let capacity = if capacity < SMALL { capacity.next_power_of_two() } else { capacity };
+        if let Some(buffer) = self.inner.kept().take(capacity) {
+            return buffer;
         }
-        vec![0; capacity]
+        // Of a large one the system has most in zeros.
+        if capacity < SMALL { Vec::with_capacity(capacity) } else { vec![0; capacity] }
     }
 
     /// The whole budget in bytes.
@@ -113,11 +111,10 @@ impl Permit {
     pub(super) fn keep(&self, buffer: Vec<u8>) {
         let capacity = buffer.capacity();
         let most = KEPT_MAX.min(self.inner.total as usize / 4);
-        if capacity >= KEPT_FROM && capacity <= most {
+        if capacity > 0 && capacity <= most {
             let mut kept = self.inner.kept();
             if kept.bytes + capacity <= most {
-                kept.bytes += capacity;
-                kept.buffers.push(buffer);
+                kept.put(buffer);
             }
         }
     }
@@ -141,20 +138,30 @@ impl Inner {
 /// Buffers for the next batches.
 #[derive(Debug, Default)]
 struct Kept {
-    buffers: Vec<Vec<u8>>,
+    /// By the power of two that they hold at least.
+    by_size: [Vec<Vec<u8>>; KEPT_MAX.ilog2() as usize + 1],
     bytes: usize,
 }
 
 impl Kept {
-    fn take(&mut self) -> Option<Vec<u8>> {
-        let buffer = self.buffers.pop()?;
+    fn put(&mut self, buffer: Vec<u8>) {
+        self.bytes += buffer.capacity();
+        self.by_size[buffer.capacity().ilog2() as usize].push(buffer);
+    }
+
+    /// One of at least that capacity, and not of far more. Batches of a producer are about of a size; one that is of
+    /// another is let go.
+    fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
+        let at = capacity.checked_ilog2()? as usize;
+        let of_size = self.by_size.get_mut(at..)?;
+        let buffer = of_size.iter_mut().take(2).find_map(Vec::pop)?;
         self.bytes -= buffer.capacity();
-        Some(buffer)
+        (capacity..=4 * capacity).contains(&buffer.capacity()).then_some(buffer)
     }
 }
 
-/// Smaller buffers are the allocator's business.
-const KEPT_FROM: usize = 4 * 1024;
+/// Smaller buffers are powers of two, so that each serves many.
+const SMALL: usize = 4 * 1024;
 /// What is kept at most, in bytes; of a small budget a quarter.
 const KEPT_MAX: usize = 8 * 1024 * 1024;
 
@@ -187,8 +194,9 @@ mod tests {
         for _ in 0..100 {
             permit.keep(Vec::with_capacity(16_000));
         }
-        assert_eq!(pool.inner.kept().buffers.len(), (1 << 20) / 4 / 16_000);
-        assert_eq!(pool.buffer(100).capacity(), 100, "a small one is not a large one's waste");
+        let kept = pool.inner.kept().by_size.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(kept, (1 << 20) / 4 / 16_000);
+        assert_eq!(pool.buffer(100).capacity(), 128, "a small one is not a large one's waste");
         assert_eq!(pool.buffer(17_000).capacity(), 17_000);
         assert_eq!(pool.available(), 1 << 20);
     }

@@ -16,12 +16,15 @@ mod batch;
 mod completion;
 mod config;
 mod counters;
+mod flushes;
+mod id_set;
 mod io;
 mod links;
 mod memory;
 mod metadata;
 mod news;
 mod node;
+mod pace;
 mod partition;
 mod partitioner;
 mod principal;
@@ -38,7 +41,7 @@ mod timers;
 mod verdict;
 
 pub use accumulator::{Append, Appended, GroupHandle, Placement};
-pub use completion::{Callback, Completion, Done, Outcome, Run};
+pub use completion::{Callback, Completion, Done, Outcome, Run, Runs};
 pub use config::CoreConfig;
 pub use counters::{CoreCounts, Measured, Sampled, TopicCounts, Windows};
 pub use io::{Action, ConnectionId, NodeId, Transmit};
@@ -55,10 +58,13 @@ use accumulator::Group;
 use backoff::Backoff;
 use batch::{BatchInfo, Order};
 use counters::Counters;
+use flushes::Flushes;
+use id_set::IdSet;
 use metadata::{Refresh, Topic};
 use news::News;
 use node::Node;
-use partition::{Partition, Slot};
+use pace::Pace;
+use partition::{Partition, Rooms, Slot};
 use producer_id::ProducerId;
 use rng::Rng;
 use seal::Work;
@@ -99,6 +105,7 @@ pub struct Core {
     topics: Vec<Topic>,
     topics_by_name: BTreeMap<Arc<str>, usize>,
     partitions: Vec<Partition>,
+    rooms: Rooms,
     groups: Vec<Group>,
     refresh: Refresh,
 
@@ -111,21 +118,20 @@ pub struct Core {
 
     /// Grows with every batch.
     next_order: u64,
-    /// Batches that are not done.
-    live: BTreeSet<Order>,
     /// Batches that were begun as one and are more by now, or less.
     shared: BTreeMap<u64, Shared>,
     /// Partitions whose queue is not empty.
-    active: BTreeSet<u32>,
+    active: IdSet,
     /// Batches before this one do not linger: someone flushes, closes, or waits for memory.
     expedited: u64,
-    flushes: VecDeque<(u64, u64)>,
-    next_flush: u64,
+    /// Of the batches that are not done.
+    flushes: Flushes,
     closing: bool,
     ended: Option<Ended>,
     /// The topic that was last asked for by its name, see [`Core::opened`].
     last_opened: usize,
     news: News,
+    pace: Pace,
     counters: Counters,
 }
 
@@ -150,6 +156,7 @@ impl Core {
             topics: Vec::new(),
             topics_by_name: BTreeMap::new(),
             partitions: Vec::new(),
+            rooms: Rooms::default(),
             groups: Vec::new(),
             refresh: Refresh::default(),
             nodes,
@@ -158,16 +165,15 @@ impl Core {
             next_connection: 0,
             producer_id: ProducerId::new(config.idempotence),
             next_order: 1,
-            live: BTreeSet::new(),
             shared: BTreeMap::new(),
-            active: BTreeSet::new(),
+            active: IdSet::default(),
             expedited: 1,
-            flushes: VecDeque::new(),
-            next_flush: 0,
+            flushes: Flushes::default(),
             closing: false,
             ended: None,
             last_opened: 0,
             news: News::default(),
+            pace: Pace::default(),
             counters: Counters::new(config.windows, now),
             config,
         };
@@ -179,9 +185,7 @@ impl Core {
     /// Expedites everything that was appended so far; [`Action::Flushed`] with the returned number follows when all
     /// of it is done.
     pub fn flush(&mut self, now: Instant) -> u64 {
-        let flush = self.next_flush;
-        self.next_flush += 1;
-        self.flushes.push_back((flush, self.next_order));
+        let flush = self.flushes.add(self.next_order);
         self.expedite(now);
         self.note_flushed();
         flush
@@ -195,7 +199,7 @@ impl Core {
             return false;
         }
         self.expedited = self.next_order;
-        for partition in self.active.iter().copied().collect::<Vec<_>>() {
+        for partition in self.active.iter().collect::<Vec<_>>() {
             self.schedule(now, partition);
         }
         true
@@ -210,7 +214,7 @@ impl Core {
     /// Fails everything that is not done, and says how many batches that were. What is being sealed fails, too, and need
     /// not be handed back.
     pub fn abandon(&mut self) -> usize {
-        let left = self.live.len();
+        let left = self.flushes.live();
         self.fail_all(&Ended::Closed);
         self.ended.get_or_insert(Ended::Closed);
         left
@@ -225,7 +229,7 @@ impl Core {
 
     /// Whether everything that was appended is done.
     pub fn is_idle(&self) -> bool {
-        self.live.is_empty()
+        self.flushes.live() == 0
     }
 
     /// Next thing for the shell to do or to pass on.
@@ -249,7 +253,7 @@ impl Core {
         self.news.timeout(now);
         while let Some(timer) = self.timers.pop(now) {
             match timer {
-                Timer::Partition(partition) => {
+                Timer::Partition(partition) | Timer::Expiry(partition) => {
                     self.expire(now, partition);
                     self.schedule(now, partition);
                 }
@@ -271,14 +275,16 @@ impl Core {
     }
 
     /// A batch is done.
-    fn end(&mut self, now: Instant, info: BatchInfo, outcome: Outcome) {
+    fn end(&mut self, now: Instant, mut info: Box<BatchInfo>, outcome: Outcome) {
         self.partitions[info.partition as usize].left(info.record_bytes);
-        self.finish(now, info.order, info.done(outcome));
+        let (order, done) = (info.order, info.done(outcome));
+        self.rooms.keep_info(info);
+        self.finish(now, order, done);
     }
 
     /// Books a batch as done and tells the shell. `order` is the batch's.
     fn finish(&mut self, now: Instant, order: Order, done: Done) {
-        self.live.remove(&order);
+        self.flushes.ended(order.batch);
         let failed = done.runs.iter().filter(|run| matches!(run.outcome, Outcome::Failed(_)));
         let failed: u32 = failed.map(|run| run.count).sum();
         if failed > 0 {
@@ -289,11 +295,7 @@ impl Core {
     }
 
     fn note_flushed(&mut self) {
-        while let Some(&(flush, before)) = self.flushes.front() {
-            if self.live.first().is_some_and(|oldest| oldest.batch < before) {
-                break;
-            }
-            self.flushes.pop_front();
+        while let Some(flush) = self.flushes.pop_done() {
             self.actions.push_back(Action::Flushed(flush));
         }
     }
@@ -314,11 +316,12 @@ impl Core {
                 (info, fate)
             }));
             partition.oldest = None;
-            self.active.remove(&(at as u32));
+            self.active.remove(at as u32);
             self.unready(at as u32);
             self.timers.set(Timer::Partition(at as u32), None);
+            self.timers.set(Timer::Expiry(at as u32), None);
             for (info, fate) in failed {
-                self.end(self.counters.latest, *info, Outcome::Failed(error(fate)));
+                self.end(self.counters.latest, info, Outcome::Failed(error(fate)));
             }
         }
     }

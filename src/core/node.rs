@@ -2,10 +2,11 @@
 
 use super::batch::Order;
 use super::counters::Sampled;
+use super::id_set::IdSet;
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,9 @@ pub(super) struct Node {
     /// Why the last attempt was in vain, if it and we do not believe each other.
     pub(super) refusal: Option<Arc<str>>,
     /// Partitions led by this node that have something to send.
-    pub(super) ready: BTreeSet<u32>,
+    pub(super) ready: IdSet,
     /// Those whose open batch could go out, but lingers.
-    pub(super) lingering: BTreeSet<u32>,
+    pub(super) lingering: IdSet,
     /// Since when one was ready, without a turn of this node since.
     pub(super) waiting_since: Option<Instant>,
     /// Where the next request begins, so that every partition has its turn.
@@ -90,8 +91,8 @@ impl Node {
             failures: 0,
             last_cause: None,
             refusal: None,
-            ready: BTreeSet::new(),
-            lingering: BTreeSet::new(),
+            ready: IdSet::default(),
+            lingering: IdSet::default(),
             waiting_since: None,
             cursor: 0,
             latency_ms: None,
@@ -131,7 +132,7 @@ impl Node {
 
     /// Ready partitions, beginning after the one that was served last.
     pub(super) fn in_turn(&self) -> impl Iterator<Item = u32> {
-        self.ready.range(self.cursor..).chain(self.ready.range(..self.cursor)).copied()
+        self.ready.iter_from(self.cursor)
     }
 }
 

@@ -1,7 +1,8 @@
 //! A partition's queue of batches and what the order of its log demands.
 
-use super::batch::{BatchInfo, OpenBatch, Order, ProducerIdAndEpoch, SealedBatch, Sequence};
+use super::batch::{BatchInfo, Filled, OpenBatch, Order, ProducerIdAndEpoch, SealedBatch, Sequence};
 use super::io::{ConnectionId, NodeId};
+use super::memory::Permit;
 use super::time::Instant;
 use crate::sabotage::{self, Sabotage};
 use std::collections::VecDeque;
@@ -65,6 +66,45 @@ impl Slot {
 
     pub(super) fn order(&self) -> Order {
         self.info().order
+    }
+}
+
+/// Rooms of partitions that were idle, for those that no longer are: with many partitions it is the allocator that
+/// would cost most.
+#[derive(Debug, Default)]
+pub(super) struct Rooms {
+    queues: Vec<VecDeque<Slot>>,
+    in_flight: Vec<Vec<InFlight>>,
+    /// Of batches that are done.
+    infos: Vec<Box<BatchInfo>>,
+}
+
+impl Rooms {
+    /// So many are kept at most…
+    const MANY: usize = 1024;
+    /// …of at most so many batches each.
+    const LARGE: usize = 8;
+
+    /// To be written over.
+    pub(super) fn info(&mut self) -> Option<Box<BatchInfo>> {
+        self.infos.pop()
+    }
+
+    /// What was known of a batch that is done.
+    pub(super) fn keep_info(&mut self, info: Box<BatchInfo>) {
+        if self.infos.len() < Rooms::MANY {
+            self.infos.push(info);
+        }
+    }
+
+    fn keep(&mut self, queue: VecDeque<Slot>, in_flight: Vec<InFlight>) {
+        debug_assert!(queue.is_empty() && in_flight.is_empty(), "only of an idle partition");
+        if self.queues.len() < Rooms::MANY && (1..=Rooms::LARGE).contains(&queue.capacity()) {
+            self.queues.push(queue);
+        }
+        if self.in_flight.len() < Rooms::MANY && (1..=Rooms::LARGE).contains(&in_flight.capacity()) {
+            self.in_flight.push(in_flight);
+        }
     }
 }
 
@@ -224,6 +264,13 @@ impl Partition {
         }
     }
 
+    /// The parts of the batch that takes records, which takes no more; it is to get its place again.
+    pub(super) fn take_open(&mut self) -> Option<(Box<BatchInfo>, Filled, Permit)> {
+        let Some(Slot::Open(batch)) = self.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) else { return None };
+        (self.last_body_len, self.last_tokens) = (batch.body_len(), batch.info.tokens.len());
+        Some(batch.close())
+    }
+
     /// Bytes of the records in the queue and in flight, before compression.
     pub(super) fn queued_bytes(&self) -> u64 {
         self.queued_bytes
@@ -245,10 +292,19 @@ impl Partition {
         self.oldest = Some(self.oldest.map_or(accepted, |oldest| oldest.min(accepted)));
     }
 
+    /// Has room for a batch.
+    pub(super) fn take_room(&mut self, rooms: &mut Rooms) {
+        if self.queue.capacity() == 0 {
+            self.queue = rooms.queues.pop().unwrap_or_default();
+        }
+        if self.in_flight.capacity() == 0 {
+            self.in_flight = rooms.in_flight.pop().unwrap_or_default();
+        }
+    }
+
     /// Of many partitions few are in use at a time: the rooms of an idle one would be most of what it takes.
-    pub(super) fn give_back(&mut self) {
-        self.queue = VecDeque::new();
-        self.in_flight = Vec::new();
+    pub(super) fn give_back(&mut self, rooms: &mut Rooms) {
+        rooms.keep(std::mem::take(&mut self.queue), std::mem::take(&mut self.in_flight));
     }
 
     /// Puts a batch that goes out again where its order says.

@@ -71,7 +71,7 @@ impl Core {
             Verdict::Good => {
                 self.producer_id =
                     ProducerId::Have(ProducerIdAndEpoch { id: response.producer_id, epoch: response.producer_epoch });
-                for partition in self.active.iter().copied().collect::<Vec<_>>() {
+                for partition in self.active.iter().collect::<Vec<_>>() {
                     self.schedule(now, partition);
                 }
             }

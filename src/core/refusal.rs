@@ -21,7 +21,7 @@ impl Core {
         if let Some(node) = self.nodes.get_mut(&id) {
             node.refusal = Some(Arc::clone(&reason));
         }
-        for partition in self.active.iter().copied().collect::<Vec<_>>() {
+        for partition in self.active.iter().collect::<Vec<_>>() {
             if self.partitions[partition as usize].leader == Some(id) {
                 self.fail_queue(now, partition, |topic, index, fate| ProduceError::Authentication {
                     topic: Some(topic),
@@ -39,7 +39,7 @@ impl Core {
     /// Without a producer id nothing can be sent, to no topic. Like a refused login it may be mended at any time.
     pub(super) fn fail_without_producer_id(&mut self, now: Instant, code: i16) {
         let config = self.config.clone();
-        for partition in self.active.iter().copied().collect::<Vec<_>>() {
+        for partition in self.active.iter().collect::<Vec<_>>() {
             self.fail_queue(now, partition, |_, _, fate| config.cluster_not_authorized(code, fate));
         }
     }
@@ -55,10 +55,10 @@ impl Core {
             }
         }
         partition.oldest = None;
-        self.active.remove(&id);
+        self.active.remove(id);
         for info in failed {
             let error = error(Arc::clone(&topic), index, info.fate());
-            self.end(now, *info, Outcome::Failed(error));
+            self.end(now, info, Outcome::Failed(error));
         }
         self.schedule(now, id);
     }

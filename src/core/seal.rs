@@ -157,7 +157,7 @@ fn part(
         created: whole.created,
         record_bytes: body.len(),
         record_bytes_max,
-        completion: Arc::clone(&whole.completion),
+        completion: Some(Arc::clone(whole.completion())),
         tokens: Vec::new(),
         // As Java does: in this form it was never tried.
         attempts: 0,
@@ -187,7 +187,7 @@ mod tests {
         let order = Order::begun(7);
         let permit = memory.take(0);
         let completion = Completion::new(topic, 0, || true);
-        let mut open = OpenBatch::new(order, 0, completion, 1 << 20, Estimate::EXACT, Vec::new(), permit, now);
+        let mut open = OpenBatch::new(order, 0, completion, 1 << 20, Estimate::EXACT, Vec::new(), permit, now, None);
         for (at, value) in values.iter().enumerate() {
             let record = RecordBody { key: None, value: Some(value), headers: NO_HEADERS };
             open.append(&record, record.max_len(), 1000 - at as i64, Some(now), Some(at as u64));
@@ -261,10 +261,11 @@ mod tests {
         let whole = batch(&memory, Compression::None, &[b"a", b"b", b"c", b"d"]);
         let left = anew(Work::Without(whole, vec![1]), Compression::None, &memory).remove(0);
         let written = |base| Outcome::Written { base_offset: Some(base), log_append_time: None };
+        let mut left = left;
         let done = left.info.done(written(10));
         let expected =
             [Run { first: 0, count: 1, outcome: written(10) }, Run { first: 2, count: 2, outcome: written(11) }];
-        assert_eq!(done.runs, expected);
+        assert_eq!(done.runs[..], expected);
         let _: &Arc<Completion> = &done.completion;
     }
 

@@ -2,7 +2,7 @@
 
 use super::batch::{Order, SealedBatch};
 use super::completion::Outcome;
-use super::counters::SentBatch;
+use super::counters::{SentBatch, SentBatches};
 use super::io::{ConnectionId, NodeId, Transmit};
 use super::node::{Gathered, InFlightRequest, Link, RequestKind};
 use super::partition::{Gate, InFlight, Slot};
@@ -157,7 +157,7 @@ impl Core {
         let mut topic_at: BTreeMap<usize, usize> = BTreeMap::new();
         let mut batches = Vec::new();
         let mut size = 0;
-        let mut records = 0;
+        let mut sent: Vec<(usize, SentBatches)> = Vec::new();
         for id in in_turn {
             if !self.pass_gate(id) {
                 // What opens it again schedules the partition.
@@ -192,20 +192,18 @@ impl Core {
             let at = *topic_at.entry(topic).or_insert_with(|| {
                 let topic = &self.topics[topic];
                 topics.push(ProduceTopic { name: Arc::clone(&topic.name), id: topic.id, partitions: Vec::new() });
+                sent.push((partition.topic, SentBatches::default()));
                 topics.len() - 1
             });
             topics[at].partitions.push(batch.to_produce(partition.index));
-            let count = batch.info.count as u64;
-            let sent = SentBatch {
-                topic,
-                records: count,
+            sent[at].1.add(SentBatch {
+                records: batch.info.count as u64,
                 bytes: batch.wire_len(),
                 raw_bytes: HEADER_LEN + batch.info.record_bytes,
                 record_bytes: batch.info.record_bytes,
                 record_bytes_max: batch.info.record_bytes_max,
                 queued: now - batch.info.created,
-            };
-            records += count;
+            });
             batches.push((id, batch.info.order));
             partition.in_flight.push(InFlight {
                 order: batch.info.order,
@@ -215,9 +213,8 @@ impl Core {
                 batch: Some(batch),
             });
             if partition.queue.is_empty() {
-                self.active.remove(&id);
+                self.active.remove(id);
             }
-            self.count_batch(now, sent);
             self.unready(id);
             self.schedule(now, id);
             if let Some(node) = self.nodes.get_mut(&node_id) {
@@ -230,7 +227,10 @@ impl Core {
         if batches.is_empty() {
             return None;
         }
-        self.counters.request_sent(now, records);
+        self.counters.request_sent(now, sent.iter().map(|(_, sent)| sent.records()).sum::<f64>());
+        for (topic, sent) in sent {
+            self.count_batches(now, topic, sent);
+        }
         let request = ProduceRequest {
             acks: self.config.acks,
             timeout_ms: i32::try_from(self.config.request_timeout.as_millis()).unwrap_or(i32::MAX),
@@ -511,7 +511,7 @@ impl Core {
     fn complete(&mut self, now: Instant, id: u32, batch: SealedBatch, outcome: Outcome) {
         let partition = &mut self.partitions[id as usize];
         partition.blocked_until = partition.blocked_until.filter(|until| *until > now);
-        self.end(now, *batch.info, outcome);
+        self.end(now, batch.info, outcome);
     }
 
     fn take_in_flight(&mut self, id: u32, order: Order) -> Option<InFlight> {

@@ -4,7 +4,7 @@
 
 use super::Core;
 use super::batch::{BatchInfo, Order, SealedBatch};
-use super::completion::{Completion, Done, Outcome, Run};
+use super::completion::{Completion, Done, Outcome, Run, Runs};
 use super::io::Action;
 use super::partition::Slot;
 use super::seal::{Work, gaps};
@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct Shared {
     completion: Arc<Completion>,
     tokens: Vec<u64>,
-    runs: Vec<Run>,
+    runs: Runs,
     /// Records whose fate is not known yet.
     left: u32,
 }
@@ -50,7 +50,7 @@ impl Core {
         }
         let refused = refused(&batch.info, answer);
         let topic = &self.topics[partition.topic].name;
-        let mut runs = Vec::new();
+        let mut runs = Runs::new();
         for (&at, message) in &refused {
             let error = ProduceError::Broker {
                 topic: Arc::clone(topic),
@@ -64,12 +64,12 @@ impl Core {
             runs.extend(batch.info.indexes(at..at + 1).into_iter().map(run));
         }
         if refused.len() == batch.info.count as usize {
-            let BatchInfo { completion, tokens, record_bytes, .. } = *batch.info;
-            self.partitions[id as usize].left(record_bytes);
-            self.finish(now, order, Done { completion, runs, tokens });
+            self.partitions[id as usize].left(batch.info.record_bytes);
+            let done = batch.info.done_as(runs);
+            self.finish(now, order, done);
         } else {
             self.share(&mut batch.info);
-            self.count_errors(now, batch.info.completion.topic(), refused.len() as u64);
+            self.count_errors(now, batch.info.completion().topic(), refused.len() as u64);
             self.settle(order, runs);
             let refused: Vec<u32> = refused.into_keys().collect();
             let left = gaps(&refused, batch.info.count as u32);
@@ -91,11 +91,12 @@ impl Core {
 
     /// From now on the fates of the batch's records are collected.
     fn share(&mut self, info: &mut BatchInfo) {
-        let (completion, tokens) = (&info.completion, &mut info.tokens);
+        let completion = Arc::clone(info.completion());
+        let tokens = &mut info.tokens;
         self.shared.entry(info.order.batch).or_insert_with(|| Shared {
-            completion: Arc::clone(completion),
+            completion,
             tokens: std::mem::take(tokens),
-            runs: Vec::new(),
+            runs: Runs::new(),
             left: info.count as u32,
         });
     }
@@ -114,7 +115,7 @@ impl Core {
         }
     }
 
-    fn settle(&mut self, order: Order, runs: Vec<Run>) {
+    fn settle(&mut self, order: Order, runs: Runs) {
         let Some(shared) = self.shared.get_mut(&order.batch) else { return };
         shared.left -= runs.iter().map(|run| run.count).sum::<u32>();
         shared.runs.extend(runs);

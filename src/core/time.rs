@@ -18,6 +18,11 @@ impl Instant {
         self.0
     }
 
+    /// The point so long before, not before the origin.
+    pub fn before(self, by: Duration) -> Instant {
+        Instant(self.0.saturating_sub(u64::try_from(by.as_nanos()).unwrap_or(u64::MAX)))
+    }
+
     /// How long after `earlier` this is; zero if it is not.
     pub fn saturating_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

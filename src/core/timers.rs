@@ -6,8 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Whose deadline it is. Each has one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Timer {
-    /// A partition's linger, backoff or oldest batch's expiry, whichever is first.
+    /// A partition's linger or backoff.
     Partition(u32),
+    /// A partition's oldest batch's expiry, or earlier: see [`Timers::no_later`].
+    Expiry(u32),
     /// A node's reconnect, connection set-up, request timeout or throttle, whichever is first.
     Node(i32),
     /// The next metadata request.
@@ -21,15 +23,15 @@ pub(super) enum Timer {
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     in_order: BTreeSet<(Instant, Timer)>,
-    by_owner: BTreeMap<Timer, Instant>,
+    /// By their number: partitions have them set for every batch.
+    partitions: Vec<Option<Instant>>,
+    expiries: Vec<Option<Instant>>,
+    others: BTreeMap<Timer, Instant>,
 }
 
 impl Timers {
     pub(super) fn set(&mut self, timer: Timer, at: Option<Instant>) {
-        let before = match at {
-            Some(at) => self.by_owner.insert(timer, at),
-            None => self.by_owner.remove(&timer),
-        };
+        let before = self.replace(timer, at);
         if before == at {
             return;
         }
@@ -39,6 +41,39 @@ impl Timers {
         if let Some(at) = at {
             self.in_order.insert((at, timer));
         }
+    }
+
+    /// Sets it to `at` if it would come later, or not at all. If it comes too early, whoever it wakes sets it again: that
+    /// is cheaper than moving it with every batch, of which few ever expire.
+    pub(super) fn no_later(&mut self, timer: Timer, at: Instant) {
+        if self.at(timer).is_none_or(|set| set > at) {
+            self.set(timer, Some(at));
+        }
+    }
+
+    fn at(&self, timer: Timer) -> Option<Instant> {
+        match timer {
+            Timer::Partition(id) => self.partitions.get(id as usize).copied().flatten(),
+            Timer::Expiry(id) => self.expiries.get(id as usize).copied().flatten(),
+            _ => self.others.get(&timer).copied(),
+        }
+    }
+
+    fn replace(&mut self, timer: Timer, at: Option<Instant>) -> Option<Instant> {
+        let (by_number, id) = match timer {
+            Timer::Partition(id) => (&mut self.partitions, id as usize),
+            Timer::Expiry(id) => (&mut self.expiries, id as usize),
+            _ => {
+                return match at {
+                    Some(at) => self.others.insert(timer, at),
+                    None => self.others.remove(&timer),
+                };
+            }
+        };
+        if id >= by_number.len() {
+            by_number.resize(id + 1, None);
+        }
+        std::mem::replace(&mut by_number[id], at)
     }
 
     pub(super) fn next(&self) -> Option<Instant> {
@@ -52,7 +87,7 @@ impl Timers {
             return None;
         }
         self.in_order.pop_first();
-        self.by_owner.remove(&timer);
+        self.replace(timer, None);
         Some(timer)
     }
 }

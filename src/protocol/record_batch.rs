@@ -46,8 +46,9 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header's bytes before a body of `body_len` bytes with checksum `body_crc`.
-    pub fn encode(&self, body_len: usize, body_crc: u32) -> [u8; HEADER_LEN] {
+    /// The header's bytes before a body that has the checksum `body_crc`.
+    pub fn encode(&self, body: &[u8], body_crc: u32) -> [u8; HEADER_LEN] {
+        let body_len = body.len();
         let mut bytes = [0; HEADER_LEN];
         let length = i32::try_from(HEADER_LEN - 12 + body_len).expect("a batch is under 2 GiB");
         bytes[8..12].copy_from_slice(&length.to_be_bytes());
@@ -61,11 +62,18 @@ impl Header {
         bytes[51..53].copy_from_slice(&self.producer_epoch.to_be_bytes());
         bytes[53..57].copy_from_slice(&self.base_sequence.to_be_bytes());
         bytes[57..61].copy_from_slice(&self.count.to_be_bytes());
-        let crc = super::crc::combine(crc32c::crc32c(&bytes[ATTRIBUTES_AT..]), body_crc, body_len);
+        let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
+        let crc = match body_len {
+            0..SUMMED_BELOW => crc32c::crc32c_append(crc, body),
+            _ => super::crc::combine(crc, body_crc, body_len),
+        };
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         bytes
     }
 }
+
+/// A body of fewer bytes is summed once more sooner than its checksum is combined with the header's.
+const SUMMED_BELOW: usize = 1024;
 
 /// The checksum of a batch's records, for [`Header::encode`].
 pub fn body_crc(body: &[u8]) -> u32 {
@@ -361,7 +369,7 @@ mod tests {
             base_sequence: 0,
             count: 9_000,
         };
-        let mut bytes = header.encode(body.len(), body_crc(&body)).to_vec();
+        let mut bytes = header.encode(&body, body_crc(&body)).to_vec();
         bytes.extend_from_slice(&body);
         let set = RecordBatchDecoder::decode(&mut bytes::Bytes::from(bytes)).unwrap();
         assert_eq!(set.records.len(), 9_000);
@@ -427,7 +435,7 @@ mod tests {
                 base_sequence,
                 count: entries.len() as i32,
             };
-            let mut bytes = header.encode(body.len(), body_crc(&body)).to_vec();
+            let mut bytes = header.encode(&body, body_crc(&body)).to_vec();
             let crc = crc32c::crc32c(&[&bytes[ATTRIBUTES_AT..], &body[..]].concat());
             prop_assert_eq!(&crc.to_be_bytes()[..], &bytes[17..21]);
             bytes.extend_from_slice(&body);

@@ -135,7 +135,7 @@ fn java_decodes_every_codec_and_level() {
                     base_sequence: 0,
                     count: 2,
                 };
-                let batch = [&header.encode(body.len(), body_crc(&body))[..], &body].concat();
+                let batch = [&header.encode(&body, body_crc(&body))[..], &body].concat();
                 input += &STANDARD.encode(batch);
                 input.push('\n');
                 expected.push((["none", "gzip", "snappy", "lz4", "zstd"][codec.attributes() as usize], value));

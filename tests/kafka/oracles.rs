@@ -46,7 +46,7 @@ fn a_batch_is_read_by_java_as_it_was_meant() {
             encoded.encode(&mut body, record.timestamp - header.base_timestamp, at as i32);
             assert!(body.len() - before <= encoded.max_len());
         }
-        let mut bytes = header.encode(body.len(), record_batch::body_crc(&body)).to_vec();
+        let mut bytes = header.encode(&body, record_batch::body_crc(&body)).to_vec();
         bytes.extend_from_slice(&body);
         lines += &STANDARD.encode(&bytes);
         lines.push('\n');

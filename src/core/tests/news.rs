@@ -179,13 +179,49 @@ fn without_linger_everything_is_news() {
 #[test]
 fn what_became_due_behind_a_batch_is_there_to_seal_once_that_one_is_sent() {
     let mut slow = Slow::new(Duration::ZERO);
-    slow.append(3, 100);
+    slow.append(3, 2_000);
     let first = slow.rig.core.poll_seal(slow.rig.now).expect("it is due");
-    slow.append(3, 100);
+    slow.append(3, 2_000);
     assert!(slow.rig.core.poll_seal(slow.rig.now).is_none(), "it stands behind one that is away");
     slow.rig.core.handle_sealed(slow.rig.now, first.seal());
     while slow.rig.core.poll_transmit(slow.rig.now).is_some() {}
     assert!(slow.rig.core.poll_seal(slow.rig.now).is_some(), "a shell that did not ask again would sleep over it");
+}
+
+#[test]
+fn what_is_small_is_sealed_where_it_is_closed() {
+    let mut slow = Slow::new(Duration::ZERO);
+    slow.append(3, 100);
+    assert!(slow.rig.core.poll_seal(slow.rig.now).is_none(), "there is nothing to be done for it");
+    assert!(slow.rig.core.poll_transmit(slow.rig.now).is_some(), "it goes out in the same pass");
+    slow.append(3, 100);
+    assert!(slow.rig.core.poll_transmit(slow.rig.now).is_none(), "it is open");
+    assert!(slow.rig.core.poll_seal(slow.rig.now).is_none());
+    assert!(slow.rig.core.poll_transmit(slow.rig.now).is_some());
+}
+
+#[test]
+fn where_more_small_batches_come_than_can_be_sent_they_grow() {
+    let mut slow = Slow::of(Duration::ZERO, vec![1; 2_000]);
+    let all = |slow: &mut Slow| (0..2_000).for_each(|partition| drop(slow.append(partition, 10)));
+    let before = slow.sent();
+    all(&mut slow);
+    slow.come();
+    assert_eq!(slow.sent(), before + 2_000, "there is time for these");
+    let began = slow.rig.now;
+    all(&mut slow);
+    slow.come();
+    assert_eq!(slow.sent(), before + 2_000, "and for these there is not");
+    let told = slow.told.expect("it is to come again");
+    assert!((7_000..7_100).contains(&(told - began).as_micros()), "4 µs for each, less 1 ms");
+    slow.rig.now = told;
+    all(&mut slow);
+    slow.come();
+    assert_eq!(slow.sent(), before + 4_000, "two records in each");
+    all(&mut slow);
+    slow.rig.core.flush(slow.rig.now);
+    slow.come();
+    assert_eq!(slow.sent(), before + 6_000, "whoever waits for them does not wait");
 }
 
 #[test]

@@ -165,7 +165,7 @@ async fn without_acks_it_is_told_when_the_bytes_are_with_the_socket() {
 #[tokio::test]
 async fn bodies_are_let_go_when_they_are_written() {
     let rig = Rig::new(1 << 20);
-    let body = bytes::Bytes::from(vec![1; 1000]);
+    let body = bytes::Bytes::from(vec![1; 2000]);
     let partition = ProducePartition { index: 0, header: [0; 61], body: body.clone() };
     let topic = ProduceTopic { name: "t".into(), id: [0; 16], partitions: vec![partition] };
     let request = ProduceRequest { acks: -1, timeout_ms: 1, transactional_id: None, topics: vec![topic] };

@@ -53,9 +53,11 @@ fn str_bytes(text: &Option<String>) -> Option<StrBytes> {
 }
 
 fn produce_request() -> impl Strategy<Value = ProduceRequest> {
-    let partition =
-        (any::<i32>(), any::<u8>(), prop_oneof![0usize..300, Just(20_000usize)]).prop_map(|(index, fill, len)| {
-            ProducePartition { index, header: [fill; 61], body: Bytes::from(vec![fill ^ 0xff; len]) }
+    let partition = (any::<i32>(), any::<u8>(), prop_oneof![0usize..300, 1_020usize..1_030, Just(20_000usize)])
+        .prop_map(|(index, fill, len)| ProducePartition {
+            index,
+            header: [fill; 61],
+            body: Bytes::from(vec![fill ^ 0xff; len]),
         });
     let topic = (name(), any::<[u8; 16]>(), proptest::collection::vec(partition, 0..40))
         .prop_map(|(name, id, partitions)| ProduceTopic { name: name.into(), id, partitions });

@@ -20,6 +20,9 @@ pub enum EncodeError {
     TooLong(ApiKey),
 }
 
+/// Bodies below so many bytes are copied: that costs less than a slice of its own in a vectored write does.
+pub(super) const COPIED_BELOW: usize = 1024;
+
 /// Writes one request, in the old encoding or the flexible one.
 pub(super) struct Writer {
     api: ApiKey,
@@ -31,7 +34,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// With the request's header written. `capacity` is what the body will take, without record batches' bodies.
+    /// With the request's header written. `capacity` is what the body will take, without the record batches' bodies that are not
+    /// copied.
     pub(super) fn request(
         api: ApiKey,
         version: i16,
@@ -143,12 +147,16 @@ impl Writer {
         self.bodies.reserve_exact(count);
     }
 
-    /// A bytes field made of two parts, of which the second is not copied.
+    /// A bytes field made of two parts, of which the second is not copied unless it is small.
     pub(super) fn bytes(&mut self, header: &[u8], body: Bytes) {
         self.length(Some(header.len() + body.len()), true);
         self.head.extend_from_slice(header);
-        self.bodies_len += body.len();
-        self.bodies.push((self.head.len(), body));
+        if body.len() < COPIED_BELOW {
+            self.head.extend_from_slice(&body);
+        } else {
+            self.bodies_len += body.len();
+            self.bodies.push((self.head.len(), body));
+        }
     }
 
     /// No tagged fields, where the encoding has any.
