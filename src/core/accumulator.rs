@@ -18,7 +18,7 @@ use crate::protocol::record_batch::{ENCODE_SLACK, HEADER_LEN, RecordBody};
 use std::sync::Arc;
 
 /// Smaller bodies than this many bytes are sealed where they are closed.
-const SEALED_AT_ONCE: usize = 1024;
+const SEALED_AT_ONCE: usize = 4 * 1024;
 
 /// A record to append.
 #[derive(Clone, Copy, Debug)]

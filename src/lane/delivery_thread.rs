@@ -5,9 +5,8 @@ use crate::core::Done;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, OnceLock};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
 
 /// Something to do on the delivery thread, in order.
 pub(crate) enum Job {
@@ -15,6 +14,18 @@ pub(crate) enum Job {
     Complete(Vec<Done>),
     /// A callback of a record that reached no batch, or the end of a flush.
     Run(Box<dyn FnOnce() + Send>),
+}
+
+impl Job {
+    /// What panics has told so by the panic hook; the others get their turn.
+    fn run(self) {
+        match self {
+            Job::Complete(batches) => batches.into_iter().for_each(|done| {
+                _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
+            }),
+            Job::Run(job) => _ = catch_unwind(AssertUnwindSafe(job)),
+        }
+    }
 }
 
 /// The delivery thread, if there is need of one.
@@ -25,10 +36,59 @@ pub(crate) struct DeliveryThread {
 }
 
 struct Running {
-    jobs: Mutex<Option<Sender<Job>>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    jobs: Arc<Jobs>,
+    thread: Thread,
+    handle: Mutex<Option<JoinHandle<()>>>,
     /// Among all of the process.
     number: u64,
+}
+
+/// What is to be done. Not a channel of the standard library's: that wakes whoever receives while it holds the lock that
+/// the woken thread needs first, which costs two more system calls between an answer and its callback.
+#[derive(Default)]
+struct Jobs {
+    waiting: Mutex<Waiting>,
+}
+
+#[derive(Default)]
+struct Waiting {
+    jobs: Vec<Job>,
+    closed: bool,
+}
+
+impl Jobs {
+    /// Adds one for `thread` to do, unless they are closed: then it is given back.
+    fn push(&self, job: Job, thread: &Thread) -> Option<Job> {
+        let mut waiting = self.lock();
+        if waiting.closed {
+            return Some(job);
+        }
+        waiting.jobs.push(job);
+        let is_first = waiting.jobs.len() == 1;
+        drop(waiting);
+        // Whoever added one before has woken it, and it takes all that there are.
+        if is_first {
+            thread.unpark();
+        }
+        None
+    }
+
+    /// Takes all that there are, or waits for some, on the thread that does them. Empty once they are closed.
+    fn take(&self, into: &mut Vec<Job>) {
+        loop {
+            let mut waiting = self.lock();
+            std::mem::swap(&mut waiting.jobs, into);
+            if !into.is_empty() || waiting.closed {
+                return;
+            }
+            drop(waiting);
+            thread::park();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 thread_local! {
@@ -52,23 +112,23 @@ impl DeliveryThread {
         self.running.get_or_init(|| {
             static NEXT: AtomicU64 = AtomicU64::new(1);
             let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let (sender, jobs) = mpsc::channel();
-            let thread = std::thread::Builder::new()
+            let jobs = Arc::new(Jobs::default());
+            let of_thread = Arc::clone(&jobs);
+            let handle = thread::Builder::new()
                 .name("pointsman-delivery".into())
                 .spawn(move || {
                     CURRENT.set(number);
-                    for job in jobs {
-                        match job {
-                            // One that panics has told so by the panic hook; the others get their turn.
-                            Job::Complete(batches) => batches.into_iter().for_each(|done| {
-                                _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
-                            }),
-                            Job::Run(job) => _ = catch_unwind(AssertUnwindSafe(job)),
+                    let mut taken = Vec::new();
+                    loop {
+                        of_thread.take(&mut taken);
+                        if taken.is_empty() {
+                            return;
                         }
+                        taken.drain(..).for_each(Job::run);
                     }
                 })
                 .expect("a thread can be started");
-            Running { jobs: Mutex::new(Some(sender)), thread: Mutex::new(Some(thread)), number }
+            Running { jobs, thread: handle.thread().clone(), handle: Mutex::new(Some(handle)), number }
         });
     }
 
@@ -110,8 +170,9 @@ impl DeliveryThread {
     /// Runs what was handed over, then ends the thread.
     pub(crate) fn finish(&self) {
         let Some(running) = self.running.get() else { return };
-        drop(running.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take());
-        let thread = running.thread.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).take();
+        running.jobs.lock().closed = true;
+        running.thread.unpark();
+        let thread = running.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && !self.is_current()
         {
@@ -122,14 +183,8 @@ impl DeliveryThread {
 
     fn submit(&self, job: Job) {
         let Some(running) = self.running.get() else { unreachable!("asked for before") };
-        let jobs = running.jobs.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let refused = match &*jobs {
-            Some(sender) => sender.send(job).err().map(|refused| refused.0),
-            None => Some(job),
-        };
-        drop(jobs);
-        // The thread is gone (a callback panicked, or all is closed): the fates must become known all the same.
-        match refused {
+        // Where all is closed the thread is gone: the fates must become known all the same.
+        match running.jobs.push(job, &running.thread) {
             None => {}
             Some(Job::Complete(batches)) => batches.into_iter().for_each(Done::complete),
             Some(Job::Run(job)) => job(),

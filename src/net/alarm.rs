@@ -6,7 +6,11 @@
 use super::clock::Clock;
 use crate::core::time::Instant;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::time::{Sleep, sleep_until};
+
+/// A time so far away is hardly ever reached.
+const FAR: Duration = Duration::from_secs(1);
 
 /// Set for one time, and then for another.
 pub(super) struct Alarm {
@@ -33,16 +37,22 @@ impl Alarm {
         Alarm { clock, set_for: None, timer }
     }
 
-    /// Sets it for another time, or for none.
+    /// Sets it for another time, or for none. It may ring earlier than that, but not often: a time that is far away is
+    /// not put off further, since deadlines that never come move with every request.
     pub(super) fn set(&mut self, at: Option<Instant>) {
         if at == self.set_for {
+            return;
+        }
+        let now = self.clock.now();
+        let is_put_off = self.set_for.is_some_and(|set_for| at.is_none_or(|at| at > set_for) && set_for > now + FAR);
+        if is_put_off {
             return;
         }
         self.set_for = at;
         let Some(at) = at else { return };
         match &mut self.timer {
             #[cfg(target_os = "linux")]
-            Timer::File(file) => file.set(at - self.clock.now()),
+            Timer::File(file) => file.set(at - now),
             Timer::Coarse(sleep) => sleep.as_mut().reset(self.clock.timer_at(at)),
         }
     }

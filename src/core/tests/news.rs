@@ -179,9 +179,9 @@ fn without_linger_everything_is_news() {
 #[test]
 fn what_became_due_behind_a_batch_is_there_to_seal_once_that_one_is_sent() {
     let mut slow = Slow::new(Duration::ZERO);
-    slow.append(3, 2_000);
+    slow.append(3, 5_000);
     let first = slow.rig.core.poll_seal(slow.rig.now).expect("it is due");
-    slow.append(3, 2_000);
+    slow.append(3, 5_000);
     assert!(slow.rig.core.poll_seal(slow.rig.now).is_none(), "it stands behind one that is away");
     slow.rig.core.handle_sealed(slow.rig.now, first.seal());
     while slow.rig.core.poll_transmit(slow.rig.now).is_some() {}
