@@ -6,6 +6,7 @@
 //! Some buffers that nobody holds any more are kept for the next batches: a page that goes back to the system costs as
 //! much as writing it when it comes again. They are free memory: at most 8 MiB, or a quarter of the budget, besides it.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -138,15 +139,16 @@ impl Inner {
 /// Buffers for the next batches.
 #[derive(Debug, Default)]
 struct Kept {
-    /// By the power of two that they hold at least.
-    by_size: [Vec<Vec<u8>>; KEPT_MAX.ilog2() as usize + 1],
+    /// By the power of two that they hold at least. Whoever was kept first goes first: what the driver has just read is
+    /// still in the cache of its processor, from where it is slower to get for writing.
+    by_size: [VecDeque<Vec<u8>>; KEPT_MAX.ilog2() as usize + 1],
     bytes: usize,
 }
 
 impl Kept {
     fn put(&mut self, buffer: Vec<u8>) {
         self.bytes += buffer.capacity();
-        self.by_size[buffer.capacity().ilog2() as usize].push(buffer);
+        self.by_size[buffer.capacity().ilog2() as usize].push_back(buffer);
     }
 
     /// One of at least that capacity, and not of far more. Batches of a producer are about of a size; one that is of
@@ -154,7 +156,7 @@ impl Kept {
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         let at = capacity.checked_ilog2()? as usize;
         let of_size = self.by_size.get_mut(at..)?;
-        let buffer = of_size.iter_mut().take(2).find_map(Vec::pop)?;
+        let buffer = of_size.iter_mut().take(2).find_map(VecDeque::pop_front)?;
         self.bytes -= buffer.capacity();
         (capacity..=4 * capacity).contains(&buffer.capacity()).then_some(buffer)
     }
@@ -194,7 +196,7 @@ mod tests {
         for _ in 0..100 {
             permit.keep(Vec::with_capacity(16_000));
         }
-        let kept = pool.inner.kept().by_size.iter().map(Vec::len).sum::<usize>();
+        let kept = pool.inner.kept().by_size.iter().map(VecDeque::len).sum::<usize>();
         assert_eq!(kept, (1 << 20) / 4 / 16_000);
         assert_eq!(pool.buffer(100).capacity(), 128, "a small one is not a large one's waste");
         assert_eq!(pool.buffer(17_000).capacity(), 17_000);
