@@ -647,8 +647,8 @@ fn core_config(
     }
 }
 
-/// `linger.ms` is the longest that a record waits for others to come. The timer that ends it, and the thread that is
-/// woken by it, are late by themselves, so that it is ended a little early.
+/// `linger.ms` is the longest that a record waits for others to come, as long as there is time for all that are sent. The
+/// timer that ends it, and the thread that is woken by it, are late by themselves, so that it is ended a little early.
 fn lingering(linger: Duration) -> Duration {
     linger - (linger / 25).min(Duration::from_micros(200))
 }
@@ -686,5 +686,16 @@ fn net_config(config: &ProducerConfig, client_id: String, security: net::Secured
         names: Arc::new(SystemNames),
         security,
         windows: windows(config),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lingering_ends_early_by_what_a_timer_is_late_and_no_more() {
+        let of = |micros| lingering(Duration::from_micros(micros)).as_micros();
+        assert_eq!([0, 1_000, 5_000, 1_000_000].map(of), [0, 960, 4_800, 999_800]);
     }
 }

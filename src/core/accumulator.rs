@@ -289,7 +289,8 @@ impl Core {
         };
         // Batches of a partition tend to end alike: begin with room for the last one's size, so that a busy
         // partition's buffer never moves and an idle one's stays small.
-        let capacity = partition.last_body_len.max(first_len).max(256).min(estimate.most(limit).max(first_len));
+        let capacity =
+            partition.last_body_len.max(first_len).max(256 - ENCODE_SLACK).min(estimate.most(limit).max(first_len));
         let mut batch = OpenBatch::new(
             order,
             id,
@@ -322,10 +323,13 @@ impl Core {
 
     /// Closes the open batch, if there is one, because of its time. A small one is sealed at once, which costs less than
     /// handing it out and taking it back, and saves it a pass of the shell: `Some(true)`.
-    fn close_early(&mut self, id: u32, goes_along: bool) -> Option<bool> {
+    fn close_early(&mut self, now: Instant, id: u32, goes_along: bool) -> Option<bool> {
         let partition = &mut self.partitions[id as usize];
         let batch = partition.open()?;
         batch.info.goes_along = goes_along;
+        if !self.closing && batch.info.order.batch >= self.expedited {
+            self.pace.closed(now, 1);
+        }
         let is_small = self.config.compression == Compression::None && batch.body_len() < SEALED_AT_ONCE;
         if is_small {
             let (info, body, permit) = partition.take_open()?;
@@ -355,13 +359,11 @@ impl Core {
                     due.extend(node.ready.iter().filter(open));
                 }
             }
-            let mut closed = 0;
             let mut along = Vec::new();
             for id in due {
                 let mut is_sealed = false;
                 if self.pass_gate(id) {
-                    is_sealed = self.close_early(id, false) == Some(true);
-                    closed += 1;
+                    is_sealed = self.close_early(now, id, false) == Some(true);
                     let leader = self.partitions[id as usize].leader.and_then(|leader| self.nodes.get_mut(&leader));
                     if let Some(leader) = leader {
                         along.extend(leader.lingering.iter());
@@ -376,16 +378,11 @@ impl Core {
             for id in along {
                 self.partitions[id as usize].lingers_on = None;
                 if self.pass_gate(id)
-                    && let Some(is_sealed) = self.close_early(id, true)
+                    && let Some(is_sealed) = self.close_early(now, id, true)
+                    && is_sealed
                 {
-                    closed += 1;
-                    if is_sealed {
-                        self.schedule(now, id);
-                    }
+                    self.schedule(now, id);
                 }
-            }
-            if closed > 0 {
-                self.pace.closed(now, closed);
             }
         }
         self.poll_full()

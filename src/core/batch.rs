@@ -1,6 +1,6 @@
 //! A batch is a type that moves: [`OpenBatch`] takes records; its bytes go to be compressed and summed off the lock as
-//! [`super::Unsealed`], while what is known of it keeps its place in the queue; [`SealedBatch`] waits there or is in
-//! flight. Each step consumes the one before. A batch that a broker refuses as it is goes back one step: see
+//! [`super::Unsealed`], while what is known of it keeps its place in the queue (one of a few KiB that is not to be
+//! compressed is summed where it is); [`SealedBatch`] waits there or is in flight. Each step consumes the one before. A batch that a broker refuses as it is goes back one step: see
 //! [`super::seal`].
 
 use super::completion::{Completion, Done, Outcome, Run, Runs};
@@ -12,7 +12,6 @@ use crate::protocol::messages::ProducePartition;
 use crate::protocol::record_batch::{self, ENCODE_SLACK, HEADER_LEN, Header, RecordBody};
 use crate::sabotage::{self, Sabotage};
 use bytes::Bytes;
-use smallvec::smallvec;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -135,7 +134,7 @@ impl BatchInfo {
 
     fn runs(&self, outcome: Outcome) -> Runs {
         if self.pieces.is_empty() {
-            return smallvec![Run { first: self.order.first, count: self.count as u32, outcome }];
+            return Runs::One(Run { first: self.order.first, count: self.count as u32, outcome });
         }
         let mut before = 0;
         let run = |piece: Range<u32>| {
@@ -143,7 +142,7 @@ impl BatchInfo {
             before += i64::from(run.count);
             run
         };
-        self.indexes(0..self.count as u32).into_iter().map(run).collect()
+        Runs::Many(self.indexes(0..self.count as u32).into_iter().map(run).collect())
     }
 
     /// Which records of the completion some of the batch's are.
@@ -302,7 +301,7 @@ impl OpenBatch {
     /// It takes no more: what is known of it, its records, and what pays for them.
     pub(super) fn close(self) -> (Box<BatchInfo>, Filled, Permit) {
         let OpenBatch { info, room, permit, .. } = self;
-        let filled = Filled { room, len: info.record_bytes };
+        let filled = Filled { room, len: info.record_bytes, serves_again: true };
         (info, filled, permit)
     }
 }
@@ -313,12 +312,14 @@ impl OpenBatch {
 pub(super) struct Filled {
     pub(super) room: Vec<u8>,
     len: usize,
+    /// It is of a size that batches are begun with.
+    serves_again: bool,
 }
 
 impl Filled {
-    /// To its end.
+    /// To its end, and made for this alone.
     pub(super) fn whole(bytes: Vec<u8>) -> Filled {
-        Filled { len: bytes.len(), room: bytes }
+        Filled { len: bytes.len(), room: bytes, serves_again: false }
     }
 }
 
@@ -336,7 +337,9 @@ struct Body {
 
 impl Drop for Body {
     fn drop(&mut self) {
-        self.permit.keep(std::mem::take(&mut self.bytes.room));
+        if self.bytes.serves_again {
+            self.permit.keep(std::mem::take(&mut self.bytes.room));
+        }
     }
 }
 

@@ -1,7 +1,6 @@
 //! How the fate of a batch reaches those who wait for its records: one allocation per batch, not per record.
 
 use crate::error::ProduceError;
-use smallvec::SmallVec;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
@@ -43,8 +42,35 @@ pub struct Done {
     pub tokens: Vec<u64>,
 }
 
-/// Mostly one.
-pub type Runs = SmallVec<[Run; 1]>;
+/// The runs of a batch's records, in order. Mostly all share one, which then takes no allocation.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Runs {
+    /// All of them.
+    One(Run),
+    /// Not one.
+    Many(Vec<Run>),
+}
+
+impl Runs {
+    /// One by one.
+    pub fn into_vec(self) -> Vec<Run> {
+        match self {
+            Runs::One(run) => vec![run],
+            Runs::Many(runs) => runs,
+        }
+    }
+}
+
+impl std::ops::Deref for Runs {
+    type Target = [Run];
+
+    fn deref(&self) -> &[Run] {
+        match self {
+            Runs::One(run) => std::slice::from_ref(run),
+            Runs::Many(runs) => runs,
+        }
+    }
+}
 
 /// Records of a completion that share an outcome.
 #[derive(Clone, Debug, PartialEq)]
@@ -118,13 +144,13 @@ impl Completion {
     /// The fate of record `index`, once it is known: the run that it belongs to.
     #[inline(always)]
     pub fn outcome(&self, index: u32) -> Option<&Run> {
-        let runs = self.runs.get()?;
-        // Mostly all of a batch's records share one.
-        if let [run] = &runs[..] {
-            return Some(run);
+        match self.runs.get()? {
+            Runs::One(run) => Some(run),
+            Runs::Many(runs) => {
+                let at = runs.partition_point(|run| run.first + run.count <= index);
+                Some(&runs[at])
+            }
         }
-        let at = runs.partition_point(|run| run.first + run.count <= index);
-        Some(&runs[at])
     }
 
     /// As [`Completion::outcome`]; if it is not yet known, `waker` is woken when it is.

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 pub(super) struct Flushes {
     /// Batches that are not done, and those that were made of one for each of its parts.
     live: usize,
+    /// Of these, those that a flush waits for.
+    awaited: usize,
     /// In their order.
     waiting: VecDeque<Flush>,
     next: u64,
@@ -31,7 +33,8 @@ impl Flushes {
     pub(super) fn add(&mut self, before: u64) -> u64 {
         let number = self.next;
         self.next += 1;
-        let left = self.live - self.waiting.iter().map(|flush| flush.left).sum::<usize>();
+        let left = self.live - self.awaited;
+        self.awaited = self.live;
         self.waiting.push_back(Flush { number, before, left });
         number
     }
@@ -41,6 +44,7 @@ impl Flushes {
         self.live += 1;
         if let Some(flush) = self.first_for(batch) {
             flush.left += 1;
+            self.awaited += 1;
         }
     }
 
@@ -50,6 +54,7 @@ impl Flushes {
         self.live -= 1;
         if let Some(flush) = self.first_for(batch) {
             flush.left -= 1;
+            self.awaited -= 1;
         }
     }
 
@@ -68,6 +73,7 @@ impl Flushes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_flush_waits_for_what_was_begun_before_it_and_for_the_flush_before() {
@@ -92,5 +98,41 @@ mod tests {
         flushes.ended(2);
         assert_eq!([(); 4].map(|()| flushes.pop_done()), [Some(1), Some(2), Some(3), None]);
         assert_eq!(flushes.live(), 1);
+    }
+
+    proptest! {
+        /// As if every batch were known by its number.
+        #[test]
+        fn it_counts_what_a_set_would_hold(steps in proptest::collection::vec((0u8..4, any::<u16>()), 0..200)) {
+            let (mut flushes, mut live) = (Flushes::default(), Vec::new());
+            let (mut waiting, mut next) = (VecDeque::new(), 1);
+            for (step, drawn) in steps {
+                match step {
+                    0 => {
+                        flushes.began(next);
+                        live.push(next);
+                        next += 1;
+                    }
+                    1 => waiting.push_back((flushes.add(next), next)),
+                    2 if !live.is_empty() => flushes.ended(live.swap_remove(usize::from(drawn) % live.len())),
+                    3 if !live.is_empty() => {
+                        // A part of one.
+                        let batch = live[usize::from(drawn) % live.len()];
+                        flushes.began(batch);
+                        live.push(batch);
+                    }
+                    _ => {}
+                }
+                let done = |(_, before): &mut (u64, u64)| live.iter().all(|batch| batch >= before);
+                loop {
+                    let expected = waiting.pop_front_if(done).map(|(number, _)| number);
+                    prop_assert_eq!(flushes.pop_done(), expected);
+                    if expected.is_none() {
+                        break;
+                    }
+                }
+                prop_assert_eq!(flushes.live(), live.len());
+            }
+        }
     }
 }

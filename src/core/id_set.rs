@@ -52,6 +52,9 @@ impl IdSet {
     }
 
     pub(super) fn clear(&mut self) {
+        if self.is_empty() {
+            return;
+        }
         self.words.fill(0);
         self.summary.fill(0);
         self.len = 0;

@@ -1,7 +1,8 @@
 //! `buffer.memory`, counted in bytes by those who hold them.
 //!
 //! A permit lives inside the buffer that it pays for, so memory comes back when the last holder lets go, the socket
-//! too, and never earlier (KAFKA-19012 reused a buffer that was still being written).
+//! too, and never earlier (KAFKA-19012 reused a buffer that was still being written). Not paid for is what a request is
+//! besides large bodies: headers, and copies of bodies below a kilobyte.
 //!
 //! Some buffers that nobody holds any more are kept for the next batches: a page that goes back to the system costs as
 //! much as writing it when it comes again. They are free memory: at most 8 MiB, or a quarter of the budget, besides it.
@@ -113,10 +114,7 @@ impl Permit {
         let capacity = buffer.capacity();
         let most = KEPT_MAX.min(self.inner.total as usize / 4);
         if capacity > 0 && capacity <= most {
-            let mut kept = self.inner.kept();
-            if kept.bytes + capacity <= most {
-                kept.put(buffer);
-            }
+            self.inner.kept().put(buffer, most);
         }
     }
 
@@ -146,19 +144,26 @@ struct Kept {
 }
 
 impl Kept {
-    fn put(&mut self, buffer: Vec<u8>) {
+    /// Keeps it, with at most so many bytes in all: those of other sizes make room, as they may be of another time.
+    fn put(&mut self, buffer: Vec<u8>, most: usize) {
+        let at = buffer.capacity().ilog2() as usize;
+        while self.bytes + buffer.capacity() > most {
+            let others = self.by_size.iter_mut().enumerate().filter(|(of, _)| *of != at);
+            // The largest go first: there are the fewest of them.
+            let Some(other) = others.rev().find_map(|(_, of_size)| of_size.pop_front()) else { return };
+            self.bytes -= other.capacity();
+        }
         self.bytes += buffer.capacity();
-        self.by_size[buffer.capacity().ilog2() as usize].push_back(buffer);
+        self.by_size[at].push_back(buffer);
     }
 
-    /// One of at least that capacity, and not of far more. Batches of a producer are about of a size; one that is of
-    /// another is let go.
+    /// One of at least that capacity, and of less than four times as much. One that is too small is let go.
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         let at = capacity.checked_ilog2()? as usize;
         let of_size = self.by_size.get_mut(at..)?;
         let buffer = of_size.iter_mut().take(2).find_map(VecDeque::pop_front)?;
         self.bytes -= buffer.capacity();
-        (capacity..=4 * capacity).contains(&buffer.capacity()).then_some(buffer)
+        (buffer.capacity() >= capacity).then_some(buffer)
     }
 }
 
@@ -201,6 +206,22 @@ mod tests {
         assert_eq!(pool.buffer(100).capacity(), 128, "a small one is not a large one's waste");
         assert_eq!(pool.buffer(17_000).capacity(), 17_000);
         assert_eq!(pool.available(), 1 << 20);
+    }
+
+    #[test]
+    fn buffers_of_one_time_make_room_for_those_of_another() {
+        let pool = MemoryPool::new(1 << 20);
+        let permit = pool.adopt(0);
+        let count = |size: usize| pool.inner.kept().by_size[size.ilog2() as usize].len();
+        let most = (1 << 20) / 4;
+        for (size, before) in [(512, 16_384), (16_384, 512), (512, 16_384)] {
+            for _ in 0..1_000 {
+                permit.keep(Vec::with_capacity(size));
+            }
+            assert_eq!((count(size), count(before)), (most / size, 0));
+            assert_eq!(pool.inner.kept().bytes, most);
+            assert_eq!(pool.buffer(size).capacity(), size);
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// A batch costs what it costs, here and at its broker, however little is in it: some 3 µs of CPU here. With thousands
 /// of partitions in use a linger gathers about one record in each, and all time would go to batches. So no more of them
 /// than 250,000 in a second are closed before they are full, which is not far from what one thread can send: beyond it
-/// they take more records instead.
+/// they take more records instead, for up to 25 ms. What someone waits for, as who flushes does, is not held up, nor counted.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// When those that were closed are paid for.
@@ -16,13 +16,15 @@ pub(super) struct Pace {
 impl Pace {
     /// What a batch is taken to cost.
     const BATCH: Duration = Duration::from_micros(4);
+    /// No more is owed than that, whatever is closed at once.
+    const DEBT_MAX: Duration = Duration::from_millis(25);
     /// What may be owed while others go on as they come.
     const CREDIT: Duration = Duration::from_millis(1);
 
     /// So many batches were closed before they were full.
     pub(super) fn closed(&mut self, now: Instant, batches: usize) {
         let cost = Pace::BATCH * u32::try_from(batches).unwrap_or(u32::MAX);
-        self.paid = self.paid.max(now) + cost;
+        self.paid = (self.paid.max(now) + cost).min(now + Pace::DEBT_MAX);
     }
 
     /// Others are not to be closed before then, unless someone waits for them.
@@ -48,6 +50,8 @@ mod tests {
         pace.closed(at(2_000_000), 6_000);
         assert_eq!(pace.next(), at(2_000_000 + 24_000 - 1_000));
         pace.closed(at(2_010_000), 1);
-        assert_eq!(pace.next(), at(2_000_000 + 24_004 - 1_000), "someone waited for it");
+        assert_eq!(pace.next(), at(2_000_000 + 24_004 - 1_000), "its clock did not go on");
+        pace.closed(at(3_000_000), 60_000);
+        assert_eq!(pace.next(), at(3_000_000 + 25_000 - 1_000), "there is an end to it");
     }
 }

@@ -76,6 +76,7 @@ pub(super) struct Rooms {
     queues: Vec<VecDeque<Slot>>,
     in_flight: Vec<Vec<InFlight>>,
     /// Of batches that are done.
+    #[expect(clippy::vec_box, reason = "it is the boxes that are used again")]
     infos: Vec<Box<BatchInfo>>,
 }
 

@@ -21,7 +21,7 @@ use std::sync::Arc;
 pub(super) struct Shared {
     completion: Arc<Completion>,
     tokens: Vec<u64>,
-    runs: Runs,
+    runs: Vec<Run>,
     /// Records whose fate is not known yet.
     left: u32,
 }
@@ -50,7 +50,7 @@ impl Core {
         }
         let refused = refused(&batch.info, answer);
         let topic = &self.topics[partition.topic].name;
-        let mut runs = Runs::new();
+        let mut runs = Vec::new();
         for (&at, message) in &refused {
             let error = ProduceError::Broker {
                 topic: Arc::clone(topic),
@@ -65,7 +65,7 @@ impl Core {
         }
         if refused.len() == batch.info.count as usize {
             self.partitions[id as usize].left(batch.info.record_bytes);
-            let done = batch.info.done_as(runs);
+            let done = batch.info.done_as(Runs::Many(runs));
             self.finish(now, order, done);
         } else {
             self.share(&mut batch.info);
@@ -96,7 +96,7 @@ impl Core {
         self.shared.entry(info.order.batch).or_insert_with(|| Shared {
             completion,
             tokens: std::mem::take(tokens),
-            runs: Runs::new(),
+            runs: Vec::new(),
             left: info.count as u32,
         });
     }
@@ -104,7 +104,7 @@ impl Core {
     /// Passes on what became of a batch, once it is known of all that was made of it.
     pub(super) fn pass_on(&mut self, order: Order, done: Done) {
         if self.shared.contains_key(&order.batch) {
-            self.settle(order, done.runs);
+            self.settle(order, done.runs.into_vec());
         } else {
             if sabotage::is_on(Sabotage::CompleteTwice) {
                 let Done { completion, runs, tokens } = &done;
@@ -115,7 +115,7 @@ impl Core {
         }
     }
 
-    fn settle(&mut self, order: Order, runs: Runs) {
+    fn settle(&mut self, order: Order, runs: Vec<Run>) {
         let Some(shared) = self.shared.get_mut(&order.batch) else { return };
         shared.left -= runs.iter().map(|run| run.count).sum::<u32>();
         shared.runs.extend(runs);
@@ -123,7 +123,7 @@ impl Core {
             && let Some(Shared { completion, tokens, mut runs, .. }) = self.shared.remove(&order.batch)
         {
             runs.sort_by_key(|run| run.first);
-            self.actions.push_back(Action::Done(Done { completion, runs, tokens }));
+            self.actions.push_back(Action::Done(Done { completion, runs: Runs::Many(runs), tokens }));
         }
     }
 }

@@ -342,7 +342,7 @@ fn a_topic_made_anew_is_told_with_its_count_and_loses_the_partitions_that_are_go
     rig.topics.insert("orders", vec![1, 2]);
     rig.pass(3 * SECOND);
     let failed = rig.told.iter().filter_map(|action| if let Action::Done(done) = action { Some(done) } else { None });
-    let failed: Vec<_> = failed.flat_map(|done| &done.runs).map(|run| run.outcome.clone()).collect();
+    let failed: Vec<_> = failed.flat_map(|done| done.runs.iter()).map(|run| run.outcome.clone()).collect();
     let gone = ProduceError::NoSuchPartition { topic: "orders".into(), partition: 3, count: 2 };
     assert_eq!(failed, [Outcome::Failed(gone.clone())], "it waited for a leader");
     assert_eq!(news(&mut rig), [2]);

@@ -117,7 +117,7 @@ impl Outcomes {
         chain: &mut Chain,
     ) {
         let mut rest = &done.tokens[..];
-        for run in &done.runs {
+        for run in done.runs.iter() {
             let Some((tokens, after)) = rest.split_at_checked(run.count as usize) else { return };
             rest = after;
             let mut nth = 0;

@@ -17,14 +17,19 @@ pub(crate) enum Job {
 }
 
 impl Job {
-    /// What panics has told so by the panic hook; the others get their turn.
     fn run(self) {
         match self {
-            Job::Complete(batches) => batches.into_iter().for_each(|done| {
-                _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
-            }),
-            Job::Run(job) => _ = catch_unwind(AssertUnwindSafe(job)),
+            Job::Complete(batches) => batches.into_iter().for_each(|done| contain(|| done.complete())),
+            Job::Run(job) => contain(job),
         }
+    }
+}
+
+/// What panics has told so by the panic hook; the others get their turn.
+fn contain(run: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(run)) {
+        // It could panic, too, as it is dropped, and nobody would be left to do the rest.
+        std::mem::forget(payload);
     }
 }
 
@@ -97,11 +102,28 @@ thread_local! {
     static CURRENT: Cell<u64> = const { Cell::new(0) };
 }
 
+impl Running {
+    /// The thread does what there is, and ends.
+    fn close(&self) {
+        self.jobs.lock().closed = true;
+        self.thread.unpark();
+    }
+}
+
+/// Whoever could hand it something is gone, and nobody waits for it.
+impl Drop for DeliveryThread {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.get() {
+            running.close();
+        }
+    }
+}
+
 impl DeliveryThread {
     /// One that is no thread: callbacks are called at once, by whoever hands them over. For simulators, whose callbacks
     /// do nothing that could get in its way.
     pub(super) fn in_place() -> DeliveryThread {
-        DeliveryThread { in_place: true, ..DeliveryThread::default() }
+        DeliveryThread { in_place: true, running: OnceLock::new() }
     }
 
     /// Starts the thread if it does not run yet. To be called before the first callback is accepted.
@@ -170,8 +192,7 @@ impl DeliveryThread {
     /// Runs what was handed over, then ends the thread.
     pub(crate) fn finish(&self) {
         let Some(running) = self.running.get() else { return };
-        running.jobs.lock().closed = true;
-        running.thread.unpark();
+        running.close();
         let thread = running.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread
             && !self.is_current()
@@ -188,6 +209,53 @@ impl DeliveryThread {
             None => {}
             Some(Job::Complete(batches)) => batches.into_iter().for_each(Done::complete),
             Some(Job::Run(job)) => job(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    #[test]
+    fn jobs_are_done_in_order_whatever_callbacks_do() {
+        let thread = DeliveryThread::default();
+        thread.need();
+        let (done, told) = mpsc::channel();
+        for nth in 0..1_000 {
+            let done = done.clone();
+            thread.run(Box::new(move || {
+                // What they wait by is the thread's own, and may be what is to wake it.
+                thread::park_timeout(Duration::from_micros(10));
+                done.send(nth).unwrap();
+                if nth % 100 == 0 {
+                    panic!("on purpose");
+                }
+            }));
+            if nth % 7 == 0 {
+                thread::yield_now();
+            }
+        }
+        thread.finish();
+        assert!(told.try_iter().eq(0..1_000));
+        let late = done.clone();
+        thread.run(Box::new(move || late.send(1_000).unwrap()));
+        assert_eq!(told.try_recv(), Ok(1_000), "it is done where it is handed over");
+    }
+
+    #[test]
+    fn it_does_not_outlive_who_it_belongs_to() {
+        let thread = DeliveryThread::default();
+        thread.need();
+        let (done, told) = mpsc::channel::<()>();
+        let jobs = Arc::downgrade(&thread.running.get().unwrap().jobs);
+        thread.run(Box::new(move || drop(done)));
+        drop(thread);
+        told.recv().unwrap_err();
+        while jobs.strong_count() > 0 {
+            thread::yield_now();
         }
     }
 }

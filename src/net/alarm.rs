@@ -57,7 +57,7 @@ impl Alarm {
         }
     }
 
-    /// Until its time has come; for ever if it is not set.
+    /// Until its time has come, or an earlier one that was put off; for ever if it was never set.
     pub(super) async fn rings(&mut self) {
         if self.set_for.is_none() {
             return std::future::pending().await;
@@ -139,6 +139,25 @@ mod tests {
                 alarm.rings().await;
                 assert!(clock.now() >= at);
             }
+        });
+    }
+
+    #[test]
+    fn a_far_time_is_not_put_off_and_rings_if_it_is_reached() {
+        in_tokio(async |alarm, clock| {
+            let far = clock.now() + FAR + Duration::from_millis(50);
+            alarm.set(Some(far));
+            alarm.set(Some(far + FAR));
+            alarm.set(None);
+            assert_eq!(alarm.set_for, Some(far));
+            alarm.rings().await;
+            assert!(clock.now() >= far);
+            let near = clock.now() + Duration::from_millis(5);
+            alarm.set(Some(near + FAR));
+            alarm.set(Some(near));
+            alarm.set(Some(near + Duration::from_millis(5)));
+            alarm.rings().await;
+            assert!(clock.now() >= near + Duration::from_millis(5), "a near one is put off");
         });
     }
 

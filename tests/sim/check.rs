@@ -169,7 +169,7 @@ impl Ledger {
             wrong.push(format!("tokens {:?} came back for {:?}", done.tokens, batched.numbers));
         }
         let mut next = 0;
-        for run in &done.runs {
+        for run in done.runs.iter() {
             if run.first != next || run.count == 0 {
                 wrong.push(format!("a run begins at {} and not at {next}", run.first));
             }

@@ -42,7 +42,9 @@ fn a_batch_that_is_being_sealed_fails_with_the_core() {
         end(&mut rig.core);
         let failed = done(&mut rig);
         assert_eq!(failed.iter().flat_map(|done| done.tokens.clone()).collect::<Vec<_>>(), [7, 8], "at once, both");
-        assert!(failed.iter().flat_map(|done| &done.runs).all(|run| run.outcome == Outcome::Failed(error.clone())));
+        assert!(
+            failed.iter().flat_map(|done| done.runs.iter()).all(|run| run.outcome == Outcome::Failed(error.clone()))
+        );
         assert!(rig.core.is_idle());
         // Who has it may hand it back or not.
         rig.core.handle_sealed(rig.now, away.seal());
@@ -123,4 +125,21 @@ fn a_negative_timestamp_is_refused_and_extreme_ones_are_not() {
     }
     rig.turn();
     assert_eq!(rig.produced, [0]);
+}
+
+#[test]
+fn what_came_later_expires_in_its_own_time_though_the_timer_was_set_for_what_came_before() {
+    let timeout = CoreConfig::default().delivery_timeout;
+    let mut rig = Rig::new(CoreConfig::default(), &[("orders", vec![1])]);
+    let topic = rig.topic("orders");
+    rig.append(topic, Placement::Partition(0)).unwrap();
+    assert!(rig.core.is_idle());
+    rig.pass(timeout - Duration::from_secs(1));
+    rig.stuck.insert(1);
+    rig.append(topic, Placement::Partition(0)).unwrap();
+    let second = Duration::from_secs(1);
+    rig.pass(timeout - second);
+    assert!(!rig.core.is_idle(), "the timer of the first came, and the second has time left");
+    rig.pass(second);
+    assert!(rig.core.is_idle(), "and not a moment more");
 }

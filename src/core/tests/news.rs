@@ -203,7 +203,7 @@ fn what_is_small_is_sealed_where_it_is_closed() {
 #[test]
 fn where_more_small_batches_come_than_can_be_sent_they_grow() {
     let mut slow = Slow::of(Duration::ZERO, vec![1; 2_000]);
-    let all = |slow: &mut Slow| (0..2_000).for_each(|partition| drop(slow.append(partition, 10)));
+    let all = |slow: &mut Slow| (0..2_000).for_each(|partition| _ = slow.append(partition, 10));
     let before = slow.sent();
     all(&mut slow);
     slow.come();

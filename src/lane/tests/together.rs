@@ -1,6 +1,6 @@
 //! Batches and flushes that several lanes have to do with.
 
-use crate::core::{Completion, Done, Outcome, Run};
+use crate::core::{Completion, Done, Outcome, Run, Runs};
 use crate::lane::DeliveryThread;
 use crate::lane::acknowledge::Token;
 use crate::lane::together::Together;
@@ -13,7 +13,7 @@ fn done(name: &'static str, lanes: &[usize], called: &Arc<Mutex<Vec<&'static str
     completion.call(0, Box::new(move |_, _, _| called.lock().unwrap().push(name)));
     let outcome = Outcome::Written { base_offset: Some(0), log_append_time: None };
     let tokens = lanes.iter().map(|&lane| Token::new(lane, 7, 3).to_bits()).collect();
-    Done { completion, runs: [Run { first: 0, count: lanes.len().max(1) as u32, outcome }].into(), tokens }
+    Done { completion, runs: Runs::One(Run { first: 0, count: lanes.len().max(1) as u32, outcome }), tokens }
 }
 
 #[test]

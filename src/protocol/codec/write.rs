@@ -34,8 +34,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// With the request's header written. `capacity` is what the body will take, without the record batches' bodies that are not
-    /// copied.
+    /// With the request's header written. `capacity` is what the body will take, without the record batches' bodies
+    /// that are not copied.
     pub(super) fn request(
         api: ApiKey,
         version: i16,
