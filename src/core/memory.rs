@@ -137,8 +137,7 @@ impl Inner {
 /// Buffers for the next batches.
 #[derive(Debug, Default)]
 struct Kept {
-    /// By the power of two that they hold at least. Whoever was kept first goes first: what the driver has just read is
-    /// still in the cache of its processor, from where it is slower to get for writing.
+    /// By the power of two that they hold at least.
     by_size: [VecDeque<Vec<u8>>; KEPT_MAX.ilog2() as usize + 1],
     bytes: usize,
 }
@@ -161,7 +160,10 @@ impl Kept {
     fn take(&mut self, capacity: usize) -> Option<Vec<u8>> {
         let at = capacity.checked_ilog2()? as usize;
         let of_size = self.by_size.get_mut(at..)?;
-        let buffer = of_size.iter_mut().take(2).find_map(VecDeque::pop_front)?;
+        // What the driver has just read is still in the cache of its processor, from where it is slower to get for writing:
+        // the one that was kept first is better. Of large ones there are more than any cache has room for.
+        let next = if capacity < LARGE { VecDeque::pop_front } else { VecDeque::pop_back };
+        let buffer = of_size.iter_mut().take(2).find_map(next)?;
         self.bytes -= buffer.capacity();
         (buffer.capacity() >= capacity).then_some(buffer)
     }
@@ -169,6 +171,8 @@ impl Kept {
 
 /// Smaller buffers are powers of two, so that each serves many.
 const SMALL: usize = 4 * 1024;
+/// From here on a few of them fill a cache.
+const LARGE: usize = 64 * 1024;
 /// What is kept at most, in bytes; of a small budget a quarter.
 const KEPT_MAX: usize = 8 * 1024 * 1024;
 
