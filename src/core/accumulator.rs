@@ -322,24 +322,22 @@ impl Core {
     }
 
     /// Closes the open batch, if there is one, because of its time. A small one is sealed at once, which costs less than
-    /// handing it out and taking it back, and saves it a pass of the shell: `Some(true)`.
-    fn close_early(&mut self, now: Instant, id: u32, goes_along: bool) -> Option<bool> {
+    /// handing it out and taking it back, and saves it a pass of the shell. Whether it was.
+    fn close_early(&mut self, now: Instant, id: u32, goes_along: bool) -> bool {
         let partition = &mut self.partitions[id as usize];
-        let batch = partition.open()?;
+        let Some(batch) = partition.open() else { return false };
         batch.info.goes_along = goes_along;
         if !self.closing && batch.info.order.batch >= self.expedited {
-            self.pace.closed(now, 1);
+            self.pace.closed(now);
         }
         let is_small = self.config.compression == Compression::None && batch.body_len() < SEALED_AT_ONCE;
-        if is_small {
-            let (info, body, permit) = partition.take_open()?;
-            self.topics[partition.topic].ratio.observe(info.record_bytes, info.record_bytes);
+        if is_small && let Some((info, body, permit)) = partition.take_open() {
             let records = SealedRecords::new(0, body, permit);
             partition.queue.push_back(Slot::Sealed(SealedBatch { info, records }));
-        } else {
-            self.close_open(id);
+            return true;
         }
-        Some(is_small)
+        self.close_open(id);
+        false
     }
 
     /// A full batch to seal, for whoever filled it: seal it without the core's lock and hand it back.
@@ -363,7 +361,7 @@ impl Core {
             for id in due {
                 let mut is_sealed = false;
                 if self.pass_gate(id) {
-                    is_sealed = self.close_early(now, id, false) == Some(true);
+                    is_sealed = self.close_early(now, id, false);
                     let leader = self.partitions[id as usize].leader.and_then(|leader| self.nodes.get_mut(&leader));
                     if let Some(leader) = leader {
                         along.extend(leader.lingering.iter());
@@ -377,10 +375,7 @@ impl Core {
             // One request for all that lingers costs less than one for each, and is earlier: as Java's drain does.
             for id in along {
                 self.partitions[id as usize].lingers_on = None;
-                if self.pass_gate(id)
-                    && let Some(is_sealed) = self.close_early(now, id, true)
-                    && is_sealed
-                {
+                if self.pass_gate(id) && self.close_early(now, id, true) {
                     self.schedule(now, id);
                 }
             }

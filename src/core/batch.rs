@@ -1,7 +1,7 @@
 //! A batch is a type that moves: [`OpenBatch`] takes records; its bytes go to be compressed and summed off the lock as
 //! [`super::Unsealed`], while what is known of it keeps its place in the queue (one of a few KiB that is not to be
-//! compressed is summed where it is); [`SealedBatch`] waits there or is in flight. Each step consumes the one before. A batch that a broker refuses as it is goes back one step: see
-//! [`super::seal`].
+//! compressed is sealed where it is); [`SealedBatch`] waits there or is in flight. Each step consumes the one before. A
+//! batch that a broker refuses as it is goes back one step: see [`super::seal`].
 
 use super::completion::{Completion, Done, Outcome, Run, Runs};
 use super::memory::Permit;
@@ -354,7 +354,7 @@ impl AsRef<[u8]> for Body {
 pub(super) struct SealedRecords {
     pub(super) attributes: i16,
     pub(super) body: Bytes,
-    crc: u32,
+    crc: Option<u32>,
 }
 
 /// A batch whose records never change again.

@@ -21,10 +21,9 @@ impl Pace {
     /// What may be owed while others go on as they come.
     const CREDIT: Duration = Duration::from_millis(1);
 
-    /// So many batches were closed before they were full.
-    pub(super) fn closed(&mut self, now: Instant, batches: usize) {
-        let cost = Pace::BATCH * u32::try_from(batches).unwrap_or(u32::MAX);
-        self.paid = (self.paid.max(now) + cost).min(now + Pace::DEBT_MAX);
+    /// A batch was closed before it was full.
+    pub(super) fn closed(&mut self, now: Instant) {
+        self.paid = (self.paid.max(now) + Pace::BATCH).min(now + Pace::DEBT_MAX);
     }
 
     /// Others are not to be closed before then, unless someone waits for them.
@@ -40,18 +39,19 @@ mod tests {
     #[test]
     fn few_go_as_they_come_and_many_are_paid_for() {
         let at = |micros: u64| Instant::from_nanos(1_000_000_000 + micros * 1_000);
+        let closed = |pace: &mut Pace, now, batches| (0..batches).for_each(|_| pace.closed(now));
         let mut pace = Pace::default();
         assert_eq!(pace.next(), Instant::default());
         for nth in 0..1_000 {
             // 100 in a millisecond, as 100,000 records a second without linger might make.
-            pace.closed(at(nth * 1_000), 100);
+            closed(&mut pace, at(nth * 1_000), 100);
             assert!(pace.next() <= at(nth * 1_000));
         }
-        pace.closed(at(2_000_000), 6_000);
+        closed(&mut pace, at(2_000_000), 6_000);
         assert_eq!(pace.next(), at(2_000_000 + 24_000 - 1_000));
-        pace.closed(at(2_010_000), 1);
+        closed(&mut pace, at(2_010_000), 1);
         assert_eq!(pace.next(), at(2_000_000 + 24_004 - 1_000), "its clock did not go on");
-        pace.closed(at(3_000_000), 60_000);
+        closed(&mut pace, at(3_000_000), 60_000);
         assert_eq!(pace.next(), at(3_000_000 + 25_000 - 1_000), "there is an end to it");
     }
 }

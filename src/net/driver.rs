@@ -11,8 +11,8 @@
 //!    seal and requests to send, until it has none; unlocks;
 //! 3. hands the requests to their connections and lets these write;
 //! 4. carries out the actions: connects, disconnects, passes fates of records on to [`Events`];
-//! 5. seals batches that are not small, which go back to the core in the next pass, at once; those that take long are sealed by
-//!    [`super::sealers`] and come back when they are;
+//! 5. seals batches that are not small, which go back to the core in the next pass, at once; those that take long are
+//!    sealed by [`super::sealers`] and come back when they are;
 //! 6. sleeps until the core's next deadline, a connection or the [`Waker`].
 //!
 //! Under the lock nothing is encoded, decoded, compressed, written, logged or awaited, and no [`Events`] is called; only

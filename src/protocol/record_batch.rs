@@ -46,8 +46,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header's bytes before a body that has the checksum `body_crc`.
-    pub fn encode(&self, body: &[u8], body_crc: u32) -> [u8; HEADER_LEN] {
+    /// The header's bytes before a body. `body_crc` is what [`body_crc`] said of it.
+    pub fn encode(&self, body: &[u8], body_crc: Option<u32>) -> [u8; HEADER_LEN] {
         let body_len = body.len();
         let mut bytes = [0; HEADER_LEN];
         let length = i32::try_from(HEADER_LEN - 12 + body_len).expect("a batch is under 2 GiB");
@@ -63,21 +63,21 @@ impl Header {
         bytes[53..57].copy_from_slice(&self.base_sequence.to_be_bytes());
         bytes[57..61].copy_from_slice(&self.count.to_be_bytes());
         let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
-        let crc = match body_len {
-            0..SUMMED_BELOW => crc32c::crc32c_append(crc, body),
-            _ => super::crc::combine(crc, body_crc, body_len),
+        let crc = match body_crc {
+            Some(body_crc) => super::crc::combine(crc, body_crc, body_len),
+            None => crc32c::crc32c_append(crc, body),
         };
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         bytes
     }
 }
 
-/// A body of fewer bytes is summed once more sooner than its checksum is combined with the header's.
+/// A body of fewer bytes is summed with each header sooner than a checksum of its own is combined with the header's.
 const SUMMED_BELOW: usize = 1024;
 
-/// The checksum of a batch's records, for [`Header::encode`].
-pub fn body_crc(body: &[u8]) -> u32 {
-    crc32c::crc32c(body)
+/// The checksum of a batch's records, for [`Header::encode`]; `None` of a small one.
+pub fn body_crc(body: &[u8]) -> Option<u32> {
+    (body.len() >= SUMMED_BELOW).then(|| crc32c::crc32c(body))
 }
 
 /// One record before it is encoded.
