@@ -142,7 +142,9 @@ func main() {
 		senders.Go(func() {
 			for i := share * *records / *threads; i < (share+1)**records / *threads; i++ {
 				if *rate > 0 {
-					if wait := time.Duration(i*1_000_000_000 / *rate) - time.Since(start); wait > 0 {
+					// The records of a millisecond are due together, with every client.
+					due := time.Duration(i*1_000 / *rate) * time.Millisecond
+					if wait := due - time.Since(start); wait > 0 {
 						time.Sleep(wait)
 					}
 				}

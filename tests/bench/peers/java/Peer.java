@@ -78,7 +78,8 @@ public final class Peer {
                 var sender = new Thread(() -> {
                     for (long i = from; i < to; i++) {
                         if (rate > 0) {
-                            long wait = i * 1_000_000_000 / rate - (System.nanoTime() - start);
+                            // The records of a millisecond are due together, with every client.
+                            long wait = i * 1_000 / rate * 1_000_000 - (System.nanoTime() - start);
                             if (wait > 0) LockSupport.parkNanos(wait);
                         }
                         send(producer, topic, i);

@@ -238,11 +238,12 @@ pub struct Section<'a> {
 }
 
 impl Section<'_> {
-    /// Waits until record `i` is due, where a rate was asked for.
+    /// Waits until record `i` is due, where a rate was asked for. The records of a millisecond are due together, at its
+    /// beginning: what asks to sleep for less may sleep as long (Go's does), and clients would be sent different loads.
     #[inline]
     pub fn pace(&self, i: u64) {
         if self.rate > 0 {
-            let due = Duration::from_nanos((u128::from(i) * 1_000_000_000 / u128::from(self.rate)) as u64);
+            let due = Duration::from_millis((u128::from(i) * 1_000 / u128::from(self.rate)) as u64);
             let now = self.start.elapsed();
             if due > now {
                 std::thread::sleep(due - now);
