@@ -14,6 +14,7 @@ pub(super) fn check(
 ) {
     idempotence(producer, values, problems, notices);
     delivery_timeout(producer, values, problems, notices);
+    batch_sizes(producer, values, problems);
     backoffs(producer, values, notices);
     repetitions(producer, values, notices);
 }
@@ -52,6 +53,17 @@ fn idempotence(producer: &mut ProducerConfig, values: &Values, problems: &mut Ve
             None => notices.push(format!("{place}: {conflict} turns idempotence off: retries may double records")),
         }
         producer.enable_idempotence = false;
+    }
+}
+
+fn batch_sizes(producer: &ProducerConfig, values: &Values, problems: &mut Vec<Problem>) {
+    let (size, max) = (producer.batch_size, producer.batch_size_max);
+    if max < size
+        && let Some(place) = values.place("batch.size.max")
+    {
+        let what = format!("{max} is below batch.size ({size})");
+        let help = "set it to batch.size for batches that never grow, or to more";
+        problems.push(Problem::new(ProblemKind::Conflict, place, Some("batch.size.max"), what).help(help));
     }
 }
 

@@ -428,6 +428,8 @@ const KEYS: &[Key] = &[
     key("partitioner.rack.aware", Kind::Bool, Some("false"), Low, NotYet("rack-aware placement (Kafka after 4.3)"),
         "Prefer partitions led in this producer's rack"),
     // Our own.
+    key("batch.size.max", Kind::Size(0, INT), None, Medium, Implemented,
+        "Bytes that an uncompressed batch may grow to instead of waiting, full, for a broker that is behind; left out, batch.size where that is set, else 64 KiB"),
     key("sasl.oauthbearer.token", Kind::Password, None, Medium, Implemented,
         "The token itself, for those who have one"),
     key("lanes", Kind::Int(1, 256), Some("1"), Medium, Implemented,
@@ -569,8 +571,8 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KEYS.len());
-        // 4.3.0's ConfigDef has 113 names; four keys are newer and five our own.
-        assert_eq!(KEYS.len(), JAVA_KEYS + 4 + 5);
+        // 4.3.0's ConfigDef has 113 names; four keys are newer and six our own.
+        assert_eq!(KEYS.len(), JAVA_KEYS + 4 + 6);
     }
 
     #[test]

@@ -37,6 +37,9 @@ pub struct ProducerConfig {
     pub linger: Duration,
     /// `batch.size`, default 16384; 0 sends every record by itself.
     pub batch_size: usize,
+    /// `batch.size.max`, a key of our own: bytes that a batch may grow to instead of waiting, full, for a broker that is
+    /// behind. Default `batch_size` where that is set, else 64 KiB.
+    pub batch_size_max: usize,
     /// `buffer.memory`, default 32 MiB.
     pub buffer_memory: usize,
     /// `max.request.size`, default 1 MiB.
@@ -249,6 +252,11 @@ impl ProducerConfig {
             max_block: values.millis("max.block.ms"),
             linger: values.millis("linger.ms"),
             batch_size: values.number("batch.size"),
+            batch_size_max: match (values.place("batch.size.max"), values.place("batch.size")) {
+                (Some(_), _) => values.number("batch.size.max"),
+                (None, Some(_)) => values.number("batch.size"),
+                (None, None) => BATCH_SIZE_MAX,
+            },
             buffer_memory: values.number("buffer.memory"),
             max_request_size: values.number("max.request.size"),
             max_in_flight_requests_per_connection: values.number("max.in.flight.requests.per.connection"),
@@ -613,6 +621,9 @@ fn java_class_hint(class: &str) -> &'static str {
         ""
     }
 }
+
+/// What an uncompressed batch may grow to where nobody said how large one is to be. Beyond it little is to be won.
+const BATCH_SIZE_MAX: usize = 64 * 1024;
 
 /// Long enough for "forever", short enough to add to any clock.
 const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

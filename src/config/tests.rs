@@ -397,6 +397,8 @@ fn defaults_are_accepted_and_what_is_not_there_yet_is_refused() {
         .filter(|key| key.name != "bootstrap.servers")
         .filter_map(|key| key.default.map(|default| format!("{}={default}\n", key.name)))
         .filter(|line| !line.starts_with("delivery.timeout") && !line.starts_with("enable.idempotence"))
+        // Who says how large a batch is to be has none that grows.
+        .filter(|line| !line.starts_with("batch.size"))
         .collect();
     let config = properties(&defaults);
     assert_eq!(config.notices, [""; 0]);
@@ -409,6 +411,22 @@ fn defaults_are_accepted_and_what_is_not_there_yet_is_refused() {
     noticed("enable.metrics.push=false", &["enable.metrics.push has no effect"]);
     noticed("metric.reporters=com.example.R", &["metric.reporters has no effect"]);
     noticed("ssl.provider=BC", &["no effect"]);
+}
+
+#[test]
+fn batches_grow_only_where_nobody_said_how_large_they_are_to_be() {
+    let sizes = |text: &str| {
+        let producer = properties(text).producer;
+        (producer.batch_size, producer.batch_size_max)
+    };
+    assert_eq!(sizes(""), (16_384, 65_536));
+    assert_eq!(sizes("batch.size=16384"), (16_384, 16_384));
+    assert_eq!(sizes("batch.size=1000000"), (1_000_000, 1_000_000));
+    assert_eq!(sizes("preset=throughput"), (262_144, 262_144));
+    assert_eq!(sizes("batch.size.max=128 KiB"), (16_384, 131_072));
+    assert_eq!(sizes("batch.size=1000\nbatch.size.max=2000"), (1_000, 2_000));
+    let few = "batch.size=2000\nbatch.size.max=1000";
+    refused(few, ProblemKind::Conflict, &["batch.size.max", "1000 is below batch.size (2000)", "never grow"]);
 }
 
 #[test]

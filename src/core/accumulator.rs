@@ -9,9 +9,10 @@ use super::partition::Slot;
 use super::partitioner::{Standing, Sticky};
 use super::ratio::Estimate;
 use super::seal::{Made, Sealed, Unsealed, Work};
+use super::sender::REQUEST_OVERHEAD;
 use super::time::Instant;
 use super::timers::Timer;
-use super::{Core, partitioner};
+use super::{Core, CoreConfig, partitioner};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{ENCODE_SLACK, HEADER_LEN, RecordBody};
@@ -144,7 +145,8 @@ impl Core {
         let (id, sticky) = self.place(&now, record)?;
         let mut filled = false;
         let mut began = false;
-        if !self.partitions[id as usize].open().is_some_and(|batch| batch.fits(max_len)) {
+        let fits = self.partitions[id as usize].open().is_some_and(|batch| batch.fits(max_len));
+        if !fits && !self.let_grow(&now, id, max_len) {
             filled = self.close_open(id);
             self.begin_batch(now(), id, max_len, record.accepted);
             began = true;
@@ -168,7 +170,7 @@ impl Core {
             self.partitions[id as usize].note_accepted(older);
             self.schedule(now(), id);
         }
-        if full {
+        if full && !self.let_grow(&now, id, 1) {
             filled |= self.close_open(id);
         }
         let Some(slot) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
@@ -273,6 +275,33 @@ impl Core {
         Ok((topic.partitions[at], sticky))
     }
 
+    /// Lets the open batch become larger than `batch.size` where it would only wait: others stand before it, and their
+    /// broker has no room for them. A broker's work is by the batch as much as by the byte, so what falls behind is caught up
+    /// with; it goes out as soon as it is the first. Whether it takes a record of so many bytes more.
+    #[inline(never)]
+    fn let_grow(&mut self, now: impl Fn() -> Instant, id: u32, more: usize) -> bool {
+        let CoreConfig { batch_size, memory, .. } = &self.config;
+        let limit = self.config.batch_size_max.min(self.config.max_request_size.saturating_sub(REQUEST_OVERHEAD));
+        let partition = &mut self.partitions[id as usize];
+        // What compression makes of a batch is a wager, and its work would be done when the batch is to go.
+        if limit <= *batch_size || partition.queue.len() < 2 || self.config.compression != Compression::None {
+            return false;
+        }
+        let link = partition.leader.and_then(|leader| self.nodes.get(&leader)).and_then(|node| node.connection());
+        if link.is_some_and(|link| link.has_room(now(), self.config.max_in_flight))
+            || self.topics[partition.topic].refused_large
+            || memory.available() < limit as i64
+        {
+            return false;
+        }
+        let Some(batch) = partition.open() else { return false };
+        if batch.may_exceed(*batch_size) || HEADER_LEN + batch.body_len() + more > limit {
+            return false;
+        }
+        batch.grow_to(limit, memory.buffer(limit + ENCODE_SLACK));
+        true
+    }
+
     #[inline(never)]
     fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize, accepted: Option<Instant>) {
         self.use_topic(now, TopicHandle::of(self.partitions[id as usize].topic));
@@ -326,8 +355,9 @@ impl Core {
     fn close_early(&mut self, now: Instant, id: u32, goes_along: bool) -> bool {
         let partition = &mut self.partitions[id as usize];
         let Some(batch) = partition.open() else { return false };
-        batch.info.goes_along = goes_along;
-        if !self.closing && batch.info.order.batch >= self.expedited {
+        let has_grown = batch.may_exceed(self.config.batch_size);
+        batch.info.goes_at_once = goes_along || has_grown;
+        if !self.closing && batch.info.order.batch >= self.expedited && !has_grown {
             self.pace.closed(now);
         }
         let is_small = self.config.compression == Compression::None && batch.body_len() < SEALED_AT_ONCE;
@@ -396,7 +426,7 @@ impl Core {
                 self.topics[partition.topic].ratio.observe(info.record_bytes, records.body.len());
                 let lingered = self.closing
                     || info.order.batch < self.expedited
-                    || info.goes_along
+                    || info.goes_at_once
                     || now.saturating_since(info.created) >= self.config.linger;
                 if lingered || info.went_before() {
                     self.news.ready(now);
@@ -453,7 +483,10 @@ impl Core {
             Some(Slot::Sealed(_)) => true,
             Some(Slot::Open(batch)) => {
                 let lingered = (batch.info.created + self.config.linger).max(self.pace.next());
-                let due = self.closing || batch.info.order.batch < self.expedited || lingered <= now;
+                let due = self.closing
+                    || batch.info.order.batch < self.expedited
+                    || batch.may_exceed(self.config.batch_size)
+                    || lingered <= now;
                 if !due {
                     wake = Some(lingered);
                     lingers = true;

@@ -66,8 +66,8 @@ pub(super) struct BatchInfo {
     pub(super) attempts: u32,
     /// Made of a batch that went out.
     pub(super) made_anew: bool,
-    /// It was closed before its time, for a request that others of its broker had to have.
-    pub(super) goes_along: bool,
+    /// It was closed for a request that is due: that others of its broker had to have, or that it has grown for meanwhile.
+    pub(super) goes_at_once: bool,
     /// A request with it ended without a definite answer.
     pub(super) maybe_written: bool,
     pub(super) last_cause: Option<String>,
@@ -209,7 +209,7 @@ impl OpenBatch {
             tokens: Vec::new(),
             attempts: 0,
             made_anew: false,
-            goes_along: false,
+            goes_at_once: false,
             maybe_written: false,
             last_cause: None,
             sequence: None,
@@ -243,6 +243,21 @@ impl OpenBatch {
     #[inline]
     pub(super) fn is_full(&self) -> bool {
         !self.fits(1)
+    }
+
+    /// From now on it may take records up to `limit` bytes in all, in a larger buffer.
+    pub(super) fn grow_to(&mut self, limit: usize, mut room: Vec<u8>) {
+        self.limit = limit;
+        let len = self.body_len();
+        room.resize(room.capacity(), 0);
+        room[..len].copy_from_slice(&self.room[..len]);
+        self.permit.fit(room.capacity());
+        self.permit.keep(std::mem::replace(&mut self.room, room));
+    }
+
+    /// Whether it may take records beyond so many bytes.
+    pub(super) fn may_exceed(&self, limit: usize) -> bool {
+        self.limit > limit
     }
 
     /// About how many bytes so many will be when they are sent.

@@ -18,6 +18,8 @@ pub struct CoreConfig {
     pub idempotence: bool,
     /// `batch.size` in bytes.
     pub batch_size: usize,
+    /// `batch.size.max`: bytes that a batch may grow to while it would only wait. At most `batch_size`: none does.
+    pub batch_size_max: usize,
     /// `compression.type` and its level.
     pub compression: Compression,
     /// `linger.ms`.
@@ -71,6 +73,7 @@ impl Default for CoreConfig {
             acks: -1,
             idempotence: true,
             batch_size: 16 * 1024,
+            batch_size_max: 0,
             compression: Compression::None,
             linger: Duration::from_millis(5),
             max_request_size: 1024 * 1024,

@@ -64,6 +64,8 @@ pub(super) struct Topic {
     /// When a batch was last begun for it, or someone asked for it.
     last_used: Instant,
     pub(super) ratio: Ratio,
+    /// A broker took no batch as large as one of its was: they grow no larger than `batch.size` from then on.
+    pub(super) refused_large: bool,
     /// From the first batch on: most topics of a large cluster are never written to.
     pub(super) counters: Option<Box<TopicCounters>>,
     /// Someone waits for it, or for news of it.
@@ -114,6 +116,7 @@ impl Core {
                     next_in_turn: 0,
                     last_used: now,
                     ratio: Ratio::default(),
+                    refused_large: false,
                     counters: None,
                     wanted: false,
                     last_error: None,

@@ -162,7 +162,7 @@ fn part(
         // As Java does: in this form it was never tried.
         attempts: 0,
         made_anew: true,
-        goes_along: false,
+        goes_at_once: false,
         maybe_written: whole.maybe_written,
         last_cause: whole.last_cause.clone(),
         sequence: whole.sequence.map(|sequence| sequence.after(before)),

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What a topic and partition cost in a request besides the batch, generously.
-const REQUEST_OVERHEAD: usize = 512;
+pub(super) const REQUEST_OVERHEAD: usize = 512;
 
 /// The first version of Produce that brokers take zstd with (KIP-110).
 const ZSTD_SINCE: i16 = 7;

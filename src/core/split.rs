@@ -33,6 +33,7 @@ impl Core {
         self.share(&mut batch.info);
         self.counters.splits.add(now, 1.0);
         let topic = self.partitions[id as usize].topic;
+        self.topics[topic].refused_large = true;
         self.topics[topic].ratio.reset(batch.info.record_bytes, batch.records.body.len());
         // The limit is not known. As Java does: what fits a batch uncompressed; but something smaller in any case.
         let target = self.config.batch_size.saturating_sub(HEADER_LEN).min(batch.info.record_bytes / 2);

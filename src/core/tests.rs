@@ -3,6 +3,7 @@
 
 mod batches;
 mod choices;
+mod growing;
 mod news;
 mod quickly;
 

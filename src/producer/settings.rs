@@ -26,6 +26,7 @@ pub(super) fn core_config(
         acks: config.acks.code(),
         idempotence: config.enable_idempotence && config.acks == Acks::All,
         batch_size: config.batch_size,
+        batch_size_max: config.batch_size_max,
         compression: compression(config),
         linger: lingering(config.linger),
         max_request_size: config.max_request_size,

@@ -88,11 +88,14 @@ pub fn draw_config(rng: &mut Rng) -> CoreConfig {
     let request_timeout = rng.millis(500, 5_000);
     let linger = *rng.pick(&[Duration::ZERO, Duration::from_millis(5), Duration::from_millis(50)]);
     let retry_backoff = rng.millis(1, 200);
+    let batch_size = *rng.pick(&[0, 200, 1_000, 16_384]);
     CoreConfig {
         bootstrap: Vec::new(),
         acks,
         idempotence,
-        batch_size: *rng.pick(&[0, 200, 1_000, 16_384]),
+        batch_size,
+        // Not drawn by itself: recorded seeds stay what they are.
+        batch_size_max: if request_timeout.as_millis().is_multiple_of(2) { 4 * batch_size } else { 0 },
         compression: *rng.pick(&[Compression::None, Compression::None, Compression::Lz4(9), Compression::Zstd(1)]),
         linger,
         max_request_size: *rng.pick(&[2_000, 20_000, 1_048_576]),

@@ -287,6 +287,33 @@ fn too_large_after_an_attempt_of_unknown_fate_is_not_split() {
     }
 }
 
+/// A batch grows beyond `batch.size` while its broker is behind, and may become larger than its topic allows.
+#[test]
+fn what_has_grown_too_large_is_split_and_grows_no_more() {
+    let config = CoreConfig { batch_size: 500, batch_size_max: 4_000, max_in_flight: 1, ..config() };
+    let mut world = world(1, 1, config);
+    let first = world.send_sized(&[(Some("k"), 40); 60]);
+    world.settled();
+    let largest = |world: &World| world.logged(0).iter().map(|(.., count)| *count).max();
+    assert_eq!(world.told_all(&first), offsets(0, 60));
+    assert!(largest(&world) > Some(30), "they grow: {:?}", world.logged(0));
+    let before = world.logged(0).len();
+    world.cluster.topics[0].max_message_bytes = 1_000;
+    let sent = world.send_sized(&[(Some("k"), 40); 60]);
+    world.settled();
+    assert_eq!(world.told_all(&sent), offsets(60, 60));
+    assert!(world.logged(0).len() > before + 4);
+    // Once is enough.
+    world.cluster.topics[0].max_message_bytes = 1_000_000;
+    let before = world.logged(0).len();
+    let more = world.send_sized(&[(Some("k"), 40); 60]);
+    world.settled();
+    assert_eq!(world.told_all(&more), offsets(120, 60));
+    assert!(world.logged(0)[before..].iter().all(|(.., count)| *count < 12), "{:?}", world.logged(0));
+    assert!(world.logged(0).iter().all(|(epoch, ..)| *epoch == 0), "no epoch was spent on it");
+    world.finished();
+}
+
 /// Java sends what is full at once; so does linger.ms not count for a record as large as a batch.
 #[test]
 fn what_fills_a_batch_does_not_linger() {
