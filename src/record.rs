@@ -1,5 +1,7 @@
 //! What goes in: records.
 
+use bytes::Bytes;
+
 /// A header of a record (KIP-82). Names may repeat; a value may be null.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header<'a> {
@@ -16,7 +18,8 @@ impl<'a> Header<'a> {
     }
 }
 
-/// A record to send. It borrows: `send` copies it once, into the batch that is being gathered.
+/// A record to send. It borrows: `send` copies it once, into the batch that is being gathered; but see
+/// [`Record::shared_value`].
 ///
 /// ```
 /// use pointsman::Record;
@@ -36,12 +39,14 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// In order.
     pub headers: &'a [Header<'a>],
+    /// What the value lies in, where it may be held instead of being copied; anything else is ignored.
+    pub value_buffer: Option<&'a Bytes>,
 }
 
 impl<'a> Record<'a> {
     /// A record with null key and null value.
     pub fn to(topic: &'a str) -> Record<'a> {
-        Record { topic, partition: None, timestamp: None, key: None, value: None, headers: &[] }
+        Record { topic, partition: None, timestamp: None, key: None, value: None, headers: &[], value_buffer: None }
     }
 
     /// With a key.
@@ -56,6 +61,29 @@ impl<'a> Record<'a> {
     pub fn value(mut self, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Record<'a> {
         self.value = Some(value.as_ref());
         self
+    }
+
+    /// With a value that others may hold, too. A large one is not copied, but held until the record is done: one of 4 KiB
+    /// or more that fills a batch by itself (`batch.size`), neither compressed nor handed to a plugin. It counts for
+    /// `buffer.memory` all the same.
+    ///
+    /// ```
+    /// use pointsman::Record;
+    /// let image = bytes::Bytes::from(vec![0; 500_000]);
+    /// let record = Record::to("images").key("17").shared_value(&image);
+    /// ```
+    #[must_use]
+    pub fn shared_value(mut self, value: &'a Bytes) -> Record<'a> {
+        self.value = Some(value);
+        self.value_buffer = Some(value);
+        self
+    }
+
+    /// What the value lies in, if it does.
+    pub(crate) fn buffer_to_hold(&self) -> Option<&'a Bytes> {
+        let (buffer, value) = (self.value_buffer?, self.value?.as_ptr_range());
+        let within = buffer.as_ptr_range();
+        (within.start <= value.start && value.end <= within.end).then_some(buffer)
     }
 
     /// To a partition of the caller's choice.

@@ -89,12 +89,12 @@ impl Explain {
         let headers: Vec<Header<'_>> =
             line.headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
         let record = Record {
-            topic,
             partition: line.partition,
             timestamp: line.timestamp,
             key: line.key.as_deref(),
             value: line.value.as_deref(),
             headers: &headers,
+            ..Record::to(topic)
         };
         let explanation = explainer.explain(&record, |topic| topics.topology(topic))?;
         print(&text(place, &record, &explanation)?)?;

@@ -16,10 +16,14 @@ use super::{Core, CoreConfig, partitioner};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::protocol::compression::Compression;
 use crate::protocol::record_batch::{ENCODE_SLACK, HEADER_LEN, RecordBody};
+use bytes::Bytes;
 use std::sync::Arc;
 
 /// Smaller bodies than this many bytes are sealed where they are closed.
 const SEALED_AT_ONCE: usize = 4 * 1024;
+
+/// Smaller values than this many bytes are copied: that costs less than to hold them.
+const HELD_FROM: usize = 4 * 1024;
 
 /// A record to append.
 #[derive(Clone, Copy, Debug)]
@@ -36,6 +40,8 @@ pub struct Append<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is null.
     pub value: Option<&'a [u8]>,
+    /// What the value lies in, where it may be held instead of being copied, until the record is done.
+    pub value_buffer: Option<&'a Bytes>,
     /// As [`crate::protocol::record_batch::encode_headers`] wrote them.
     pub headers: &'a [u8],
     /// Comes back in [`super::Done::tokens`]. All records of a producer carry one, or none does.
@@ -145,16 +151,25 @@ impl Core {
         let (id, sticky) = self.place(&now, record)?;
         let mut filled = false;
         let mut began = false;
+        let mut held = None;
         let fits = self.partitions[id as usize].open().is_some_and(|batch| batch.fits(max_len));
         if !fits && !self.let_grow(&now, id, max_len) {
             filled = self.close_open(id);
-            self.begin_batch(now(), id, max_len, record.accepted);
+            held = self.to_hold(record, max_len);
+            let copied = max_len - held.as_ref().map_or(0, Bytes::len);
+            self.begin_batch(now(), id, copied, record.accepted);
             began = true;
         }
         let partition = &mut self.partitions[id as usize];
         let Some(batch) = partition.open() else { unreachable!("a batch was just begun") };
         let older = record.accepted.filter(|&accepted| accepted < batch.info.accepted);
-        let (index, len) = batch.append(&body, max_len, record.timestamp, record.accepted, record.token);
+        let (index, len) = match held {
+            None => batch.append(&body, max_len, record.timestamp, record.accepted, record.token),
+            Some(value) => {
+                let permit = self.config.memory.take(value.len());
+                batch.append_around(&body, value, permit, record.timestamp, record.accepted, record.token)
+            }
+        };
         // One that could take another record is closed by the first that does not fit.
         let full = batch.is_full();
         let sent = batch.sent(len);
@@ -175,6 +190,14 @@ impl Core {
         }
         let Some(slot) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
         Ok(Appended { completion: slot.info().completion(), index, partition: id, filled, began })
+    }
+
+    /// The value of a record that has a batch for itself, if it is to be held there instead of being copied.
+    fn to_hold(&self, record: &Append<'_>, max_len: usize) -> Option<Bytes> {
+        let (value, buffer) = (record.value?, record.value_buffer?);
+        let fills_batch = HEADER_LEN + max_len > self.config.batch_size;
+        let is_held = fills_batch && value.len() >= HELD_FROM && self.config.compression == Compression::None;
+        is_held.then(|| buffer.slice_ref(value))
     }
 
     #[cold]
@@ -295,7 +318,7 @@ impl Core {
             return false;
         }
         let Some(batch) = partition.open() else { return false };
-        if batch.may_exceed(*batch_size) || HEADER_LEN + batch.body_len() + more > limit {
+        if batch.may_exceed(*batch_size) || batch.is_of_one() || HEADER_LEN + batch.body_len() + more > limit {
             return false;
         }
         batch.grow_to(limit, memory.buffer(limit + ENCODE_SLACK));

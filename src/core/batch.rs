@@ -8,6 +8,7 @@ use super::memory::Permit;
 use super::ratio::Estimate;
 use super::time::Instant;
 use crate::error::Fate;
+use crate::protocol::body::Body;
 use crate::protocol::messages::ProducePartition;
 use crate::protocol::record_batch::{self, ENCODE_SLACK, HEADER_LEN, Header, RecordBody};
 use crate::sabotage::{self, Sabotage};
@@ -171,6 +172,8 @@ pub(super) struct OpenBatch {
     pub(super) info: Box<BatchInfo>,
     /// As long as there is room: what is behind the records means nothing.
     room: Vec<u8>,
+    /// The value of its only record, if that was not copied, and where in the room it belongs.
+    held: Option<(usize, Bytes)>,
     permit: Permit,
     limit: usize,
     estimate: Estimate,
@@ -221,7 +224,7 @@ impl OpenBatch {
             }
             None => Box::new(info),
         };
-        OpenBatch { info, room, permit, limit, estimate }
+        OpenBatch { info, room, held: None, permit, limit, estimate }
     }
 
     /// Whether one more record of at most so many bytes fits.
@@ -255,6 +258,11 @@ impl OpenBatch {
         self.permit.keep(std::mem::replace(&mut self.room, room));
     }
 
+    /// Whether it holds the value of its only record, for which no other has room.
+    pub(super) fn is_of_one(&self) -> bool {
+        self.held.is_some()
+    }
+
     /// Whether it may take records beyond so many bytes.
     pub(super) fn may_exceed(&self, limit: usize) -> bool {
         self.limit > limit
@@ -278,6 +286,33 @@ impl OpenBatch {
         if self.room.len() - self.body_len() < max_len + ENCODE_SLACK {
             self.make_room(max_len + ENCODE_SLACK);
         }
+        let (index, delta) = self.count_in(timestamp, accepted, token);
+        let len = record.encode_into(&mut self.room[self.info.record_bytes..], delta, index);
+        self.measure(len);
+        (index as u32, len)
+    }
+
+    /// As [`OpenBatch::append`] for the first record and the last, whose value is not copied. `permit` pays for the value.
+    pub(super) fn append_around(
+        &mut self,
+        record: &RecordBody<'_>,
+        value: Bytes,
+        permit: Permit,
+        timestamp: i64,
+        accepted: Option<Instant>,
+        token: Option<u64>,
+    ) -> (u32, usize) {
+        let (index, delta) = self.count_in(timestamp, accepted, token);
+        let (at, encoded) = record.encode_around(&mut self.room, delta, index);
+        let len = encoded + value.len();
+        self.held = Some((at, Bytes::from_owner(PaidFor { bytes: value, _permit: permit })));
+        self.measure(len);
+        (index as u32, len)
+    }
+
+    /// One more record: its index, and its time after the first one's.
+    #[inline(always)]
+    fn count_in(&mut self, timestamp: i64, accepted: Option<Instant>, token: Option<u64>) -> (i32, i64) {
         let info = &mut self.info;
         if info.count == 0 {
             info.base_timestamp = timestamp;
@@ -291,11 +326,13 @@ impl OpenBatch {
         if let Some(token) = token {
             info.tokens.push(token);
         }
-        let room = &mut self.room[info.record_bytes..];
-        let len = record.encode_into(room, timestamp - info.base_timestamp, index);
-        info.record_bytes += len;
-        info.record_bytes_max = info.record_bytes_max.max(len);
-        (index as u32, len)
+        (index, timestamp - info.base_timestamp)
+    }
+
+    #[inline(always)]
+    fn measure(&mut self, len: usize) {
+        self.info.record_bytes += len;
+        self.info.record_bytes_max = self.info.record_bytes_max.max(len);
     }
 
     #[cold]
@@ -313,10 +350,16 @@ impl OpenBatch {
         self.info.record_bytes
     }
 
+    /// Bytes of its buffer that are in use.
+    pub(super) fn room_len(&self) -> usize {
+        self.body_len() - self.held.as_ref().map_or(0, |(_, value)| value.len())
+    }
+
     /// It takes no more: what is known of it, its records, and what pays for them.
     pub(super) fn close(self) -> (Box<BatchInfo>, Filled, Permit) {
-        let OpenBatch { info, room, permit, .. } = self;
-        let filled = Filled { room, len: info.record_bytes, serves_again: true };
+        let len = self.room_len();
+        let OpenBatch { info, room, held, permit, .. } = self;
+        let filled = Filled { room, len, held, serves_again: true };
         (info, filled, permit)
     }
 }
@@ -327,6 +370,8 @@ impl OpenBatch {
 pub(super) struct Filled {
     pub(super) room: Vec<u8>,
     len: usize,
+    /// A value that was not copied, and where it belongs. Not of what is to be compressed.
+    held: Option<(usize, Bytes)>,
     /// It is of a size that batches are begun with.
     serves_again: bool,
 }
@@ -334,7 +379,7 @@ pub(super) struct Filled {
 impl Filled {
     /// To its end, and made for this alone.
     pub(super) fn whole(bytes: Vec<u8>) -> Filled {
-        Filled { len: bytes.len(), room: bytes, serves_again: false }
+        Filled { len: bytes.len(), room: bytes, held: None, serves_again: false }
     }
 }
 
@@ -345,12 +390,12 @@ impl AsRef<[u8]> for Filled {
 }
 
 /// Bytes that never change again. Whoever holds them holds their memory.
-struct Body {
+struct Encoded {
     bytes: Filled,
     permit: Permit,
 }
 
-impl Drop for Body {
+impl Drop for Encoded {
     fn drop(&mut self) {
         if self.bytes.serves_again {
             self.permit.keep(std::mem::take(&mut self.bytes.room));
@@ -358,9 +403,21 @@ impl Drop for Body {
     }
 }
 
-impl AsRef<[u8]> for Body {
+impl AsRef<[u8]> for Encoded {
     fn as_ref(&self) -> &[u8] {
         self.bytes.as_ref()
+    }
+}
+
+/// A sender's bytes. Whoever holds them holds what they count for.
+struct PaidFor {
+    bytes: Bytes,
+    _permit: Permit,
+}
+
+impl AsRef<[u8]> for PaidFor {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
     }
 }
 
@@ -368,7 +425,7 @@ impl AsRef<[u8]> for Body {
 #[derive(Debug)]
 pub(super) struct SealedRecords {
     pub(super) attributes: i16,
-    pub(super) body: Bytes,
+    pub(super) body: Body,
     crc: Option<u32>,
 }
 
@@ -381,13 +438,18 @@ pub(super) struct SealedBatch {
 
 impl SealedRecords {
     /// Of these bytes, which the permit pays for from now on.
-    pub(super) fn new(attributes: i16, bytes: Filled, mut permit: Permit) -> SealedRecords {
-        let crc = record_batch::body_crc(bytes.as_ref());
+    pub(super) fn new(attributes: i16, mut bytes: Filled, mut permit: Permit) -> SealedRecords {
         permit.fit(bytes.room.capacity());
         if sabotage::is_on(Sabotage::GiveMemoryBackEarly) {
             permit.fit(0);
         }
-        let body = Bytes::from_owner(Body { bytes, permit });
+        let held = bytes.held.take();
+        let encoded = Bytes::from_owner(Encoded { bytes, permit });
+        let body = match held {
+            Some((at, value)) => Body::around(encoded, at, value),
+            None => encoded.into(),
+        };
+        let crc = body.crc();
         SealedRecords { attributes, body, crc }
     }
 }

@@ -268,7 +268,7 @@ impl Partition {
     /// The parts of the batch that takes records, which takes no more; it is to get its place again.
     pub(super) fn take_open(&mut self) -> Option<(Box<BatchInfo>, Filled, Permit)> {
         let Some(Slot::Open(batch)) = self.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) else { return None };
-        (self.last_body_len, self.last_tokens) = (batch.body_len(), batch.info.tokens.len());
+        (self.last_body_len, self.last_tokens) = (batch.room_len(), batch.info.tokens.len());
         Some(batch.close())
     }
 

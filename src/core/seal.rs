@@ -92,7 +92,7 @@ fn seal(body: Filled, permit: Permit, compression: Compression) -> SealedRecords
 
 /// A sealed batch's records before they were compressed.
 fn raw(batch: &SealedBatch) -> Vec<u8> {
-    decompress(batch.records.attributes, &batch.records.body, batch.info.record_bytes)
+    decompress(batch.records.attributes, &batch.records.body.to_bytes(), batch.info.record_bytes)
         .expect("what was compressed here can be decompressed")
 }
 

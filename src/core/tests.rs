@@ -55,6 +55,7 @@ fn record(topic: TopicHandle, placement: Placement, accepted: Instant) -> Append
         accepted: Some(accepted),
         key: None,
         value: Some(b"value"),
+        value_buffer: None,
         headers: crate::protocol::record_batch::NO_HEADERS,
         token: None,
     }

@@ -76,6 +76,8 @@ impl Appending<'_> {
                     accepted: Some(self.accepted),
                     key,
                     value,
+                    // It lies in a column.
+                    value_buffer: None,
                     headers: blocks.next().unwrap_or(NO_HEADERS),
                     token: self.pending.map(|chunk| Token::new(lane, chunk, slot).to_bits()).or(no_token),
                 };

@@ -16,6 +16,7 @@ use crate::core::time::Instant;
 use crate::core::{TopicStatus, Windows};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::record::{Header, Record};
+use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Poll, Waker};
@@ -50,7 +51,7 @@ struct OwnedRecord {
     partition: Option<i32>,
     timestamp: Option<i64>,
     key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
+    value: Option<Bytes>,
     headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
@@ -470,13 +471,16 @@ impl OwnedRecord {
     }
 
     fn borrow<'a>(&'a self, headers: &'a [Header<'a>]) -> Record<'a> {
-        Record {
-            topic: &self.topic,
+        let record = Record {
             partition: self.partition,
             timestamp: self.timestamp,
             key: self.key.as_deref(),
-            value: self.value.as_deref(),
             headers,
+            ..Record::to(&self.topic)
+        };
+        match &self.value {
+            Some(value) => record.shared_value(value),
+            None => record,
         }
     }
 }
@@ -489,7 +493,10 @@ impl From<&Record<'_>> for OwnedRecord {
             partition: record.partition,
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
+            value: record.value.map(|value| match record.buffer_to_hold() {
+                Some(buffer) => buffer.slice_ref(value),
+                None => Bytes::copy_from_slice(value),
+            }),
             headers: headers.map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
         }
     }

@@ -1,6 +1,6 @@
 //! Requests and responses as the core deals with them, free of versions. [`super::codec`] turns them into bytes.
 
-use bytes::Bytes;
+use super::body::Body;
 use std::ops::RangeInclusive;
 
 /// A topic's id (KIP-516); all zeros where the broker gives none.
@@ -141,7 +141,7 @@ pub struct ProducePartition {
     /// The batch's first 61 bytes, made for this attempt ([`super::record_batch::Header`]).
     pub header: [u8; super::record_batch::HEADER_LEN],
     /// The records, shared with the queue that may have to send them again.
-    pub body: Bytes,
+    pub body: Body,
 }
 
 /// A response, free of versions.

@@ -14,6 +14,8 @@
 //! may still hold them while the batch is sent again with another producer epoch or sequence. Their checksum is taken
 //! once too, and combined with that of the 40 header bytes for each attempt.
 
+use super::body::Body;
+
 /// Bytes before the records.
 pub const HEADER_LEN: usize = 61;
 
@@ -46,8 +48,8 @@ pub struct Header {
 }
 
 impl Header {
-    /// The header's bytes before a body. `body_crc` is what [`body_crc`] said of it.
-    pub fn encode(&self, body: &[u8], body_crc: Option<u32>) -> [u8; HEADER_LEN] {
+    /// The header's bytes before a body. `body_crc` is what [`Body::crc`] said of it.
+    pub fn encode(&self, body: &Body, body_crc: Option<u32>) -> [u8; HEADER_LEN] {
         let body_len = body.len();
         let mut bytes = [0; HEADER_LEN];
         let length = i32::try_from(HEADER_LEN - 12 + body_len).expect("a batch is under 2 GiB");
@@ -65,19 +67,11 @@ impl Header {
         let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
         let crc = match body_crc {
             Some(body_crc) => super::crc::combine(crc, body_crc, body_len),
-            None => crc32c::crc32c_append(crc, body),
+            None => body.append_crc(crc),
         };
         bytes[17..21].copy_from_slice(&crc.to_be_bytes());
         bytes
     }
-}
-
-/// A body of fewer bytes is summed with each header sooner than a checksum of its own is combined with the header's.
-const SUMMED_BELOW: usize = 1024;
-
-/// The checksum of a batch's records, for [`Header::encode`]; `None` of a small one.
-pub fn body_crc(body: &[u8]) -> Option<u32> {
-    (body.len() >= SUMMED_BELOW).then(|| crc32c::crc32c(body))
 }
 
 /// One record before it is encoded.
@@ -182,9 +176,25 @@ impl RecordBody<'_> {
         }
     }
 
+    /// As [`RecordBody::encode_into`], but for the bytes of the value, which are to stand elsewhere: how many come before
+    /// them, and how many that is in all.
+    pub fn encode_around(&self, room: &mut [u8], timestamp_delta: i64, offset_delta: i32) -> (usize, usize) {
+        let mut at = self.encode_before_value(room, timestamp_delta, offset_delta);
+        let before = at;
+        put(room, &mut at, self.headers);
+        (before, at)
+    }
+
     #[cold]
     #[inline(never)]
     fn encode_long(&self, room: &mut [u8], timestamp_delta: i64, offset_delta: i32) -> usize {
+        let mut at = self.encode_before_value(room, timestamp_delta, offset_delta);
+        put(room, &mut at, self.value.unwrap_or_default());
+        put(room, &mut at, self.headers);
+        at
+    }
+
+    fn encode_before_value(&self, room: &mut [u8], timestamp_delta: i64, offset_delta: i32) -> usize {
         let deltas = varint_len(timestamp_delta) + varint_len(offset_delta.into());
         let len = 1 + deltas + bytes_len(self.key) + bytes_len(self.value) + self.headers.len();
         let mut at = 0;
@@ -193,11 +203,9 @@ impl RecordBody<'_> {
         put(room, &mut at, &[0]);
         varint(room, &mut at, timestamp_delta);
         varint(room, &mut at, offset_delta.into());
-        for bytes in [self.key, self.value] {
-            varint(room, &mut at, bytes.map_or(-1, |bytes| bytes.len() as i64));
-            put(room, &mut at, bytes.unwrap_or_default());
-        }
-        put(room, &mut at, self.headers);
+        varint(room, &mut at, self.key.map_or(-1, |key| key.len() as i64));
+        put(room, &mut at, self.key.unwrap_or_default());
+        varint(room, &mut at, self.value.map_or(-1, |value| value.len() as i64));
         at
     }
 }
@@ -369,7 +377,7 @@ mod tests {
             base_sequence: 0,
             count: 9_000,
         };
-        let mut bytes = header.encode(&body, body_crc(&body)).to_vec();
+        let mut bytes = header.encode(&Body::from(body.clone()), Body::from(body.clone()).crc()).to_vec();
         bytes.extend_from_slice(&body);
         let set = RecordBatchDecoder::decode(&mut bytes::Bytes::from(bytes)).unwrap();
         assert_eq!(set.records.len(), 9_000);
@@ -416,6 +424,11 @@ mod tests {
                 let mut room = vec![0xaa; record.max_len() + ENCODE_SLACK];
                 let len = record.encode_into(&mut room, delta, at);
                 prop_assert_eq!(&room[..len], &body[before..]);
+                // And in parts.
+                let mut room = vec![0xaa; record.max_len()];
+                let (value_at, len) = record.encode_around(&mut room, delta, at);
+                let parts = [&room[..value_at], record.value.unwrap_or_default(), &room[value_at..len]];
+                prop_assert_eq!(&parts.concat(), &body[before..]);
             }
             let again: Vec<EncodedRecord<'_>> = encoded_records(&body).collect();
             prop_assert_eq!(again.len(), entries.len());
@@ -435,7 +448,7 @@ mod tests {
                 base_sequence,
                 count: entries.len() as i32,
             };
-            let mut bytes = header.encode(&body, body_crc(&body)).to_vec();
+            let mut bytes = header.encode(&Body::from(body.clone()), Body::from(body.clone()).crc()).to_vec();
             let crc = crc32c::crc32c(&[&bytes[ATTRIBUTES_AT..], &body[..]].concat());
             prop_assert_eq!(&crc.to_be_bytes()[..], &bytes[17..21]);
             bytes.extend_from_slice(&body);

@@ -4,8 +4,9 @@ use crate::harness::{Cluster, Digest, oracle};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pointsman::error::Fate;
+use pointsman::protocol::body::Body;
 use pointsman::protocol::compression::Compression;
-use pointsman::protocol::record_batch::{Header, NO_HEADERS, RecordBody, body_crc};
+use pointsman::protocol::record_batch::{Header, NO_HEADERS, RecordBody};
 use pointsman::{Config, Delivery, ProduceError, Producer, Record};
 use std::time::Duration;
 
@@ -135,7 +136,10 @@ fn java_decodes_every_codec_and_level() {
                     base_sequence: 0,
                     count: 2,
                 };
-                let batch = [&header.encode(&body, body_crc(&body))[..], &body].concat();
+                let batch = {
+                    let body = Body::from(body);
+                    [&header.encode(&body, body.crc())[..], &body.to_bytes()].concat()
+                };
                 input += &STANDARD.encode(batch);
                 input.push('\n');
                 expected.push((["none", "gzip", "snappy", "lz4", "zstd"][codec.attributes() as usize], value));

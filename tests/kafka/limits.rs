@@ -18,10 +18,16 @@ fn a_value_just_below_the_limits_passes() {
     let value: Vec<u8> = (0..1_048_000usize).map(|at| ((at * 31) >> 3) as u8).collect();
     let metadata = producer.send_blocking(&Record::to("large").key("k").value(&value)).unwrap().wait().unwrap();
     assert_eq!((metadata.offset, metadata.serialized_value_size), (Some(0), Some(value.len())));
+    // And as it lies with the sender.
+    let shared = bytes::Bytes::from(value.clone());
+    let headers = [Header::new("behind", "it")];
+    let record = Record::to("large").key("k").shared_value(&shared).headers(&headers);
+    assert_eq!(producer.send_blocking(&record).unwrap().wait().unwrap().offset, Some(1));
     producer.close_blocking(PATIENCE).unwrap();
     let found = read(cluster, "large");
-    assert_eq!(found.len(), 1);
-    assert!(found[0].value.as_ref() == Some(&value), "the bytes are the same");
+    assert_eq!(found.len(), 2);
+    assert!(found.iter().all(|found| found.value.as_ref() == Some(&value)), "the bytes are the same");
+    assert_eq!(found[1].headers, [("behind".to_owned(), Some(b"it".to_vec()))]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use crate::reading::Read;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pointsman::core::{murmur2, partition_of_key};
+use pointsman::protocol::body::Body;
 use pointsman::protocol::record_batch::{self, RecordBody, encode_headers};
 use pointsman::{Header, Record};
 use std::process::{Command, Stdio};
@@ -46,8 +47,9 @@ fn a_batch_is_read_by_java_as_it_was_meant() {
             encoded.encode(&mut body, record.timestamp - header.base_timestamp, at as i32);
             assert!(body.len() - before <= encoded.max_len());
         }
-        let mut bytes = header.encode(&body, record_batch::body_crc(&body)).to_vec();
-        bytes.extend_from_slice(&body);
+        let body = Body::from(body);
+        let mut bytes = header.encode(&body, body.crc()).to_vec();
+        bytes.extend_from_slice(&body.to_bytes());
         lines += &STANDARD.encode(&bytes);
         lines.push('\n');
         expected.push((header, bytes.len(), records));

@@ -166,6 +166,30 @@ fn a_full_buffer_waits_in_line_and_loses_nothing() {
     broker.assert_in_order(4, 2000);
 }
 
+/// More of them than there is memory for, among small ones: some are held, some wait first, none is mistaken for another.
+#[test]
+fn large_values_that_are_held_arrive_as_they_were() {
+    let broker = Broker::start();
+    let producer = broker.producer(&[("buffer.memory", "100000"), ("linger.ms", "1")]);
+    let values: Vec<bytes::Bytes> =
+        (0..60u8).map(|at| vec![at; if at % 3 == 0 { 10 } else { 16_000 + usize::from(at) * 300 }].into()).collect();
+    let deliveries: Vec<_> = values
+        .iter()
+        .map(|value| producer.send_blocking(&Record::to("orders").partition(1).shared_value(value)).unwrap())
+        .collect();
+    // The value counts, whatever it was said to lie in.
+    let record = Record { value: Some(b"other"), ..Record::to("orders").partition(1).shared_value(&values[59]) };
+    producer.send_blocking(&record).unwrap().wait().unwrap();
+    for (at, delivery) in deliveries.into_iter().enumerate() {
+        assert_eq!(delivery.wait().unwrap().offset, Some(at as i64));
+    }
+    let records = broker.broker.all_records("orders").unwrap();
+    let found = records.iter().map(|record| record.value.as_deref().unwrap());
+    assert!(found.eq(values.iter().map(|value| &value[..]).chain([&b"other"[..]])));
+    producer.close_blocking(PATIENCE).unwrap();
+    assert!(values.iter().all(bytes::Bytes::is_unique), "nobody holds them any more");
+}
+
 #[test]
 fn callbacks_come_in_log_order_and_may_send() {
     let broker = Broker::start();

@@ -166,12 +166,12 @@ impl World {
         let headers: Vec<Header<'_>> = names.map(|(name, value)| Header { name, value: value.as_deref() }).collect();
         let sent = lanes.stepped.send(
             &Record {
-                topic: &topic,
                 partition,
                 timestamp: Some(record.timestamp),
                 key: record.key.as_deref(),
                 value: record.value.as_deref(),
                 headers: &headers,
+                ..Record::to(&topic)
             },
             callback,
             may_wait,

@@ -5,6 +5,7 @@ use crate::batch::StoredRecord;
 use crate::cluster::wall_ms;
 use crate::rng::Rng;
 use crate::world::{Event, World};
+use bytes::Bytes;
 use pointsman::core::time::Instant;
 use pointsman::core::{Append, Placement, TopicStatus};
 use pointsman::error::ProduceError;
@@ -229,13 +230,16 @@ impl World {
         let mut headers = Vec::new();
         let named = record.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
         encode_headers(&mut headers, record.headers.len(), named);
+        // Half of the senders let theirs be held.
+        let value = record.value.clone().map(Bytes::from);
         let append = Append {
             topic,
             placement: planned.placement,
             timestamp: record.timestamp,
             accepted: planned.accepted,
             key: record.key.as_deref(),
-            value: record.value.as_deref(),
+            value: value.as_deref(),
+            value_buffer: value.as_ref().filter(|_| planned.number.is_multiple_of(2)),
             headers: &headers,
             token: self.load.with_tokens.then_some(planned.number),
         };

@@ -48,7 +48,7 @@ impl WireProduce {
         let batches = request.topics.iter().flat_map(|topic| {
             topic.partitions.iter().map(move |partition| {
                 let named = Named { version, name: topic.name.clone(), id: topic.id, index: partition.index };
-                (named, Batch::decode(&[&partition.header[..], &partition.body[..]].concat()))
+                (named, Batch::decode(&[&partition.header[..], &partition.body.to_bytes()].concat()))
             })
         });
         WireProduce {

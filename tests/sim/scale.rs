@@ -58,6 +58,7 @@ impl Bench {
             accepted: Some(self.now),
             key: Some(b"key"),
             value: Some(&[7; 100]),
+            value_buffer: None,
             headers: &[0],
             token: None,
         };

@@ -205,7 +205,8 @@ impl<P: Producer, C: Cluster> Each<'_, P, C> {
         let headers: Vec<Header<'_>> =
             headers.iter().map(|(name, value)| Header { name, value: value.as_deref() }).collect();
         let (key, value) = (key.as_deref(), value.as_deref());
-        let record = Record { topic, partition: *partition, timestamp: *timestamp, key, value, headers: &headers };
+        let record =
+            Record { partition: *partition, timestamp: *timestamp, key, value, headers: &headers, ..Record::to(topic) };
         Ok(Some(self.producer.send(&record)))
     }
 }

@@ -2,6 +2,10 @@
 
 use super::*;
 use crate::error::Fate;
+use crate::protocol::body::Body;
+use crate::protocol::compression::{Compression, decompress};
+use crate::protocol::record_batch::{NO_HEADERS, RecordBody, encoded_records};
+use bytes::Bytes;
 
 /// Appends without letting the core go on.
 fn put(rig: &mut Rig, topic: TopicHandle, partition: i32, token: u64) {
@@ -142,4 +146,68 @@ fn what_came_later_expires_in_its_own_time_though_the_timer_was_set_for_what_cam
     assert!(!rig.core.is_idle(), "the timer of the first came, and the second has time left");
     rig.pass(second);
     assert!(rig.core.is_idle(), "and not a moment more");
+}
+
+/// How the value of a record stands in the batch that it fills: whether it is the sender's own, and what it takes.
+fn large(config: CoreConfig, value: &Bytes, buffer: Option<&Bytes>) -> (bool, i64) {
+    let memory = config.memory.clone();
+    let mut rig = Rig::new(CoreConfig { idempotence: false, ..config }, &[("orders", vec![1])]);
+    let topic = rig.topic("orders");
+    // It is connected then.
+    rig.append(topic, Placement::Default).unwrap();
+    let now = rig.now;
+    let key = Some(&b"key"[..]);
+    let record = Append { key, value: Some(value), value_buffer: buffer, ..record(topic, Placement::Default, now) };
+    rig.core.append(|| now, &record).unwrap();
+    while let Some(full) = rig.core.poll_seal(now) {
+        rig.core.handle_sealed(now, full.seal());
+    }
+    let transmit = rig.core.poll_transmit(now).expect("a request");
+    let Request::Produce(request) = &transmit.request else { panic!("{transmit:?}") };
+    let partition = &request.topics[0].partitions[0];
+    let is_held = partition.body.pieces().any(|piece| piece.as_ptr() == value.as_ptr());
+    let booked = memory.total() as i64 - memory.available();
+    // Whatever became of it: Java's own decoder reads the same in `tests/kafka`.
+    let raw = decompress(rig.core.config.compression.attributes(), &partition.body.to_bytes(), 1 << 20).unwrap();
+    let read: Vec<_> = encoded_records(&raw).map(|record| record.rest().to_vec()).collect();
+    let mut expected = Vec::new();
+    RecordBody { key, value: Some(value), headers: NO_HEADERS }.encode(&mut expected, 0, 0);
+    assert_eq!(read, [encoded_records(&expected).next().unwrap().rest()]);
+
+    drop(rig);
+    assert_eq!(booked, memory.total() as i64 - memory.available(), "the request holds it all");
+    let pieces: Vec<_> = transmit_body(transmit).into_pieces().collect();
+    let held = pieces.into_iter().find(|piece| piece.as_ptr() == value.as_ptr());
+    assert_eq!(is_held, held.is_some());
+    if held.is_some() {
+        let booked = memory.total() as i64 - memory.available();
+        assert_eq!(booked, value.len() as i64, "what only the socket still has is paid for");
+    }
+    drop(held);
+    assert_eq!(memory.available(), memory.total() as i64);
+    (is_held, booked)
+}
+
+fn transmit_body(transmit: Transmit) -> Body {
+    let Request::Produce(mut request) = transmit.request else { unreachable!("looked at before") };
+    request.topics.remove(0).partitions.remove(0).body
+}
+
+#[test]
+fn a_value_that_fills_a_batch_is_held_and_not_copied() {
+    let config = |batch_size| CoreConfig { batch_size, memory: MemoryPool::new(1 << 20), ..CoreConfig::default() };
+    let noise = |len: usize| Bytes::from((0..len).map(|at| ((at * at * 31) >> 3) as u8).collect::<Vec<u8>>());
+    let value = noise(20_000);
+    let (is_held, booked) = large(config(16_384), &value, Some(&value));
+    assert!(is_held && (20_000..21_000).contains(&booked), "{booked}");
+    // As a part of what is held.
+    assert!(large(config(16_384), &value.slice(100..19_000), Some(&value)).0);
+    assert!(!large(config(16_384), &value, None).0, "who lends it may change it");
+    assert!(!large(config(32_768), &value, Some(&value)).0, "there is room for others");
+    assert!(large(config(0), &value, Some(&value)).0);
+    let small = noise(4_095);
+    assert!(!large(config(0), &small, Some(&small)).0, "to copy it costs less");
+    let compressed = CoreConfig { compression: Compression::Zstd(1), ..config(16_384) };
+    assert!(!large(compressed, &value, Some(&value)).0);
+    assert!(value.is_unique(), "nobody holds it any more");
 }

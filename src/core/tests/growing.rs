@@ -137,7 +137,8 @@ fn none_grows_unless_it_would_wait_and_its_broker_takes_it() {
     let filled = |mut behind: Behind| behind.append(3 * FULL as usize);
     let full = filled(Behind::new(CoreConfig::default()));
     assert!(full >= 2);
-    let cases: [(&str, fn(&mut Behind)); 5] = [
+    type Change = fn(&mut Behind);
+    let cases: [(&str, Change); 5] = [
         ("the broker has room", |behind| behind.rig.core.config.max_in_flight = 5),
         ("batches are compressed", |behind| behind.rig.core.config.compression = Compression::Zstd(1)),
         ("a large one was refused", |behind| behind.rig.core.topics[0].refused_large = true),

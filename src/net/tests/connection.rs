@@ -67,11 +67,8 @@ fn metadata_answer(correlation_id: i32) -> Vec<u8> {
 }
 
 fn produce(partitions: i32, body_len: usize, acks: i16) -> Request {
-    let partition = |index| ProducePartition {
-        index,
-        header: [index as u8; 61],
-        body: bytes::Bytes::from(vec![index as u8 ^ 0x55; body_len]),
-    };
+    let partition =
+        |index| ProducePartition { index, header: [index as u8; 61], body: vec![index as u8 ^ 0x55; body_len].into() };
     let topic = ProduceTopic { name: "t".into(), id: [0; 16], partitions: (0..partitions).map(partition).collect() };
     Request::Produce(ProduceRequest { acks, timeout_ms: 1, transactional_id: None, topics: vec![topic] })
 }
@@ -166,7 +163,7 @@ async fn without_acks_it_is_told_when_the_bytes_are_with_the_socket() {
 async fn bodies_are_let_go_when_they_are_written() {
     let rig = Rig::new(1 << 20);
     let body = bytes::Bytes::from(vec![1; 2000]);
-    let partition = ProducePartition { index: 0, header: [0; 61], body: body.clone() };
+    let partition = ProducePartition { index: 0, header: [0; 61], body: body.clone().into() };
     let topic = ProduceTopic { name: "t".into(), id: [0; 16], partitions: vec![partition] };
     let request = ProduceRequest { acks: -1, timeout_ms: 1, transactional_id: None, topics: vec![topic] };
     let sent = rig.send(0, Request::Produce(request), 9, true);

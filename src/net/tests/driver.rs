@@ -107,6 +107,7 @@ impl Rig<Core> {
             accepted: None,
             key: None,
             value: Some(value),
+            value_buffer: None,
             headers: NO_HEADERS,
             token: None,
         };

@@ -14,6 +14,7 @@
 use super::frame::Frame;
 use super::read::{DecodeError, Reader};
 use super::write::{COPIED_BELOW, EncodeError, Writer};
+use crate::protocol::body::Body;
 use crate::protocol::messages::{ApiKey, Broker, PartitionResponse, ProduceRequest, ProduceResponse};
 use crate::protocol::record_batch::HEADER_LEN;
 
@@ -28,9 +29,10 @@ pub(super) fn encode(
     client_id: &str,
 ) -> Result<Frame, EncodeError> {
     let partitions: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
-    let bodies = || request.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.body.len());
-    let copied: usize = bodies().filter(|&len| len < COPIED_BELOW).sum();
-    let kept = bodies().filter(|&len| len >= COPIED_BELOW).count();
+    let bodies = || request.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| &partition.body);
+    let pieces = || bodies().flat_map(Body::pieces).map(<[u8]>::len);
+    let copied: usize = pieces().filter(|&len| len < COPIED_BELOW).sum();
+    let kept = pieces().filter(|&len| len >= COPIED_BELOW).count();
     let names: usize = request.topics.iter().map(|topic| topic.name.len() + 24).sum();
     let capacity =
         32 + request.transactional_id.as_ref().map_or(0, String::len) + names + partitions * (HEADER_LEN + 10) + copied;

@@ -9,6 +9,7 @@
 
 use super::read::{DecodeError, Reader};
 use super::write::{EncodeError, Writer};
+use crate::protocol::body::Body;
 use crate::protocol::messages::ApiKey;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -61,7 +62,7 @@ pub fn encode_authenticate(
 ) -> Result<Zeroizing<Vec<u8>>, EncodeError> {
     let capacity = 16 + auth_bytes.len();
     let mut out = Writer::request(ApiKey::SaslAuthenticate, version, correlation_id, client_id, capacity)?;
-    out.bytes(auth_bytes, bytes::Bytes::new());
+    out.bytes(auth_bytes, Body::default());
     out.tags();
     let mut frame = out.finish()?;
     let bytes = Zeroizing::new(frame.to_vec());

@@ -3,6 +3,7 @@
 use super::frame::{Frame, IoSlices};
 use super::{api_versions, create_topics, describe_configs, list_offsets, metadata, sasl};
 use super::{correlation_id, decode_response, encode_request};
+use crate::protocol::body::Body;
 use crate::protocol::messages::*;
 use crate::protocol::{error_code, versions};
 use bytes::{Bytes, BytesMut};
@@ -53,12 +54,16 @@ fn str_bytes(text: &Option<String>) -> Option<StrBytes> {
 }
 
 fn produce_request() -> impl Strategy<Value = ProduceRequest> {
-    let partition = (any::<i32>(), any::<u8>(), prop_oneof![0usize..300, 1_020usize..1_030, Just(20_000usize)])
-        .prop_map(|(index, fill, len)| ProducePartition {
-            index,
-            header: [fill; 61],
-            body: Bytes::from(vec![fill ^ 0xff; len]),
-        });
+    let len = || prop_oneof![0usize..300, 1_020usize..1_030, Just(20_000usize)];
+    let value = proptest::option::of((len(), 0.0..=1.0));
+    let partition = (any::<i32>(), any::<u8>(), len(), value).prop_map(|(index, fill, len, value)| {
+        let encoded = Bytes::from(vec![fill ^ 0xff; len]);
+        let body = match value {
+            Some((value, at)) => Body::around(encoded, (at * len as f64) as usize, vec![fill; value].into()),
+            None => encoded.into(),
+        };
+        ProducePartition { index, header: [fill; 61], body }
+    });
     let topic = (name(), any::<[u8; 16]>(), proptest::collection::vec(partition, 0..40))
         .prop_map(|(name, id, partitions)| ProduceTopic { name: name.into(), id, partitions });
     (-1i16..=1, any::<i32>(), text(), proptest::collection::vec(topic, 0..5)).prop_map(
@@ -251,7 +256,7 @@ proptest! {
             prop_assert_eq!(read.partition_data.len(), topic.partitions.len());
             for (read, partition) in read.partition_data.iter().zip(&topic.partitions) {
                 prop_assert_eq!(read.index, partition.index);
-                prop_assert_eq!(&read.records.as_ref().unwrap()[..], &[&partition.header[..], &partition.body].concat());
+                prop_assert_eq!(&read.records.as_ref().unwrap()[..], &[&partition.header[..], &partition.body.to_bytes()].concat());
             }
         }
     }
@@ -635,7 +640,7 @@ fn what_does_not_fit_is_an_error() {
 /// What is reserved for a request's head is what it takes: it is never moved while it grows.
 #[test]
 fn the_head_is_reserved_at_once() {
-    let partition = |index| ProducePartition { index, header: [1; 61], body: Bytes::from_static(b"records") };
+    let partition = |index| ProducePartition { index, header: [1; 61], body: Bytes::from_static(b"records").into() };
     for version in versions::PRODUCE {
         let topics = (0..3)
             .map(|at| ProduceTopic {

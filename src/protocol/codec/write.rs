@@ -1,4 +1,5 @@
 use super::frame::Frame;
+use crate::protocol::body::Body;
 use crate::protocol::messages::{ApiKey, TopicId};
 use crate::protocol::versions;
 use bytes::Bytes;
@@ -147,15 +148,17 @@ impl Writer {
         self.bodies.reserve_exact(count);
     }
 
-    /// A bytes field made of two parts, of which the second is not copied unless it is small.
-    pub(super) fn bytes(&mut self, header: &[u8], body: Bytes) {
+    /// A bytes field made of two parts, of which the second is not copied where it is not small.
+    pub(super) fn bytes(&mut self, header: &[u8], body: Body) {
         self.length(Some(header.len() + body.len()), true);
         self.head.extend_from_slice(header);
-        if body.len() < COPIED_BELOW {
-            self.head.extend_from_slice(&body);
-        } else {
-            self.bodies_len += body.len();
-            self.bodies.push((self.head.len(), body));
+        for piece in body.into_pieces() {
+            if piece.len() < COPIED_BELOW {
+                self.head.extend_from_slice(&piece);
+            } else {
+                self.bodies_len += piece.len();
+                self.bodies.push((self.head.len(), piece));
+            }
         }
     }
 

@@ -159,6 +159,11 @@ impl Records {
         records
     }
 
+    /// All different values, in the order in which they come round.
+    pub fn values(&self) -> &[String] {
+        &self.values
+    }
+
     /// Key and value of record `i`.
     #[inline]
     pub fn get(&self, i: u64) -> (Option<&str>, &str) {
