@@ -39,7 +39,8 @@ pub struct Record<'a> {
     pub value: Option<&'a [u8]>,
     /// In order.
     pub headers: &'a [Header<'a>],
-    /// What the value lies in, where it may be held instead of being copied; anything else is ignored.
+    /// What the value lies in, where it may be held instead of being copied ([`Record::shared_value`]); if it lies elsewhere, it
+    /// is copied.
     pub value_buffer: Option<&'a Bytes>,
 }
 
@@ -63,9 +64,10 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// With a value that others may hold, too. A large one is not copied, but held until the record is done: one of 4 KiB
-    /// or more that fills a batch by itself (`batch.size`), neither compressed nor handed to a plugin. It counts for
-    /// `buffer.memory` all the same.
+    /// With a value that may be held until the record is done, and its bytes are written, instead of being copied. That is
+    /// done with one that has a batch for itself: of 4 KiB or more, by which a batch is full (`batch.size`), neither compressed
+    /// nor handed to a plugin, and that need not wait before it is accepted. It counts for `buffer.memory` all the same; of a
+    /// slice, what it is a slice of stays in memory, too, and does not count.
     ///
     /// ```
     /// use pointsman::Record;
@@ -77,13 +79,6 @@ impl<'a> Record<'a> {
         self.value = Some(value);
         self.value_buffer = Some(value);
         self
-    }
-
-    /// What the value lies in, if it does.
-    pub(crate) fn buffer_to_hold(&self) -> Option<&'a Bytes> {
-        let (buffer, value) = (self.value_buffer?, self.value?.as_ptr_range());
-        let within = buffer.as_ptr_range();
-        (within.start <= value.start && value.end <= within.end).then_some(buffer)
     }
 
     /// To a partition of the caller's choice.

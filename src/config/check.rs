@@ -1,7 +1,7 @@
 //! Keys that bear on each other: the checks that Java's producer makes, with its outcome.
 
 use super::error::{Place, Problem, ProblemKind, Source};
-use super::producer::{Acks, ProducerConfig, Values};
+use super::producer::{Acks, CompressionType, ProducerConfig, Values};
 use super::value::Value;
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) fn check(
 ) {
     idempotence(producer, values, problems, notices);
     delivery_timeout(producer, values, problems, notices);
-    batch_sizes(producer, values, problems);
+    batch_sizes(producer, values, problems, notices);
     backoffs(producer, values, notices);
     repetitions(producer, values, notices);
 }
@@ -56,11 +56,18 @@ fn idempotence(producer: &mut ProducerConfig, values: &Values, problems: &mut Ve
     }
 }
 
-fn batch_sizes(producer: &ProducerConfig, values: &Values, problems: &mut Vec<Problem>) {
+fn batch_sizes(producer: &ProducerConfig, values: &Values, problems: &mut Vec<Problem>, notices: &mut Vec<String>) {
     let (size, max) = (producer.batch_size, producer.batch_size_max);
-    if max < size
-        && let Some(place) = values.place("batch.size.max")
-    {
+    let Some(place) = values.place("batch.size.max") else { return };
+    let in_vain = [
+        (producer.compression_type != CompressionType::None, "batches that are compressed do not grow"),
+        (producer.acks == Acks::None, "with acks=0 batches do not grow"),
+        (max > producer.max_request_size, "batches grow no larger than max.request.size"),
+    ];
+    for (_, why) in in_vain.iter().filter(|(applies, _)| *applies && max > size) {
+        notices.push(format!("{place}: batch.size.max has less effect: {why}"));
+    }
+    if max < size {
         let what = format!("{max} is below batch.size ({size})");
         let help = "set it to batch.size for batches that never grow, or to more";
         problems.push(Problem::new(ProblemKind::Conflict, place, Some("batch.size.max"), what).help(help));

@@ -187,7 +187,7 @@ const KEYS: &[Key] = &[
     key("acks", Kind::OneOf(&["all", "-1", "0", "1"]), Some("all"), Low, Implemented,
         "Who must have a record before it counts as delivered: all in-sync replicas (all or -1), the leader (1), no one (0)"),
     key("batch.size", Kind::Size(0, INT), Some("16384"), Medium, Implemented,
-        "Bytes gathered for a partition before a batch is full; also how much goes to a sticky partition before the next"),
+        "Bytes gathered for a partition before a batch is full; also how much goes to a sticky partition before the next. Left out, batches may grow: batch.size.max"),
     key("bootstrap.servers", Kind::List, None, High, Implemented,
         "host:port of some brokers; the others are learned from the first that answers"),
     key("buffer.memory", Kind::Size(0, LONG), Some("33554432"), High, Implemented,
@@ -429,7 +429,7 @@ const KEYS: &[Key] = &[
         "Prefer partitions led in this producer's rack"),
     // Our own.
     key("batch.size.max", Kind::Size(0, INT), None, Medium, Implemented,
-        "Bytes that an uncompressed batch may grow to instead of waiting, full, for a broker that is behind; left out, batch.size where that is set, else 64 KiB"),
+        "Bytes that a batch may grow to instead of waiting, full, for a broker that is behind (not compressed, nor with acks=0); left out, batch.size where that is set, else 64 KiB"),
     key("sasl.oauthbearer.token", Kind::Password, None, Medium, Implemented,
         "The token itself, for those who have one"),
     key("lanes", Kind::Int(1, 256), Some("1"), Medium, Implemented,

@@ -38,7 +38,7 @@ pub struct ProducerConfig {
     /// `batch.size`, default 16384; 0 sends every record by itself.
     pub batch_size: usize,
     /// `batch.size.max`, a key of our own: bytes that a batch may grow to instead of waiting, full, for a broker that is
-    /// behind. Default `batch_size` where that is set, else 64 KiB.
+    /// behind. Default `batch_size` where that is set, else 64 KiB; who changes that one here changes this one, too.
     pub batch_size_max: usize,
     /// `buffer.memory`, default 32 MiB.
     pub buffer_memory: usize,

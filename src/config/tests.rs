@@ -425,6 +425,9 @@ fn batches_grow_only_where_nobody_said_how_large_they_are_to_be() {
     assert_eq!(sizes("preset=throughput"), (262_144, 262_144));
     assert_eq!(sizes("batch.size.max=128 KiB"), (16_384, 131_072));
     assert_eq!(sizes("batch.size=1000\nbatch.size.max=2000"), (1_000, 2_000));
+    noticed("batch.size.max=64 KiB\ncompression.type=lz4", &["batch.size.max", "compressed"]);
+    noticed("batch.size.max=64 KiB\nacks=0\nenable.idempotence=false", &["batch.size.max", "acks=0"]);
+    noticed("batch.size.max=2 MiB", &["batch.size.max", "max.request.size"]);
     let few = "batch.size=2000\nbatch.size.max=1000";
     refused(few, ProblemKind::Conflict, &["batch.size.max", "1000 is below batch.size (2000)", "never grow"]);
 }

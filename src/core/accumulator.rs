@@ -40,7 +40,8 @@ pub struct Append<'a> {
     pub key: Option<&'a [u8]>,
     /// `None` is null.
     pub value: Option<&'a [u8]>,
-    /// What the value lies in, where it may be held instead of being copied, until the record is done.
+    /// What the value lies in, where it may be held instead of being copied, until the record is done; if it lies
+    /// elsewhere, it is copied.
     pub value_buffer: Option<&'a Bytes>,
     /// As [`crate::protocol::record_batch::encode_headers`] wrote them.
     pub headers: &'a [u8],
@@ -156,8 +157,7 @@ impl Core {
         if !fits && !self.let_grow(&now, id, max_len) {
             filled = self.close_open(id);
             held = self.to_hold(record, max_len);
-            let copied = max_len - held.as_ref().map_or(0, Bytes::len);
-            self.begin_batch(now(), id, copied, record.accepted);
+            self.begin_batch(now(), id, max_len, held.as_ref().map_or(0, Bytes::len), record.accepted);
             began = true;
         }
         let partition = &mut self.partitions[id as usize];
@@ -185,7 +185,8 @@ impl Core {
             self.partitions[id as usize].note_accepted(older);
             self.schedule(now(), id);
         }
-        if full && !self.let_grow(&now, id, 1) {
+        // Where another one like it has no room, growing is for nothing.
+        if full && !self.let_grow(&now, id, max_len) {
             filled |= self.close_open(id);
         }
         let Some(slot) = self.partitions[id as usize].queue.back() else { unreachable!("as above") };
@@ -195,9 +196,11 @@ impl Core {
     /// The value of a record that has a batch for itself, if it is to be held there instead of being copied.
     fn to_hold(&self, record: &Append<'_>, max_len: usize) -> Option<Bytes> {
         let (value, buffer) = (record.value?, record.value_buffer?);
+        let (inner, outer) = (value.as_ptr_range(), buffer.as_ptr_range());
+        let lies_within = outer.start <= inner.start && inner.end <= outer.end;
         let fills_batch = HEADER_LEN + max_len > self.config.batch_size;
-        let is_held = fills_batch && value.len() >= HELD_FROM && self.config.compression == Compression::None;
-        is_held.then(|| buffer.slice_ref(value))
+        let is_large = fills_batch && value.len() >= HELD_FROM;
+        (lies_within && is_large && self.config.compression == Compression::None).then(|| buffer.slice_ref(value))
     }
 
     #[cold]
@@ -298,27 +301,35 @@ impl Core {
         Ok((topic.partitions[at], sticky))
     }
 
-    /// Lets the open batch become larger than `batch.size` where it would only wait: others stand before it, and their
-    /// broker has no room for them. A broker's work is by the batch as much as by the byte, so what falls behind is caught up
-    /// with; it goes out as soon as it is the first. Whether it takes a record of so many bytes more.
+    /// Lets the open batch become larger, twice as large as it may be, up to `batch.size.max`, where it would only wait: others
+    /// stand before it, and their broker has no room for them. A broker's work is by the batch as much as by the byte, so
+    /// what falls behind is caught up with; the batch goes out as soon as it is the first. Whether it takes a record of so
+    /// many bytes more.
     #[inline(never)]
     fn let_grow(&mut self, now: impl Fn() -> Instant, id: u32, more: usize) -> bool {
-        let CoreConfig { batch_size, memory, .. } = &self.config;
-        let limit = self.config.batch_size_max.min(self.config.max_request_size.saturating_sub(REQUEST_OVERHEAD));
+        let CoreConfig { memory, acks, compression, delivery_timeout, max_in_flight, .. } = &self.config;
+        let most = self.config.batch_size_max.min(self.config.max_request_size.saturating_sub(REQUEST_OVERHEAD));
         let partition = &mut self.partitions[id as usize];
-        // What compression makes of a batch is a wager, and its work would be done when the batch is to go.
-        if limit <= *batch_size || partition.queue.len() < 2 || self.config.compression != Compression::None {
+        let is_first = partition.queue.len() < 2;
+        let Some(batch) = partition.queue.back_mut().and_then(Slot::open_mut).filter(|_| !is_first) else {
             return false;
-        }
-        let link = partition.leader.and_then(|leader| self.nodes.get(&leader)).and_then(|node| node.connection());
-        if link.is_some_and(|link| link.has_room(now(), self.config.max_in_flight))
-            || self.topics[partition.topic].refused_large
+        };
+        let limit = batch.limit().saturating_mul(2).min(most);
+        // What compression makes of a batch is a wager, and its work would be done when the batch is to go. Without
+        // acknowledgements nobody would learn that it is too large.
+        if HEADER_LEN + batch.body_len() + more > limit
+            || limit <= batch.limit()
+            || *compression != Compression::None
+            || *acks == 0
             || memory.available() < limit as i64
+            || self.topics[partition.topic].refused_large
         {
             return false;
         }
-        let Some(batch) = partition.open() else { return false };
-        if batch.may_exceed(*batch_size) || batch.is_of_one() || HEADER_LEN + batch.body_len() + more > limit {
+        let link = partition.leader.and_then(|leader| self.nodes.get(&leader)).and_then(|node| node.connection());
+        let is_behind = link.is_some_and(|link| !link.has_room(now(), *max_in_flight));
+        // It fails by the time of its oldest record.
+        if !is_behind || now().saturating_since(batch.info.created) > *delivery_timeout / 8 {
             return false;
         }
         batch.grow_to(limit, memory.buffer(limit + ENCODE_SLACK));
@@ -326,7 +337,7 @@ impl Core {
     }
 
     #[inline(never)]
-    fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize, accepted: Option<Instant>) {
+    fn begin_batch(&mut self, now: Instant, id: u32, first_len: usize, held: usize, accepted: Option<Instant>) {
         self.use_topic(now, TopicHandle::of(self.partitions[id as usize].topic));
         let order = Order::begun(self.next_order);
         self.next_order += 1;
@@ -341,8 +352,12 @@ impl Core {
         };
         // Batches of a partition tend to end alike: begin with room for the last one's size, so that a busy
         // partition's buffer never moves and an idle one's stays small.
-        let capacity =
-            partition.last_body_len.max(first_len).max(256 - ENCODE_SLACK).min(estimate.most(limit).max(first_len));
+        let capacity = match held {
+            0 => {
+                partition.last_body_len.max(first_len).max(256 - ENCODE_SLACK).min(estimate.most(limit).max(first_len))
+            }
+            _ => first_len - held,
+        };
         let mut batch = OpenBatch::new(
             order,
             id,

@@ -63,6 +63,8 @@ pub(super) struct BatchInfo {
     /// Until it is done: then it is somebody else's, and this is kept to be written over.
     pub(super) completion: Option<Arc<Completion>>,
     pub(super) tokens: Vec<u64>,
+    /// The value of its only record, if that was not copied.
+    pub(super) held: Option<Bytes>,
     /// How often it went out, as it is.
     pub(super) attempts: u32,
     /// Made of a batch that went out.
@@ -130,7 +132,7 @@ impl BatchInfo {
     pub(super) fn done_as(&mut self, runs: Runs) -> Done {
         // Not a clone, which would be written to while everybody waits for the lock.
         let completion = self.completion.take().expect("a batch is done once");
-        Done { completion, runs, tokens: std::mem::take(&mut self.tokens) }
+        Done { completion, runs, tokens: std::mem::take(&mut self.tokens), held: self.held.take() }
     }
 
     fn runs(&self, outcome: Outcome) -> Runs {
@@ -172,7 +174,7 @@ pub(super) struct OpenBatch {
     pub(super) info: Box<BatchInfo>,
     /// As long as there is room: what is behind the records means nothing.
     room: Vec<u8>,
-    /// The value of its only record, if that was not copied, and where in the room it belongs.
+    /// The value of its only record, if that was not copied, with what pays for it, and where in the room it belongs.
     held: Option<(usize, Bytes)>,
     permit: Permit,
     limit: usize,
@@ -210,6 +212,7 @@ impl OpenBatch {
             record_bytes_max: 0,
             completion: Some(completion),
             tokens: Vec::new(),
+            held: None,
             attempts: 0,
             made_anew: false,
             goes_at_once: false,
@@ -258,9 +261,9 @@ impl OpenBatch {
         self.permit.keep(std::mem::replace(&mut self.room, room));
     }
 
-    /// Whether it holds the value of its only record, for which no other has room.
-    pub(super) fn is_of_one(&self) -> bool {
-        self.held.is_some()
+    /// Bytes that it takes at most, header included, by the time they are sent; 0 if it takes no other record.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// Whether it may take records beyond so many bytes.
@@ -305,6 +308,9 @@ impl OpenBatch {
         let (index, delta) = self.count_in(timestamp, accepted, token);
         let (at, encoded) = record.encode_around(&mut self.room, delta, index);
         let len = encoded + value.len();
+        // No other has a place behind it.
+        self.limit = 0;
+        self.info.held = Some(value.clone());
         self.held = Some((at, Bytes::from_owner(PaidFor { bytes: value, _permit: permit })));
         self.measure(len);
         (index as u32, len)

@@ -1,6 +1,7 @@
 //! How the fate of a batch reaches those who wait for its records: one allocation per batch, not per record.
 
 use crate::error::ProduceError;
+use bytes::Bytes;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Waker;
@@ -40,6 +41,9 @@ pub struct Done {
     pub runs: Runs,
     /// The token of each record, by index, where appends carried any; else empty.
     pub tokens: Vec<u64>,
+    /// A value that its sender let the batch hold. It ends with this, where no lock is held: its end may be code of the
+    /// sender's own.
+    pub held: Option<Bytes>,
 }
 
 /// The runs of a batch's records, in order. Mostly all share one, which then takes no allocation.

@@ -64,7 +64,7 @@ pub(super) struct Topic {
     /// When a batch was last begun for it, or someone asked for it.
     last_used: Instant,
     pub(super) ratio: Ratio,
-    /// A broker took no batch as large as one of its was: they grow no larger than `batch.size` from then on.
+    /// A broker took no batch as large as one of its was that had become larger than `batch.size`: from then on none does.
     pub(super) refused_large: bool,
     /// From the first batch on: most topics of a large cluster are never written to.
     pub(super) counters: Option<Box<TopicCounters>>,
@@ -372,6 +372,7 @@ impl Core {
             topic.last_id = answer.id;
         }
         topic.last_error = None;
+        topic.refused_large &= !recreated;
         // Partitions are never taken from a topic; one that was made anew may have fewer.
         let count = usize::try_from(count).unwrap_or(0);
         let gone = if recreated && count < known { topic.partitions.split_off(count) } else { Vec::new() };

@@ -55,6 +55,14 @@ impl Slot {
         }
     }
 
+    /// The batch that takes records, if it is one.
+    pub(super) fn open_mut(&mut self) -> Option<&mut OpenBatch> {
+        match self {
+            Slot::Open(batch) => Some(batch),
+            _ => None,
+        }
+    }
+
     /// Lets its bytes go.
     pub(super) fn into_info(self) -> Box<BatchInfo> {
         match self {
@@ -268,7 +276,9 @@ impl Partition {
     /// The parts of the batch that takes records, which takes no more; it is to get its place again.
     pub(super) fn take_open(&mut self) -> Option<(Box<BatchInfo>, Filled, Permit)> {
         let Some(Slot::Open(batch)) = self.queue.pop_back_if(|slot| matches!(slot, Slot::Open(_))) else { return None };
-        (self.last_body_len, self.last_tokens) = (batch.room_len(), batch.info.tokens.len());
+        if batch.info.held.is_none() {
+            (self.last_body_len, self.last_tokens) = (batch.body_len(), batch.info.tokens.len());
+        }
         Some(batch.close())
     }
 

@@ -159,6 +159,7 @@ fn part(
         record_bytes_max,
         completion: Some(Arc::clone(whole.completion())),
         tokens: Vec::new(),
+        held: None,
         // As Java does: in this form it was never tried.
         attempts: 0,
         made_anew: true,

@@ -368,6 +368,11 @@ impl Core {
             self.schedule(now, id);
             return;
         };
+        if matches!(answer.error_code, code::MESSAGE_TOO_LARGE | code::RECORD_LIST_TOO_LARGE)
+            && batch.wire_len() > self.config.batch_size
+        {
+            self.topics[self.partitions[id as usize].topic].refused_large = true;
+        }
         let cause = || match &answer.error_message {
             Some(message) => format!("the broker answered {}: {message}", code::name(answer.error_code)),
             None => format!("the broker answered {}", code::name(answer.error_code)),

@@ -33,7 +33,6 @@ impl Core {
         self.share(&mut batch.info);
         self.counters.splits.add(now, 1.0);
         let topic = self.partitions[id as usize].topic;
-        self.topics[topic].refused_large = true;
         self.topics[topic].ratio.reset(batch.info.record_bytes, batch.records.body.len());
         // The limit is not known. As Java does: what fits a batch uncompressed; but something smaller in any case.
         let target = self.config.batch_size.saturating_sub(HEADER_LEN).min(batch.info.record_bytes / 2);
@@ -108,8 +107,8 @@ impl Core {
             self.settle(order, done.runs.into_vec());
         } else {
             if sabotage::is_on(Sabotage::CompleteTwice) {
-                let Done { completion, runs, tokens } = &done;
-                let again = Done { completion: Arc::clone(completion), runs: runs.clone(), tokens: tokens.clone() };
+                let (completion, runs) = (Arc::clone(&done.completion), done.runs.clone());
+                let again = Done { completion, runs, tokens: done.tokens.clone(), held: None };
                 self.actions.push_back(Action::Done(again));
             }
             self.actions.push_back(Action::Done(done));
@@ -124,7 +123,7 @@ impl Core {
             && let Some(Shared { completion, tokens, mut runs, .. }) = self.shared.remove(&order.batch)
         {
             runs.sort_by_key(|run| run.first);
-            self.actions.push_back(Action::Done(Done { completion, runs: Runs::Many(runs), tokens }));
+            self.actions.push_back(Action::Done(Done { completion, runs: Runs::Many(runs), tokens, held: None }));
         }
     }
 }

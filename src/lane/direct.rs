@@ -93,7 +93,7 @@ impl Shared {
             accepted: None,
             key: record.key,
             value: record.value,
-            value_buffer: record.buffer_to_hold(),
+            value_buffer: record.value_buffer,
             headers: NO_HEADERS,
             token: self.config.any_acknowledgements.then_some(Token::NONE),
         }

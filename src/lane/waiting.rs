@@ -493,10 +493,7 @@ impl From<&Record<'_>> for OwnedRecord {
             partition: record.partition,
             timestamp: record.timestamp,
             key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(|value| match record.buffer_to_hold() {
-                Some(buffer) => buffer.slice_ref(value),
-                None => Bytes::copy_from_slice(value),
-            }),
+            value: record.value.map(Bytes::copy_from_slice),
             headers: headers.map(|header| (header.name.to_owned(), header.value.map(<[u8]>::to_vec))).collect(),
         }
     }

@@ -94,7 +94,7 @@ pub fn draw_config(rng: &mut Rng) -> CoreConfig {
         acks,
         idempotence,
         batch_size,
-        // Not drawn by itself: recorded seeds stay what they are.
+        // Not drawn by itself, so that all the others are what they were.
         batch_size_max: if request_timeout.as_millis().is_multiple_of(2) { 4 * batch_size } else { 0 },
         compression: *rng.pick(&[Compression::None, Compression::None, Compression::Lz4(9), Compression::Zstd(1)]),
         linger,

@@ -47,7 +47,10 @@ impl Report<'_> {
             "batches",
             match (self.batch_bytes, self.fill()) {
                 (Some(bytes), Some(fill)) => {
-                    format!("{} bytes on average, {:.0} % of batch.size", thousands(bytes as u64), fill * 100.0)
+                    // Not of records that are as large, nor of what compression made larger room for.
+                    let has_grown = self.size < self.batch_size && bytes > self.batch_size as f64;
+                    let grown = if has_grown { ": they grew, as the broker was behind" } else { "" };
+                    format!("{} bytes on average, {:.0} % of batch.size{grown}", thousands(bytes as u64), fill * 100.0)
                 }
                 _ => "none were sent".to_owned(),
             },
@@ -124,6 +127,14 @@ mod tests {
         ] {
             assert!(table.contains(part), "{part:?} is not in:\n{table}");
         }
+    }
+
+    #[test]
+    fn batches_that_grew_are_told_of() {
+        let table = |batch_size, size| Report { batch_size, size, ..report() }.table();
+        let grown = "they grew, as the broker was behind";
+        assert!(table(4_095, 100).contains(&format!("200 % of batch.size: {grown}")), "{}", table(4_095, 100));
+        assert!(!table(4_096, 100).contains(grown) && !table(1_000, 4_000).contains(grown));
     }
 
     #[test]

@@ -205,9 +205,38 @@ fn a_value_that_fills_a_batch_is_held_and_not_copied() {
     assert!(!large(config(16_384), &value, None).0, "who lends it may change it");
     assert!(!large(config(32_768), &value, Some(&value)).0, "there is room for others");
     assert!(large(config(0), &value, Some(&value)).0);
+    let elsewhere = noise(20_000);
+    assert!(!large(config(16_384), &value, Some(&elsewhere)).0);
     let small = noise(4_095);
     assert!(!large(config(0), &small, Some(&small)).0, "to copy it costs less");
     let compressed = CoreConfig { compression: Compression::Zstd(1), ..config(16_384) };
     assert!(!large(compressed, &value, Some(&value)).0);
     assert!(value.is_unique(), "nobody holds it any more");
+}
+
+/// The end of what a sender lends may be code of its own.
+#[test]
+fn a_held_value_ends_with_what_became_of_its_record_and_not_under_the_lock() {
+    let mut rig = Rig::new(CoreConfig::default(), &[("orders", vec![1])]);
+    let topic = rig.topic("orders");
+    let value = Bytes::from(vec![7; 20_000]);
+    for end in ["written", "expired", "abandoned"] {
+        if end != "written" {
+            rig.stuck.insert(1);
+        }
+        let record =
+            Append { value: Some(&value), value_buffer: Some(&value), ..record(topic, Placement::Default, rig.now) };
+        rig.core.append(|| rig.now, &record).unwrap();
+        rig.turn();
+        match end {
+            "expired" => rig.pass(121 * SECOND),
+            "abandoned" => _ = rig.core.abandon(),
+            _ => {}
+        }
+        rig.told.extend(std::iter::from_fn(|| rig.core.poll_action()));
+        let done = rig.told.iter().filter(|action| matches!(action, Action::Done(done) if done.held.is_some()));
+        assert_eq!(done.count(), 1, "{end}");
+        rig.told.clear();
+        assert!(value.is_unique(), "{end}: nobody else has it");
+    }
 }

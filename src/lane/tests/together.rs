@@ -13,7 +13,12 @@ fn done(name: &'static str, lanes: &[usize], called: &Arc<Mutex<Vec<&'static str
     completion.call(0, Box::new(move |_, _, _| called.lock().unwrap().push(name)));
     let outcome = Outcome::Written { base_offset: Some(0), log_append_time: None };
     let tokens = lanes.iter().map(|&lane| Token::new(lane, 7, 3).to_bits()).collect();
-    Done { completion, runs: Runs::One(Run { first: 0, count: lanes.len().max(1) as u32, outcome }), tokens }
+    Done {
+        completion,
+        runs: Runs::One(Run { first: 0, count: lanes.len().max(1) as u32, outcome }),
+        tokens,
+        held: None,
+    }
 }
 
 #[test]

@@ -292,24 +292,35 @@ fn too_large_after_an_attempt_of_unknown_fate_is_not_split() {
 fn what_has_grown_too_large_is_split_and_grows_no_more() {
     let config = CoreConfig { batch_size: 500, batch_size_max: 4_000, max_in_flight: 1, ..config() };
     let mut world = world(1, 1, config);
-    let first = world.send_sized(&[(Some("k"), 40); 60]);
+    world.send(0, 1);
     world.settled();
-    let largest = |world: &World| world.logged(0).iter().map(|(.., count)| *count).max();
-    assert_eq!(world.told_all(&first), offsets(0, 60));
-    assert!(largest(&world) > Some(30), "they grow: {:?}", world.logged(0));
-    let before = world.logged(0).len();
+    // A batch that is in flight, one that waits, and one that grows.
+    let send = |world: &mut World| {
+        let mut sent = world.send_sized(&[(Some("k"), 40); 10]);
+        world.run_for(Duration::from_micros(1));
+        sent.extend(world.send_sized(&[(Some("k"), 40); 50]));
+        world.settled();
+        sent
+    };
+    let splits = |world: &mut World| {
+        let now = world.now;
+        world.core().counts(now).splits.total
+    };
+    let counts = |world: &World| world.logged(0).iter().map(|(.., count)| *count).collect::<Vec<_>>();
+
+    let sent = send(&mut world);
+    assert_eq!(world.told_all(&sent), offsets(1, 60));
+    assert!(counts(&world).into_iter().max() > Some(30), "they grow: {:?}", counts(&world));
     world.cluster.topics[0].max_message_bytes = 1_000;
-    let sent = world.send_sized(&[(Some("k"), 40); 60]);
-    world.settled();
-    assert_eq!(world.told_all(&sent), offsets(60, 60));
-    assert!(world.logged(0).len() > before + 4);
+    let sent = send(&mut world);
+    assert_eq!(world.told_all(&sent), offsets(61, 60));
+    assert_eq!(splits(&mut world), 1.0, "{:?}", counts(&world));
     // Once is enough.
     world.cluster.topics[0].max_message_bytes = 1_000_000;
     let before = world.logged(0).len();
-    let more = world.send_sized(&[(Some("k"), 40); 60]);
-    world.settled();
-    assert_eq!(world.told_all(&more), offsets(120, 60));
-    assert!(world.logged(0)[before..].iter().all(|(.., count)| *count < 12), "{:?}", world.logged(0));
+    let sent = send(&mut world);
+    assert_eq!(world.told_all(&sent), offsets(121, 60));
+    assert!(counts(&world)[before..].iter().all(|count| *count < 12), "{:?}", counts(&world));
     assert!(world.logged(0).iter().all(|(epoch, ..)| *epoch == 0), "no epoch was spent on it");
     world.finished();
 }
