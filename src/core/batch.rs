@@ -64,7 +64,7 @@ pub(super) struct BatchInfo {
     pub(super) completion: Option<Arc<Completion>>,
     pub(super) tokens: Vec<u64>,
     /// The value of its only record, if that was not copied.
-    pub(super) held: Option<Bytes>,
+    pub(super) held: Option<Box<Bytes>>,
     /// How often it went out, as it is.
     pub(super) attempts: u32,
     /// Made of a batch that went out.
@@ -168,14 +168,18 @@ impl BatchInfo {
     }
 }
 
+/// A value that was not copied, with what pays for it, and where among the encoded bytes it belongs. Boxed, as it is rare and
+/// batches are passed on often.
+type Held = (usize, Bytes);
+
 /// Takes records, encoding each in place.
 #[derive(Debug)]
 pub(super) struct OpenBatch {
     pub(super) info: Box<BatchInfo>,
     /// As long as there is room: what is behind the records means nothing.
     room: Vec<u8>,
-    /// The value of its only record, if that was not copied, with what pays for it, and where in the room it belongs.
-    held: Option<(usize, Bytes)>,
+    /// Of its only record.
+    held: Option<Box<Held>>,
     permit: Permit,
     limit: usize,
     estimate: Estimate,
@@ -310,8 +314,8 @@ impl OpenBatch {
         let len = encoded + value.len();
         // No other has a place behind it.
         self.limit = 0;
-        self.info.held = Some(value.clone());
-        self.held = Some((at, Bytes::from_owner(PaidFor { bytes: value, _permit: permit })));
+        self.info.held = Some(Box::new(value.clone()));
+        self.held = Some(Box::new((at, Bytes::from_owner(PaidFor { bytes: value, _permit: permit }))));
         self.measure(len);
         (index as u32, len)
     }
@@ -358,7 +362,7 @@ impl OpenBatch {
 
     /// Bytes of its buffer that are in use.
     pub(super) fn room_len(&self) -> usize {
-        self.body_len() - self.held.as_ref().map_or(0, |(_, value)| value.len())
+        self.body_len() - self.held.as_ref().map_or(0, |held| held.1.len())
     }
 
     /// It takes no more: what is known of it, its records, and what pays for them.
@@ -376,8 +380,8 @@ impl OpenBatch {
 pub(super) struct Filled {
     pub(super) room: Vec<u8>,
     len: usize,
-    /// A value that was not copied, and where it belongs. Not of what is to be compressed.
-    held: Option<(usize, Bytes)>,
+    /// Not of what is to be compressed.
+    held: Option<Box<Held>>,
     /// It is of a size that batches are begun with.
     serves_again: bool,
 }
@@ -452,7 +456,7 @@ impl SealedRecords {
         let held = bytes.held.take();
         let encoded = Bytes::from_owner(Encoded { bytes, permit });
         let body = match held {
-            Some((at, value)) => Body::around(encoded, at, value),
+            Some(held) => Body::around(encoded, held.0, held.1),
             None => encoded.into(),
         };
         let crc = body.crc();

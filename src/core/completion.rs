@@ -43,7 +43,7 @@ pub struct Done {
     pub tokens: Vec<u64>,
     /// A value that its sender let the batch hold. It ends with this, where no lock is held: its end may be code of the
     /// sender's own.
-    pub held: Option<Bytes>,
+    pub held: Option<Box<Bytes>>,
 }
 
 /// The runs of a batch's records, in order. Mostly all share one, which then takes no allocation.

@@ -1,14 +1,15 @@
 //! The bytes of a batch's records.
 
 use bytes::Bytes;
+use std::iter;
 
 /// In one piece; or in three, where the value of a large record was not copied and stands between what was encoded before
 /// and behind it. They never change, so that a socket may still hold them while the batch is sent again.
 #[derive(Clone, Debug, Default)]
 pub struct Body {
     encoded: Bytes,
-    /// And where in `encoded` it stands.
-    value: Option<(usize, Bytes)>,
+    /// And where in `encoded` it stands. Boxed, as it is rare and bodies are passed on often.
+    value: Option<Box<(usize, Bytes)>>,
 }
 
 /// A body of fewer bytes is summed with each header sooner than a checksum of its own is combined with the header's.
@@ -17,28 +18,32 @@ const SUMMED_BELOW: usize = 1024;
 impl Body {
     /// What was encoded, with a value before its byte `at`.
     pub fn around(encoded: Bytes, at: usize, value: Bytes) -> Body {
-        Body { encoded, value: Some((at, value)) }
+        Body { encoded, value: Some(Box::new((at, value))) }
     }
 
     /// Bytes in all.
     #[expect(clippy::len_without_is_empty, reason = "nobody asks, and a batch without records is never sent")]
     pub fn len(&self) -> usize {
-        self.encoded.len() + self.value.as_ref().map_or(0, |(_, value)| value.len())
+        self.encoded.len() + self.value.as_ref().map_or(0, |value| value.1.len())
     }
 
     /// In order; a piece may be empty.
     pub fn pieces(&self) -> impl Iterator<Item = &[u8]> {
-        let at = self.value.as_ref().map_or(self.encoded.len(), |(at, _)| *at);
-        let value = self.value.as_ref().map_or(&[][..], |(_, value)| value);
-        [&self.encoded[..at], value, &self.encoded[at..]].into_iter()
+        let (first, others) = match self.value.as_deref() {
+            None => (&self.encoded[..], None),
+            Some((at, value)) => (&self.encoded[..*at], Some([&value[..], &self.encoded[*at..]])),
+        };
+        iter::once(first).chain(others.into_iter().flatten())
     }
 
     /// As [`Body::pieces`], each to be kept by itself.
     pub fn into_pieces(self) -> impl Iterator<Item = Bytes> {
-        let (at, value) = self.value.unwrap_or_else(|| (self.encoded.len(), Bytes::new()));
-        let mut before = self.encoded;
-        let behind = before.split_off(at);
-        [before, value, behind].into_iter()
+        let mut first = self.encoded;
+        let others = self.value.map(|value| {
+            let behind = first.split_off(value.0);
+            [value.1, behind]
+        });
+        iter::once(first).chain(others.into_iter().flatten())
     }
 
     /// In one piece, copied if it is in several.

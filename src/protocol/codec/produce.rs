@@ -29,10 +29,12 @@ pub(super) fn encode(
     client_id: &str,
 ) -> Result<Frame, EncodeError> {
     let partitions: usize = request.topics.iter().map(|topic| topic.partitions.len()).sum();
-    let bodies = || request.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| &partition.body);
-    let pieces = || bodies().flat_map(Body::pieces).map(<[u8]>::len);
-    let copied: usize = pieces().filter(|&len| len < COPIED_BELOW).sum();
-    let kept = pieces().filter(|&len| len >= COPIED_BELOW).count();
+    let bodies = request.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| &partition.body);
+    let (mut copied, mut kept) = (0, 0);
+    bodies.flat_map(Body::pieces).for_each(|piece| match piece.len() {
+        len @ ..COPIED_BELOW => copied += len,
+        _ => kept += 1,
+    });
     let names: usize = request.topics.iter().map(|topic| topic.name.len() + 24).sum();
     let capacity =
         32 + request.transactional_id.as_ref().map_or(0, String::len) + names + partitions * (HEADER_LEN + 10) + copied;
