@@ -310,10 +310,8 @@ impl Core {
         let CoreConfig { memory, acks, compression, delivery_timeout, max_in_flight, .. } = &self.config;
         let most = self.config.batch_size_max.min(self.config.max_request_size.saturating_sub(REQUEST_OVERHEAD));
         let partition = &mut self.partitions[id as usize];
-        let is_first = partition.queue.len() < 2;
-        let Some(batch) = partition.queue.back_mut().and_then(Slot::open_mut).filter(|_| !is_first) else {
-            return false;
-        };
+        let (topic, leader, is_first) = (partition.topic, partition.leader, partition.queue.len() < 2);
+        let Some(batch) = partition.open().filter(|_| !is_first) else { return false };
         let limit = batch.limit().saturating_mul(2).min(most);
         // What compression makes of a batch is a wager, and its work would be done when the batch is to go. Without
         // acknowledgements nobody would learn that it is too large.
@@ -322,14 +320,15 @@ impl Core {
             || *compression != Compression::None
             || *acks == 0
             || memory.available() < limit as i64
-            || self.topics[partition.topic].refused_large
+            || self.topics[topic].refused_large
         {
             return false;
         }
-        let link = partition.leader.and_then(|leader| self.nodes.get(&leader)).and_then(|node| node.connection());
-        let is_behind = link.is_some_and(|link| !link.has_room(now(), *max_in_flight));
+        let now = now();
+        let link = leader.and_then(|leader| self.nodes.get(&leader)).and_then(|node| node.connection());
+        let is_behind = link.is_some_and(|link| !link.has_room(now, *max_in_flight));
         // It fails by the time of its oldest record.
-        if !is_behind || now().saturating_since(batch.info.created) > *delivery_timeout / 8 {
+        if !is_behind || now.saturating_since(batch.info.created) > *delivery_timeout / 8 {
             return false;
         }
         batch.grow_to(limit, memory.buffer(limit + ENCODE_SLACK));
@@ -393,7 +392,7 @@ impl Core {
     fn close_early(&mut self, now: Instant, id: u32, goes_along: bool) -> bool {
         let partition = &mut self.partitions[id as usize];
         let Some(batch) = partition.open() else { return false };
-        let has_grown = batch.may_exceed(self.config.batch_size);
+        let has_grown = batch.limit() > self.config.batch_size;
         batch.info.goes_at_once = goes_along || has_grown;
         if !self.closing && batch.info.order.batch >= self.expedited && !has_grown {
             self.pace.closed(now);
@@ -523,7 +522,7 @@ impl Core {
                 let lingered = (batch.info.created + self.config.linger).max(self.pace.next());
                 let due = self.closing
                     || batch.info.order.batch < self.expedited
-                    || batch.may_exceed(self.config.batch_size)
+                    || batch.limit() > self.config.batch_size
                     || lingered <= now;
                 if !due {
                     wake = Some(lingered);

@@ -270,11 +270,6 @@ impl OpenBatch {
         self.limit
     }
 
-    /// Whether it may take records beyond so many bytes.
-    pub(super) fn may_exceed(&self, limit: usize) -> bool {
-        self.limit > limit
-    }
-
     /// About how many bytes so many will be when they are sent.
     pub(super) fn sent(&self, len: usize) -> usize {
         self.estimate.sent(len)

@@ -55,14 +55,6 @@ impl Slot {
         }
     }
 
-    /// The batch that takes records, if it is one.
-    pub(super) fn open_mut(&mut self) -> Option<&mut OpenBatch> {
-        match self {
-            Slot::Open(batch) => Some(batch),
-            _ => None,
-        }
-    }
-
     /// Lets its bytes go.
     pub(super) fn into_info(self) -> Box<BatchInfo> {
         match self {

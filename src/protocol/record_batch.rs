@@ -377,7 +377,8 @@ mod tests {
             base_sequence: 0,
             count: 9_000,
         };
-        let mut bytes = header.encode(&Body::from(body.clone()), Body::from(body.clone()).crc()).to_vec();
+        let whole = Body::from(body.clone());
+        let mut bytes = header.encode(&whole, whole.crc()).to_vec();
         bytes.extend_from_slice(&body);
         let set = RecordBatchDecoder::decode(&mut bytes::Bytes::from(bytes)).unwrap();
         assert_eq!(set.records.len(), 9_000);
@@ -448,7 +449,8 @@ mod tests {
                 base_sequence,
                 count: entries.len() as i32,
             };
-            let mut bytes = header.encode(&Body::from(body.clone()), Body::from(body.clone()).crc()).to_vec();
+            let whole = Body::from(body.clone());
+        let mut bytes = header.encode(&whole, whole.crc()).to_vec();
             let crc = crc32c::crc32c(&[&bytes[ATTRIBUTES_AT..], &body[..]].concat());
             prop_assert_eq!(&crc.to_be_bytes()[..], &bytes[17..21]);
             bytes.extend_from_slice(&body);

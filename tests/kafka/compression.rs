@@ -126,7 +126,7 @@ fn java_decodes_every_codec_and_level() {
                     RecordBody { key: Some(b"k"), value: Some(&value), headers: NO_HEADERS }
                         .encode(&mut body, at, at as i32);
                 }
-                let body = codec.compress(&body).unwrap_or(body);
+                let body = Body::from(codec.compress(&body).unwrap_or(body));
                 let header = Header {
                     attributes: codec.attributes(),
                     base_timestamp: 1_700_000_000_000,
@@ -136,10 +136,7 @@ fn java_decodes_every_codec_and_level() {
                     base_sequence: 0,
                     count: 2,
                 };
-                let batch = {
-                    let body = Body::from(body);
-                    [&header.encode(&body, body.crc())[..], &body.to_bytes()].concat()
-                };
+                let batch = [&header.encode(&body, body.crc())[..], &body.to_bytes()].concat();
                 input += &STANDARD.encode(batch);
                 input.push('\n');
                 expected.push((["none", "gzip", "snappy", "lz4", "zstd"][codec.attributes() as usize], value));

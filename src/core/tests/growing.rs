@@ -20,13 +20,7 @@ struct Behind {
 
 impl Behind {
     fn new(config: CoreConfig) -> Behind {
-        let config = CoreConfig {
-            idempotence: false,
-            batch_size: SIZE,
-            max_in_flight: 1,
-            memory: config.memory.clone(),
-            ..config
-        };
+        let config = CoreConfig { idempotence: false, batch_size: SIZE, max_in_flight: 1, ..config };
         let mut rig = Rig::new(config, &[("orders", vec![1])]);
         let topic = rig.topic("orders");
         rig.append(topic, Placement::Partition(0)).unwrap();
@@ -39,7 +33,7 @@ impl Behind {
         Behind::new(CoreConfig { batch_size_max: MAX, ..CoreConfig::default() })
     }
 
-    /// Appends so many records of 100 bytes, or of 100 bytes compressed; how many of them filled a batch.
+    /// Appends so many records of 100 bytes, compressed or not; how many of them filled a batch.
     fn append(&mut self, count: usize) -> usize {
         let mut filled = 0;
         for _ in 0..count {
