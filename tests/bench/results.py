@@ -150,7 +150,8 @@ class Results:
         return said, max(most.values()) <= MEMORY_MIB
 
     def threads(self):
-        rates = [self.median(f"threads {count}", POINTSMAN, "records_per_second") for count in THREADS]
+        by_count = [POINTSMAN + scenarios.on_threads(count) for count in THREADS]
+        rates = [self.median("threads", name, "records_per_second") for name in by_count]
         return ", ".join(f"{rate:,.0f}" for rate in rates), min(rates) >= 0.9 * rates[0]
 
     def unkeyed(self):

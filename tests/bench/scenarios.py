@@ -23,7 +23,8 @@ CODECS = ["lz4", "zstd"]
 
 @dataclasses.dataclass
 class Scenario:
-    """One table of runs. `flags` are those of tests/bench/peers/meter."""
+    """One table of runs. `flags` are those of tests/bench/peers/meter. With `variants`, by the words behind a client's name,
+    each client runs with each of their flags in every round: what is to be compared is measured in turns."""
 
     name: str
     clients: list[str]
@@ -32,12 +33,17 @@ class Scenario:
     partitions: int = 6
     warmup: int = 100_000
     flags: dict = dataclasses.field(default_factory=dict)
+    variants: dict[str, dict] = dataclasses.field(default_factory=lambda: {"": {}})
 
     def all_flags(self, quick: bool) -> dict:
         records, warmup = self.records, self.warmup
         if quick and records > 1:
             records, warmup = max(records // 20, 100), warmup // 20
         return {"--records": records, "--warmup": warmup, **self.flags}
+
+    def runners(self) -> dict[str, tuple[str, dict]]:
+        """Who runs in each round: by name, the client and its own flags."""
+        return {client + words: (client, flags) for words, flags in self.variants.items() for client in self.clients}
 
 
 def scenarios() -> list[Scenario]:
@@ -61,8 +67,9 @@ def scenarios() -> list[Scenario]:
             flags = {"--linger": linger, "--rate": rate, "--sampled": max(1, rate // 5_000)}
             clients_timed = [POINTSMAN, WITH_WASM, *PEERS]
             found.append(Scenario(latency(rate, linger), clients_timed, rate * LATENCY_SECONDS, flags=flags))
-    for threads in THREADS:
-        found.append(Scenario(f"threads {threads}", clients, 2_000_000, flags={"--threads": threads}))
+    found.append(
+        Scenario("threads", clients, 2_000_000, variants={on_threads(count): {"--threads": count} for count in THREADS})
+    )
     for keys in ["yes", "no"]:
         for partitions in PARTITIONS:
             name = f"partitions {partitions} {'keyed' if keys == 'yes' else 'unkeyed'}"
@@ -74,6 +81,10 @@ def scenarios() -> list[Scenario]:
     found.append(Scenario("best", clients, 2_000_000, flags={"--best": "yes"}))
     found.append(Scenario("best kafka", clients, 1_000_000, against="kafka", flags={"--best": "yes"}))
     return found
+
+
+def on_threads(count: int) -> str:
+    return f" on {count} threads"
 
 
 def latency(rate: int, linger: int) -> str:
