@@ -24,6 +24,6 @@ pub use lane::Delivery;
 #[doc(hidden)]
 pub use lane::{InLine, Sent, SteppedLanes, SteppedOptions};
 pub use metrics::MetricsSnapshot;
-pub use producer::{Accept, CloseError, Producer, ProducerBuilder, StartError};
+pub use producer::{Accept, CloseError, Producer, ProducerBuilder, ReloadError, Reloaded, StartError};
 pub use record::{Header, Record};
 pub use record_metadata::{PartitionInfo, RecordMetadata, TopicName};

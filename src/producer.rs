@@ -5,12 +5,15 @@ mod chains;
 mod close;
 mod natives;
 mod passing_on;
+mod reload;
 mod settings;
 mod signal;
+mod watch;
 
 pub use builder::ProducerBuilder;
 pub(crate) use chains::{Chains, LaneChains};
 pub use close::CloseError;
+pub use reload::{ReloadError, Reloaded};
 
 use crate::config::{Config, ProducerConfig};
 use crate::core::{Core, MemoryPool};
@@ -19,9 +22,9 @@ use crate::lane::{
     self, Delivery, DeliveryThread, LaneConfig, Lanes, Looked, Lookup, Submitted, Surroundings, UserCallback, Waiter,
 };
 use crate::lock::lock;
-use crate::metrics::{Listener, MetricsSnapshot, Sources, Statistics};
+use crate::metrics::{Listener, MetricsSnapshot, Reloads, Sources, Statistics};
 use crate::net::{self, Clock, Waker as DriverWaker};
-use crate::plugin::PluginFailure;
+use crate::plugin::{Meter, PluginFailure};
 use crate::record::Record;
 use crate::record_metadata::{PartitionInfo, RecordMetadata};
 use crate::sabotage::{self, Sabotage};
@@ -29,17 +32,19 @@ use crate::wasm;
 use close::{Ending, Threads};
 use natives::Natives;
 use passing_on::PassingOn;
+use reload::Running;
 use settings::{bootstrap, core_config, net_config, windows};
 use signal::{SetOnDrop, Signal, Signalled};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use watch::Watch;
 
 /// A Kafka producer. Clones are the same producer; it may be used from any number of threads and tasks.
 ///
@@ -64,6 +69,7 @@ struct Inner {
     metrics: Arc<Sources>,
     prometheus_address: Option<SocketAddr>,
     notices: Vec<String>,
+    running: Running,
 }
 
 /// Why a producer did not start.
@@ -108,6 +114,14 @@ pub enum StartError {
         /// What the operating system says.
         source: std::io::Error,
     },
+    /// The files of the configuration cannot be watched.
+    #[error("plugin.reload: cannot watch {}: {cause}", path.display())]
+    Watch {
+        /// A folder, of the configuration or of a component.
+        path: PathBuf,
+        /// In the operating system's words.
+        cause: String,
+    },
     /// The operating system refused something.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -138,10 +152,15 @@ impl Producer {
     /// Starts with what the program adds.
     fn assemble(config: Config, natives: &Natives) -> Result<Producer, StartError> {
         let client_id = config.producer.client_id.clone().unwrap_or_else(next_client_id);
-        let loaded = chains::load_plugins(&config, &client_id)?;
-        let Chains { each, routes, meter, notices } = Chains::new(&config, &loaded, natives)?;
+        let loaded = chains::load_plugins(&config, &client_id, &BTreeMap::new())?;
+        let meter = Meter::default();
+        let chains = Chains::new(&config, &loaded, natives, &meter)?;
+        let running = Running::new(&config, &chains, natives);
+        let watched = watch::file_of(&config, natives);
+        let Chains { each, routes, notices } = chains;
         let Config { producer: config, notices: mut all_notices, .. } = config;
         all_notices.extend(notices);
+        all_notices.extend(watched.as_ref().err().map(|why| format!("plugin.reload has no effect: {why}")));
         for notice in &all_notices {
             tracing::warn!(target: "pointsman::config", "{notice}");
         }
@@ -169,13 +188,13 @@ impl Producer {
             delivery_thread: Arc::clone(&delivery_thread),
         };
         let lane_count: usize = each.iter().map(|chain| chain.lanes.len()).sum();
-        let lane_config = |chain: &LaneChains| LaneConfig {
+        let lane_config = |(at, chain): (usize, &LaneChains)| LaneConfig {
             max_block: config.max_block,
             // All lanes together stage no more than half of the memory.
             // More than a core's cache holds is slower, and later.
             staged_max: (1 << 20).min(config.buffer_memory / 8.max(2 * lane_count)).max(1),
             direct: chain.lanes[0].is_empty(),
-            acknowledgements: chain.lanes[0].wants_acknowledgements(),
+            acknowledgements: running.acknowledges(at),
             any_acknowledgements: false,
             round_robin: chain.round_robin,
             topics_after_chain: chain.lanes[0].changes_topics(),
@@ -183,7 +202,7 @@ impl Producer {
             may_block: net::may_block,
             windows: windows(&config),
         };
-        let configs = each.iter().map(|chain| (lane_config(chain), chain.lanes.len())).collect();
+        let configs = each.iter().enumerate().map(|chain| (lane_config(chain), chain.1.lanes.len())).collect();
         let lanes = Arc::new(Lanes::new(configs, routes, &surroundings));
         let passing_on = PassingOn::new(Arc::clone(&lanes), Arc::clone(&core), clock, waker.clone());
         let mut lane_threads = Vec::with_capacity(lane_count);
@@ -216,17 +235,23 @@ impl Producer {
             lanes: Arc::clone(&lanes),
             net: driver.counters(),
             meter,
-            plugins: loaded,
+            plugins: Mutex::new(loaded),
+            reloads: Reloads::default(),
             flush_ns: AtomicU64::new(0),
         });
-        let threads = Threads { driver, lanes: lane_threads, endpoint: None, statistics: None };
+        let threads = Threads { driver, lanes: lane_threads, endpoint: None, statistics: None, watch: None };
         let ending = Arc::new(Ending::new(threads, Arc::clone(&lanes), Arc::clone(&delivery_thread)));
         let prometheus_address = listener.as_ref().map(Listener::address);
         let notices = all_notices;
-        let inner = Inner { lanes, core, clock, waker, delivery_thread, ending, metrics, prometheus_address, notices };
+        let inner =
+            Inner { lanes, core, clock, waker, delivery_thread, ending, metrics, prometheus_address, notices, running };
+        let inner = Arc::new(inner);
         // From here on, an error drops it and so ends what runs.
         inner.tell_metrics(listener, config.statistics_interval)?;
-        Ok(Producer { inner: Arc::new(inner) })
+        if let Ok(Some(file)) = watched {
+            inner.ending.add_watch(Watch::start(file, &inner)?);
+        }
+        Ok(Producer { inner })
     }
 
     /// Takes a record. It is accepted at once if its topic is known and memory is there; what is returned waits
@@ -455,7 +480,7 @@ impl Producer {
 
     /// What the plugins count and measure, by their names in the config.
     pub fn plugin_metrics(&self) -> BTreeMap<String, wasm::PluginMetrics> {
-        self.inner.metrics.plugins.iter().map(|(name, plugin)| (name.clone(), plugin.metrics())).collect()
+        self.inner.metrics.plugins().into_iter().map(|(name, plugin)| (name, plugin.metrics())).collect()
     }
 
     /// What is worth knowing of the configuration and its plugins: keys without effect, values that were adjusted, a

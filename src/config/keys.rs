@@ -436,6 +436,8 @@ const KEYS: &[Key] = &[
         "Threads that run plugins; a key always keeps to one of them"),
     key("metrics.prometheus.listen", Kind::Text, None, Low, Implemented,
         "Serve the metrics to Prometheus at http://HOST:PORT/metrics; port 0 is any that is free"),
+    key("plugin.reload", Kind::Bool, Some("false"), Medium, Implemented,
+        "Watch the configuration file and the components that it names, and take over what changes of the plugins, without a restart"),
     key("preset", Kind::OneOf(&["basic", "reliable", "throughput"]), Some("basic"), Medium, Implemented,
         "Values to start from, which every key set here or on the command line overrides"),
     key("statistics.interval.ms", Kind::Millis(0, LONG), Some("0"), Low, Implemented,
@@ -571,8 +573,8 @@ mod tests {
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), KEYS.len());
-        // 4.3.0's ConfigDef has 113 names; four keys are newer and six our own.
-        assert_eq!(KEYS.len(), JAVA_KEYS + 4 + 6);
+        // 4.3.0's ConfigDef has 113 names; four keys are newer and seven our own.
+        assert_eq!(KEYS.len(), JAVA_KEYS + 4 + 7);
     }
 
     #[test]

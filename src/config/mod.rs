@@ -79,7 +79,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// A valid configuration.
@@ -96,6 +96,8 @@ pub struct Config {
     pub settings: BTreeMap<&'static str, Setting>,
     /// What is worth telling the user: keys without effect, values that were adjusted.
     pub notices: Vec<String>,
+    /// The file that it was read from; none if it was made otherwise.
+    pub file: Option<ConfigFile>,
 }
 
 impl Config {
@@ -126,7 +128,10 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with the file and the overrides.
     pub fn from_file_with(path: impl AsRef<Path>, overrides: &[(String, String)]) -> Result<Config, Error> {
-        let path = path.as_ref();
+        ConfigFile { path: path.as_ref().to_owned(), overrides: overrides.to_vec() }.read()
+    }
+
+    fn read_file(path: &Path, overrides: &[(String, String)]) -> Result<Config, Error> {
         let file = Place::of(Source::File(path.into()));
         let bytes = read_file(path).map_err(|error| {
             Error::new(vec![Problem::new(ProblemKind::Unreadable, &file, None, format!("cannot be read: {error}"))])
@@ -159,6 +164,34 @@ impl Config {
     /// Starts a configuration in code.
     pub fn builder() -> Builder {
         Builder::default()
+    }
+}
+
+/// A file with a configuration, and what overrides it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// The file: see [`Config::from_file`].
+    pub path: PathBuf,
+    /// Keys and values, a later one of the same key wins.
+    pub overrides: Vec<(String, String)>,
+}
+
+impl ConfigFile {
+    /// Reads it as it is now.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the file and the overrides.
+    pub fn read(&self) -> Result<Config, Error> {
+        let config = Config::read_file(&self.path, &self.overrides)?;
+        Ok(Config { file: Some(self.clone()), ..config })
+    }
+}
+
+impl fmt::Debug for ConfigFile {
+    /// Names only: values may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keys: Vec<&str> = self.overrides.iter().map(|(key, _)| key.as_str()).collect();
+        f.debug_struct("ConfigFile").field("path", &self.path).field("overrides", &keys).finish()
     }
 }
 

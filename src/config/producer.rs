@@ -106,6 +106,8 @@ pub struct ProducerConfig {
     pub metrics_num_samples: usize,
     /// `lanes`, default 1; a key of our own.
     pub lanes: usize,
+    /// `plugin.reload`, default false; a key of our own.
+    pub plugin_reload: bool,
     /// `metrics.prometheus.listen`, default none; a key of our own. The host and port are as written: the port may be 0.
     pub metrics_prometheus_listen: Option<String>,
     /// `statistics.interval.ms`, default none (0); a key of our own.
@@ -300,6 +302,7 @@ impl ProducerConfig {
             metrics_sample_window: values.millis("metrics.sample.window.ms"),
             metrics_num_samples: values.number("metrics.num.samples"),
             lanes: values.number("lanes"),
+            plugin_reload: values.truth("plugin.reload"),
             metrics_prometheus_listen: values.listen_address(problems),
             statistics_interval: Some(values.millis("statistics.interval.ms")).filter(|interval| !interval.is_zero()),
         }

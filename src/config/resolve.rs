@@ -55,7 +55,7 @@ pub(super) fn resolve(
         let plugins = plugins.into_iter().map(|(name, (plugin, _))| (name, plugin)).collect();
         let settings = setting::settings(&values);
         let topics = topics.into_iter().map(|(topic, _)| topic).collect();
-        Ok(Config { producer, topics, plugins, settings, notices })
+        Ok(Config { producer, topics, plugins, settings, notices, file: None })
     } else {
         Err(Error::new(problems))
     }

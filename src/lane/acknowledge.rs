@@ -81,6 +81,18 @@ impl Pending {
         chunk
     }
 
+    /// The interceptors are others now, by name: each has the tags of the one before that was called the same.
+    pub(super) fn pass_on_tags(&mut self, before: &[Arc<str>], after: &[Arc<str>]) {
+        for chunk in self.chunks.values_mut() {
+            let mut tags = std::mem::take(&mut chunk.tags);
+            let of = |name| {
+                let at = before.iter().position(|other| other == name)?;
+                tags.get_mut(at).map(std::mem::take)
+            };
+            chunk.tags = after.iter().map(of).map(Option::unwrap_or_default).collect();
+        }
+    }
+
     /// The chunk got so many records fewer into batches than was thought.
     pub(super) fn forget(&mut self, chunk: u64, records: usize) {
         if let Some(pending) = self.chunks.get_mut(&chunk) {

@@ -5,16 +5,17 @@
 //! records of a key go by one lane, and stay in the order of their sends.
 
 use super::counters::LaneCounts;
-use super::staging::{AckItem, Job, LaneConfig, Shared, Surroundings};
+use super::staging::{AckItem, Job, LaneConfig, Shared, Surroundings, Swap};
 use super::submit::Submitted;
 use super::together::Together;
 use super::{Delivery, Looked, UserCallback};
 use crate::core::Done;
 use crate::core::time::Instant;
 use crate::error::ProduceError;
-use crate::plugin::Routes;
+use crate::plugin::{Chain, Routes};
 use crate::record::Record;
 use crate::sabotage::{self, Sabotage};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -112,6 +113,14 @@ impl Lanes {
     /// gone when the last one is.
     pub(crate) fn flush(&self, job: impl Fn() -> Job) {
         self.lanes.iter().for_each(|lane| lane.flush(job()));
+    }
+
+    /// From here on the records of a chain go through these, one for each of its lanes, but for the plugins that stay as they
+    /// are. The jobs run when the lanes have them, and are dropped where that will not be.
+    pub(crate) fn swap(&self, chain: usize, lanes: Vec<Chain>, stays: &Arc<BTreeSet<String>>, taken: impl Fn() -> Job) {
+        for (lane, chain) in self.lanes[self.of_chains[chain].clone()].iter().zip(lanes) {
+            lane.swap(Swap { chain, stays: Arc::clone(stays), taken: taken() });
+        }
     }
 
     /// As [`Lanes::flush`], when the lanes are closing.

@@ -13,9 +13,9 @@ use crate::core::time::{Clock, Instant};
 use crate::core::{Core, Done, MemoryPool, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::lock::lock;
-use crate::plugin::{MayGoTo, Records};
+use crate::plugin::{Chain, MayGoTo, Records};
 use crate::record::Record;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
@@ -100,12 +100,23 @@ pub(super) enum Item {
     Topology(Arc<str>),
     /// Everything before it is to be sent now; the job runs when all of it is done.
     Flush(Job),
+    /// What comes after it goes through another chain.
+    Swap(Box<Swap>),
     /// The last item: the plugins' close hooks, and the end of the thread.
     Stop,
 }
 
 /// Something to do when all that was before it is done.
 pub(super) type Job = Box<dyn FnOnce() + Send>;
+
+/// A chain in the place of the one before.
+pub(super) struct Swap {
+    pub(super) chain: Chain,
+    /// Plugins whose instances stay, by their names.
+    pub(super) stays: Arc<BTreeSet<String>>,
+    /// Runs when the lane has the chain.
+    pub(super) taken: Job,
+}
 
 /// Outcomes on their way through the lane.
 pub(crate) enum AckItem {
@@ -233,6 +244,19 @@ impl Shared {
             return;
         }
         state.queue.push_back(Item::Flush(job));
+        self.rouse(&mut state);
+    }
+
+    /// From here on records go through another chain. On a closed lane it is dropped.
+    pub(super) fn swap(&self, swap: Swap) {
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
+            // Its instances are closed without the lock.
+            drop(swap);
+            return;
+        }
+        state.queue.push_back(Item::Swap(Box::new(swap)));
         self.rouse(&mut state);
     }
 

@@ -168,6 +168,14 @@ impl SteppedLanes {
         self.lanes.flush(|| Box::new(job.clone()));
     }
 
+    /// From here on records go through other chains, each with as many lanes as before. `taken` runs, in as many copies as
+    /// there are lanes, when they have them.
+    pub fn swap(&self, chains: Vec<Vec<Chain>>, taken: impl Fn() + Clone + Send + 'static) {
+        for (chain, lanes) in chains.into_iter().enumerate() {
+            self.lanes.swap(chain, lanes, &Arc::default(), || Box::new(taken.clone()));
+        }
+    }
+
     /// Takes no more records.
     pub fn close(&self) {
         self.lanes.close();

@@ -1,6 +1,7 @@
 //! The lane's thread: chunk after chunk through the chain and into the core.
 
 mod setting_aside;
+mod swapping;
 
 use super::acknowledge::{Outcomes, Pending};
 use super::append::{Appending, Batches};
@@ -10,7 +11,7 @@ use super::counters::ChunkFacts;
 use super::delivery::{ENDED, Facts, Placed, Slot};
 use super::letters::take_letters;
 use super::passage::Passage;
-use super::staging::{AckItem, Item, Job, Shared, Work, died};
+use super::staging::{AckItem, Item, Job, Shared, Swap, Work, died};
 use super::{callbacks, delivery};
 use crate::core::time::Instant;
 use crate::core::{GroupHandle, TopicHandle, TopicInfo};
@@ -44,6 +45,8 @@ pub(crate) fn start(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duratio
 pub(super) struct Worker {
     lane: Guard,
     chain: Chain,
+    /// The one that is to come, when nothing is aside that has been through half of this one.
+    next: Option<Swap>,
     delivery_timeout: Duration,
     topics: BTreeMap<Arc<str>, TopicHandle>,
     /// Topics that the partitioner was told of, with their groups.
@@ -84,7 +87,7 @@ impl Drop for Guard {
                     Item::Chunk(chunk) => fail_chunk(&self.0, chunk, &delivery::closed()),
                     // What the core has by now is still delivered.
                     Item::Flush(job) => self.0.flush_core(job),
-                    Item::Topology(_) | Item::Stop => {}
+                    Item::Topology(_) | Item::Swap(_) | Item::Stop => {}
                 }
             }
         }
@@ -132,6 +135,7 @@ impl Worker {
         Worker {
             lane: Guard(shared),
             chain,
+            next: None,
             delivery_timeout,
             topics: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -168,6 +172,7 @@ impl Worker {
             }
             Some(Item::Topology(topic)) => self.topology_changed(&topic),
             Some(Item::Flush(job)) => self.flush(job),
+            Some(Item::Swap(swap)) => self.next = Some(*swap),
             Some(Item::Stop) => {
                 self.end_aside(delivery::closed());
                 self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
@@ -176,6 +181,7 @@ impl Worker {
             }
             None => {}
         }
+        self.swap();
         if watch || self.patience.is_some() || !self.aside.is_empty() {
             let now = self.lane.0.clock.now();
             let waiting = self.lane.0.expire_waiting(now);

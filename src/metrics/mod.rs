@@ -44,7 +44,7 @@
 //! | group of our own | what |
 //! |---|---|
 //! | `lane-metrics`, tag `lane` | bytes staged; size, number and waiting time of chunks; records through, failed, dropped |
-//! | `plugin-metrics`, tags `plugin`, `hook`, `kind` | calls, records and time by hook; failures by kind; instances started, discarded, recycled; points and log lines past a bound |
+//! | `plugin-metrics`, tags `plugin`, `hook`, `kind` | calls, records and time by hook; failures by kind; instances started, discarded, recycled; points and log lines past a bound; reloads done and failed |
 //! | `plugin-series`, tag `plugin` and the plugin's labels | what plugins count themselves |
 
 mod endpoint;
@@ -57,7 +57,7 @@ mod statistics;
 
 pub(crate) use endpoint::{Endpoint, Listener};
 pub use snapshot::{Metric, MetricKind, MetricsSnapshot};
-pub(crate) use sources::Sources;
+pub(crate) use sources::{Reloads, Sources};
 pub(crate) use statistics::Statistics;
 
 /// Takes a snapshot.

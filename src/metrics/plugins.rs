@@ -41,6 +41,13 @@ pub(super) fn hooks(hooks: &[(Arc<str>, Hook, HookCounts)], tags: &[(String, Str
     }
 }
 
+/// Adds how often changed plugins were taken over.
+pub(super) fn reloads(done: u64, failed: u64, tags: &[(String, String)], into: &mut Vec<Metric>) {
+    let mut sheet = Sheet { group: PLUGIN, tags: tags.to_vec(), into };
+    sheet.counter("reload-total", done as f64, "Times that changed plugins were taken over without a restart");
+    sheet.counter("reload-failed-total", failed as f64, "Times that they were not, and those before stayed");
+}
+
 /// Adds a plugin's instances and its own series.
 pub(super) fn plugin(name: &str, metrics: PluginMetrics, tags: &[(String, String)], into: &mut Vec<Metric>) {
     let tags = with(tags, "plugin", name.to_owned());

@@ -21,15 +21,37 @@ pub(crate) struct Sources {
     pub(crate) lanes: Arc<lane::Lanes>,
     pub(crate) net: Arc<NetCounters>,
     pub(crate) meter: Meter,
-    pub(crate) plugins: BTreeMap<String, Plugin>,
+    pub(crate) plugins: Mutex<BTreeMap<String, Plugin>>,
+    pub(crate) reloads: Reloads,
     /// Nanoseconds spent in `flush`.
     pub(crate) flush_ns: AtomicU64,
+}
+
+/// How often plugins were taken over from a changed configuration, and how often that failed.
+#[derive(Default)]
+pub(crate) struct Reloads {
+    pub(crate) done: AtomicU64,
+    pub(crate) failed: AtomicU64,
 }
 
 impl Sources {
     /// A flush took so long.
     pub(crate) fn flushed(&self, took: Duration) {
         self.flush_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// The plugins that are in use, by their names in the config.
+    pub(crate) fn plugins(&self) -> BTreeMap<String, Plugin> {
+        self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// These are in use from now on.
+    pub(crate) fn set_plugins(&self, plugins: BTreeMap<String, Plugin>) {
+        let before = {
+            let mut in_use = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *in_use, plugins)
+        };
+        drop(before);
     }
 
     /// All metrics as of now. Each part is locked by itself and only to copy its numbers out; names and texts come
@@ -57,8 +79,10 @@ impl Sources {
             kafka::lane(lane, number, &tags, &mut metrics);
         }
         plugins::hooks(&self.meter.counts(), &tags, &mut metrics);
-        for (name, plugin) in &self.plugins {
-            plugins::plugin(name, plugin.metrics(), &tags, &mut metrics);
+        let (done, failed) = (self.reloads.done.load(Ordering::Relaxed), self.reloads.failed.load(Ordering::Relaxed));
+        plugins::reloads(done, failed, &tags, &mut metrics);
+        for (name, plugin) in self.plugins() {
+            plugins::plugin(&name, plugin.metrics(), &tags, &mut metrics);
         }
         MetricsSnapshot::new(self.clock.wall_ms(), metrics)
     }

@@ -49,6 +49,11 @@ impl Breaker {
         Breaker::new(self.options)
     }
 
+    /// Whether it has opened and not closed since.
+    pub(super) fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Whether the hook may be called now.
     ///
     /// # Errors

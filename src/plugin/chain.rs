@@ -133,16 +133,46 @@ impl Chain {
         failures
     }
 
-    /// The close hooks, each once.
+    /// Takes over from the chain before what is to stay of it: the plugins of these names, where both have them in the same
+    /// place. That one has the successors' instances then.
+    pub fn keep(&mut self, before: &mut Chain, stays: &dyn Fn(&str) -> bool) {
+        for used in self.interceptors.iter_mut().filter(|used| stays(&used.plugin)) {
+            let same = before.interceptors.iter_mut().find(|other| other.plugin == used.plugin);
+            if let Some(other) = same {
+                std::mem::swap(used, other);
+            }
+        }
+        let Chain { key_serializer, value_serializer, partitioner, .. } = before;
+        keep_one(&mut self.key_serializer, key_serializer, stays);
+        keep_one(&mut self.value_serializer, value_serializer, stays);
+        keep_one(&mut self.partitioner, partitioner, stays);
+    }
+
+    /// The close hooks, each once. Breakers that are open are no more.
     pub fn close(&mut self) {
+        let meter = self.meter.clone();
+        let ended = |plugin: &Arc<str>, hook, breaker: &Breaker| {
+            if breaker.is_open() {
+                meter.breaker(plugin, hook, false);
+            }
+        };
         for used in &mut self.interceptors {
             used.role.close();
+            ended(&used.plugin, Hook::OnSend, &used.breaker);
+            ended(&used.plugin, Hook::OnAcknowledgement, &used.acknowledging);
         }
-        for used in [&mut self.key_serializer, &mut self.value_serializer].into_iter().flatten() {
-            used.role.close();
+        let serializers =
+            [(&mut self.key_serializer, Hook::SerializeKey), (&mut self.value_serializer, Hook::SerializeValue)];
+        for (used, hook) in serializers {
+            if let Some(used) = used {
+                used.role.close();
+                ended(&used.plugin, hook, &used.breaker);
+            }
         }
         if let Some(used) = &mut self.partitioner {
             used.role.close();
+            ended(&used.plugin, Hook::Partition, &used.breaker);
+            self.placing.breakers().for_each(|breaker| ended(&used.plugin, Hook::OnTopology, breaker));
         }
     }
 }
@@ -237,6 +267,15 @@ impl Used<dyn Serializer> {
 
 pub(super) fn piece<'a>(batch: &Batch<'a>, range: Range<usize>) -> Batch<'a> {
     if range == (0..batch.count) { *batch } else { batch.range(range) }
+}
+
+fn keep_one<R: ?Sized>(after: &mut Option<Used<R>>, before: &mut Option<Used<R>>, stays: &dyn Fn(&str) -> bool) {
+    if let (Some(after), Some(before)) = (after, before)
+        && after.plugin == before.plugin
+        && stays(&after.plugin)
+    {
+        std::mem::swap(after, before);
+    }
 }
 
 /// Records that a plugin refused, where its policy has use for them: whatever the answer says elsewhere about them does

@@ -24,6 +24,13 @@ pub(super) struct Placing {
     memo: Memo,
 }
 
+impl Placing {
+    /// Those of topics that the partitioner fails on.
+    pub(super) fn breakers(&self) -> impl Iterator<Item = &Breaker> {
+        self.failing.values()
+    }
+}
+
 /// A topic as the partitioner knows it.
 #[derive(Clone, Copy, Default)]
 struct Told {

@@ -21,8 +21,6 @@ pub(crate) struct Chains {
     /// The one of all topics that have none of their own first.
     pub(crate) each: Vec<LaneChains>,
     pub(crate) routes: Arc<Routes>,
-    /// Counts the calls of all of them.
-    pub(super) meter: Meter,
     /// What is worth telling.
     pub(super) notices: Vec<String>,
 }
@@ -52,10 +50,12 @@ impl Chains {
         let mut config = config.clone();
         config.producer.lanes = 1;
         let client_id = config.producer.client_id.clone().unwrap_or_else(super::next_client_id);
-        Chains::new(&config, &load_plugins(&config, &client_id)?, &Natives::default())
+        let loaded = load_plugins(&config, &client_id, &BTreeMap::new())?;
+        Chains::new(&config, &loaded, &Natives::default(), &Meter::default())
     }
 
-    /// Makes instances of all that the configuration names, and of what the program adds to `[producer]`.
+    /// Makes instances of all that the configuration names, and of what the program adds to `[producer]`. Their calls are
+    /// counted by `meter`.
     ///
     /// # Errors
     /// A plugin does not start, or is named twice for what there is one of.
@@ -63,9 +63,10 @@ impl Chains {
         config: &Config,
         loaded: &BTreeMap<String, wasm::Plugin>,
         natives: &Natives,
+        meter: &Meter,
     ) -> Result<Chains, StartError> {
         natives.check(config)?;
-        let maker = Maker { config, loaded, natives, meter: Meter::default() };
+        let maker = Maker { config, loaded, natives, meter };
         let (mut each, mut notices, mut tables) = (Vec::new(), Vec::new(), Vec::new());
         let mut routes = Routes::default();
         let common = config.producer.chain();
@@ -97,7 +98,7 @@ impl Chains {
             may_go_to: may_go_to(at, &lanes, &routes, &tables),
             lanes,
         });
-        Ok(Chains { each: each.collect(), meter: maker.meter.clone(), routes: Arc::clone(&routes), notices })
+        Ok(Chains { each: each.collect(), routes: Arc::clone(&routes), notices })
     }
 }
 
@@ -123,7 +124,7 @@ struct Maker<'a> {
     config: &'a Config,
     loaded: &'a BTreeMap<String, wasm::Plugin>,
     natives: &'a Natives,
-    meter: Meter,
+    meter: &'a Meter,
 }
 
 impl Maker<'_> {
@@ -207,11 +208,16 @@ fn cache_dir() -> Option<PathBuf> {
     base.map(|base| base.join("pointsman"))
 }
 
-/// Loads every plugin that a chain uses, and starts it once for each way in which it is used.
+/// Loads every plugin that a chain uses, and starts it once for each way in which it is used; but for those that are `known`,
+/// by name.
 ///
 /// # Errors
 /// A component is not fit for use, or does not start.
-pub(super) fn load_plugins(config: &Config, client_id: &str) -> Result<BTreeMap<String, wasm::Plugin>, StartError> {
+pub(super) fn load_plugins(
+    config: &Config,
+    client_id: &str,
+    known: &BTreeMap<String, wasm::Plugin>,
+) -> Result<BTreeMap<String, wasm::Plugin>, StartError> {
     let common = config.producer.chain();
     let mut uses: BTreeMap<&str, Vec<wasm::Use>> = BTreeMap::new();
     for chain in std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain)) {
@@ -241,7 +247,10 @@ pub(super) fn load_plugins(config: &Config, client_id: &str) -> Result<BTreeMap<
             client_id: client_id.to_owned(),
             uses,
         };
-        let component = engine().and_then(|engine| wasm::Plugin::load(&engine, options));
+        let component = match known.get(name) {
+            Some(known) => known.try_uses(&options.uses).map(|()| known.clone()),
+            None => engine().and_then(|engine| wasm::Plugin::load(&engine, options)),
+        };
         let component = component.map_err(|source| StartError::Plugin { name: name.to_owned(), source })?;
         loaded.insert(name.to_owned(), component);
     }

@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::signal::{SetOnDrop, Signal};
+use super::watch::Watch;
 use crate::lane::{DeliveryThread, Lanes};
 use crate::metrics::{Endpoint, Statistics};
 use crate::net::DriverHandle;
@@ -30,6 +31,7 @@ pub(super) struct Threads {
     pub(super) lanes: Vec<JoinHandle<()>>,
     pub(super) endpoint: Option<Endpoint>,
     pub(super) statistics: Option<Statistics>,
+    pub(super) watch: Option<Watch>,
 }
 
 /// Where the end of a producer stands.
@@ -75,6 +77,13 @@ impl Ending {
         }
     }
 
+    /// As [`Ending::add`].
+    pub(super) fn add_watch(&self, watch: Watch) {
+        if let Some(threads) = &mut *self.lock() {
+            threads.watch = Some(watch);
+        }
+    }
+
     /// Whether the caller is a callback, or else on a thread that the end waits for.
     pub(super) fn is_own_thread(&self) -> bool {
         self.delivery_thread.is_current() || self.own.contains(&std::thread::current().id())
@@ -94,7 +103,7 @@ impl Ending {
         }
         threads.driver.join();
         self.delivery_thread.finish();
-        drop((threads.endpoint, threads.statistics));
+        drop((threads.endpoint, threads.statistics, threads.watch));
         self.over.set();
     }
 

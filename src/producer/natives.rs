@@ -17,6 +17,11 @@ pub(super) struct Natives {
 }
 
 impl Natives {
+    pub(super) fn is_empty(&self) -> bool {
+        let Natives { interceptors, key_serializer, value_serializer, partitioner } = self;
+        interceptors.is_empty() && key_serializer.is_none() && value_serializer.is_none() && partitioner.is_none()
+    }
+
     /// There is but one partitioner, and one serializer of each side.
     pub(super) fn check(&self, config: &Config) -> Result<(), StartError> {
         let places = [

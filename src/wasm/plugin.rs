@@ -156,10 +156,24 @@ impl Plugin {
             imports: imports::names(engine.wasmtime(), &component),
         }));
         plugin.check_shapes()?;
-        for used in uses {
-            plugin.try_use(used)?;
-        }
+        plugin.try_uses(&uses)?;
         Ok(plugin)
+    }
+
+    /// Starts each of the uses once, to see whether it does.
+    ///
+    /// # Errors
+    /// It has no such role, or does not start.
+    pub fn try_uses(&self, uses: &[Use]) -> Result<(), LoadError> {
+        uses.iter().try_for_each(|&used| self.try_use(used))
+    }
+
+    /// The digest of a component's file as it is now.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn digest_of(path: &Path) -> std::io::Result<[u8; 32]> {
+        Ok(Sha256::digest(std::fs::read(path)?).into())
     }
 
     /// The plugin's name in the config.

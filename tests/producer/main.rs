@@ -18,6 +18,7 @@ mod memo;
 mod metrics;
 mod natives;
 mod policy;
+mod reload;
 mod serializers;
 mod strangers;
 mod topics;

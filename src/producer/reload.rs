@@ -1,0 +1,278 @@
+//! Other plugins in the place of those that run, without a restart.
+//!
+//! What changed is compiled, checked, configured and started beside what runs, and every lane takes it between two chunks.
+//! A plugin whose table and component are as before stays, with all that its instances know. Where anything of it fails,
+//! everything stays as it was.
+
+use super::chains::{Chains, LaneChains, load_plugins};
+use super::natives::Natives;
+use super::{BLOCKS_A_TASK, Inner, Producer, StartError};
+use crate::config::{Config, TopicConfig, TopicPattern};
+use crate::net;
+use crate::wasm;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What was taken over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Reloaded {
+    /// Whether there was anything to take over.
+    pub changed: bool,
+    /// Plugins that are new, or other than before, by their names in the configuration.
+    pub plugins: Vec<String>,
+    /// Keys that are other than at the start and have nothing to do with plugins: they need a restart to count.
+    pub ignored: Vec<&'static str>,
+}
+
+/// Why the plugins are those that they were.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReloadError {
+    /// A plugin is not fit for use.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The producer is not made for what is asked for.
+    #[error("{0}: it takes a restart")]
+    Restart(String),
+    /// The producer is closed.
+    #[error("the producer is closed")]
+    Closed,
+    /// The call cannot be made from where it was made.
+    #[error("{0}")]
+    Misuse(&'static str),
+}
+
+/// What runs, to be compared with what is to come.
+pub(super) struct Running {
+    /// As it was at the start.
+    first: Config,
+    /// Whose plugins run.
+    config: Mutex<Config>,
+    /// By chain.
+    made_for: Vec<MadeFor>,
+    /// The program brings plugins of its own, whose instances there is no other of.
+    has_natives: bool,
+}
+
+/// What the lanes of a chain are made for.
+struct MadeFor {
+    table: String,
+    lanes: usize,
+    plugins: bool,
+    acknowledgements: bool,
+    changes_topics: bool,
+    round_robin: bool,
+}
+
+impl MadeFor {
+    fn of(chain: &LaneChains, table: String) -> MadeFor {
+        let lane = &chain.lanes[0];
+        MadeFor {
+            table,
+            lanes: chain.lanes.len(),
+            plugins: !lane.is_empty(),
+            acknowledgements: lane.wants_acknowledgements(),
+            changes_topics: lane.changes_topics(),
+            round_robin: chain.round_robin,
+        }
+    }
+
+    /// Whether they can do with another chain.
+    ///
+    /// # Errors
+    /// What they are not made for.
+    fn check(&self, next: &MadeFor) -> Result<(), String> {
+        let table = &self.table;
+        if self.plugins < next.plugins {
+            return Err(format!("the chain of {table} has plugins, and had none"));
+        }
+        // The chain of no plugin needs no lane.
+        if next.plugins && self.lanes != next.lanes {
+            return Err(format!("the chain of {table} runs in {} lanes instead of {}", next.lanes, self.lanes));
+        }
+        if self.acknowledgements < next.acknowledgements {
+            return Err(format!(
+                "an interceptor of {table} wants to hear of outcomes, and none did (nor was plugin.reload set)"
+            ));
+        }
+        if self.changes_topics < next.changes_topics {
+            return Err(format!("an interceptor of {table} may change topics, and none did"));
+        }
+        if self.round_robin != next.round_robin {
+            return Err(format!("partitioner.class of {table} changes to or from round-robin"));
+        }
+        Ok(())
+    }
+}
+
+impl Running {
+    pub(super) fn new(config: &Config, chains: &Chains, natives: &Natives) -> Running {
+        let mut made_for: Vec<MadeFor> =
+            chains.each.iter().zip(tables(config)).map(|(chain, table)| MadeFor::of(chain, table)).collect();
+        for chain in &mut made_for {
+            chain.acknowledgements |= chain.plugins && config.producer.plugin_reload;
+        }
+        Running {
+            first: config.clone(),
+            config: Mutex::new(config.clone()),
+            made_for,
+            has_natives: !natives.is_empty(),
+        }
+    }
+
+    /// Whether a chain's lanes pass outcomes by its plugins, whatever these want: others may come that do.
+    pub(super) fn acknowledges(&self, chain: usize) -> bool {
+        self.made_for[chain].acknowledgements
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Config> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// As errors name the chains, in their order.
+pub(super) fn tables(config: &Config) -> Vec<String> {
+    let of_topics = config.topics.iter().map(|topic| format!("[topics.\"{}\"]", topic.pattern));
+    std::iter::once("[producer]".to_owned()).chain(of_topics).collect()
+}
+
+impl Producer {
+    /// Takes over the plugins of another configuration, while records are under way: those accepted after this call go
+    /// through the new chains, and every record through one chain only. What is as before, by its table in the configuration
+    /// and its component's digest, goes on with the instances that it has. Outcomes that are under way are told to the new
+    /// interceptors; each gets the tags that one of its name has left.
+    ///
+    /// Of the configuration only the plugins count, and which chains they make; other keys need a restart. So do chains
+    /// that the producer's lanes are not made for: of other topics, in other numbers of lanes, with plugins where there was
+    /// none, or with an interceptor that changes topics where none did; and, if the producer was not started with
+    /// `plugin.reload`, with one that wants to hear of outcomes where none did.
+    ///
+    /// Blocks the thread: it compiles, which may take seconds. With `plugin.reload` the producer does it by itself when a
+    /// file changes.
+    ///
+    /// # Errors
+    /// Everything is as before: a plugin is not fit for use, or it takes a restart. [`ReloadError::Misuse`] inside a
+    /// tokio task, in a callback, and where the program brings plugins of its own.
+    pub fn reload_plugins(&self, config: &Config) -> Result<Reloaded, ReloadError> {
+        if !net::may_block() {
+            return Err(ReloadError::Misuse(BLOCKS_A_TASK));
+        }
+        if self.inner.ending.is_own_thread() {
+            return Err(ReloadError::Misuse("a callback would wait for a lane that waits for it"));
+        }
+        self.inner.reload(config)
+    }
+}
+
+impl Inner {
+    pub(super) fn reload(&self, config: &Config) -> Result<Reloaded, ReloadError> {
+        // One after the other.
+        let mut running = self.running.lock();
+        let outcome = self.reload_from(&running, config);
+        let reloads = &self.metrics.reloads;
+        match &outcome {
+            Ok(reloaded) if !reloaded.changed => {}
+            Ok(_) => {
+                *running = config.clone();
+                reloads.done.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_) => {
+                reloads.failed.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        outcome
+    }
+
+    fn reload_from(&self, before: &Config, config: &Config) -> Result<Reloaded, ReloadError> {
+        if self.running.has_natives {
+            return Err(ReloadError::Misuse(
+                "the program brings plugins of its own, whose instances cannot be made anew",
+            ));
+        }
+        let ignored = ignored(&self.running.first, config);
+        let in_use = self.metrics.plugins();
+        let stays: BTreeSet<String> = in_use
+            .iter()
+            .filter(|(name, plugin)| is_same(before, config, name, plugin))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let is_all = used(config).iter().all(|name| stays.contains(*name)) && chains(before) == chains(config);
+        if is_all {
+            return Ok(Reloaded { ignored, ..Reloaded::default() });
+        }
+        if patterns(before) != patterns(config) {
+            return Err(ReloadError::Restart("the tables [topics.…] are for other topics".to_owned()));
+        }
+        let known: BTreeMap<String, wasm::Plugin> =
+            in_use.into_iter().filter(|(name, _)| stays.contains(name)).collect();
+        let loaded = load_plugins(config, &self.metrics.client_id, &known)?;
+        let next = Chains::new(config, &loaded, &Natives::default(), &self.metrics.meter)?;
+        for (made_for, (chain, table)) in self.running.made_for.iter().zip(next.each.iter().zip(tables(config))) {
+            made_for.check(&MadeFor::of(chain, table)).map_err(ReloadError::Restart)?;
+        }
+        let plugins: Vec<String> = loaded.keys().filter(|name| !stays.contains(*name)).cloned().collect();
+        self.swap(next, stays)?;
+        self.metrics.set_plugins(loaded);
+        Ok(Reloaded { changed: true, plugins, ignored })
+    }
+
+    /// Hands each lane its chain, and waits until all have theirs.
+    fn swap(&self, next: Chains, stays: BTreeSet<String>) -> Result<(), ReloadError> {
+        let stays = Arc::new(stays);
+        let (taken, all) = channel();
+        let mut count = 0;
+        for (at, chain) in next.each.into_iter().enumerate().filter(|(at, _)| self.running.made_for[*at].plugins) {
+            // One without plugins is made once.
+            let lanes = chain.lanes.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
+            let lanes: Vec<_> = lanes.take(self.running.made_for[at].lanes).map(Option::unwrap_or_default).collect();
+            count += lanes.len();
+            self.lanes.swap(at, lanes, &stays, || {
+                let taken = taken.clone();
+                // Nobody may be left to hear of it.
+                Box::new(move || {
+                    let _ = taken.send(());
+                })
+            });
+        }
+        drop(taken);
+        // A lane that ends drops what it did not come to.
+        if all.iter().count() == count { Ok(()) } else { Err(ReloadError::Closed) }
+    }
+}
+
+/// Names of the plugins that some chain uses.
+fn used(config: &Config) -> BTreeSet<&str> {
+    let common = config.producer.chain();
+    let chains = std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain));
+    let names: BTreeSet<String> =
+        chains.flat_map(|chain| chain.plugins_in_use().map(|(_, name)| name.to_owned())).collect();
+    config.plugins.keys().map(String::as_str).filter(|name| names.contains(*name)).collect()
+}
+
+/// Whether a plugin in use is as it was, its component included.
+fn is_same(before: &Config, config: &Config, name: &str, plugin: &wasm::Plugin) -> bool {
+    let (Some(before), Some(now)) = (before.plugins.get(name), config.plugins.get(name)) else { return false };
+    before == now && wasm::Plugin::digest_of(&now.component).is_ok_and(|digest| digest == plugin.sha256())
+}
+
+fn chains(config: &Config) -> (crate::config::ChainConfig, Vec<&crate::config::ChainConfig>) {
+    (config.producer.chain(), config.topics.iter().map(|topic| &topic.chain).collect())
+}
+
+fn patterns(config: &Config) -> Vec<&TopicPattern> {
+    config.topics.iter().map(|TopicConfig { pattern, .. }| pattern).collect()
+}
+
+/// Keys that are other than at the start, and have no say in chains.
+fn ignored(first: &Config, config: &Config) -> Vec<&'static str> {
+    const OF_CHAINS: [&str; 4] = ["interceptor.classes", "key.serializer", "value.serializer", "partitioner.class"];
+    let keys: BTreeSet<&'static str> = first.settings.keys().chain(config.settings.keys()).copied().collect();
+    let is_same = |key| {
+        let value = |config: &Config| config.settings.get(key).map(|setting| setting.value.clone());
+        value(first) == value(config)
+    };
+    keys.into_iter().filter(|key| !OF_CHAINS.contains(key) && !is_same(*key)).collect()
+}

@@ -1,0 +1,268 @@
+//! Other plugins in the place of those that run.
+
+use super::guests::{Guests, close, counted, fate, guest, outcomes, plain, read};
+use super::{Broker, PATIENCE};
+use pointsman::{Config, Producer, Record, ReloadError, StartError};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Interceptors that leave their names in the values.
+fn journals(names: &[&str]) -> Guests {
+    let classes = names.iter().map(|name| format!("\"wasm:{name}\"")).collect::<Vec<_>>().join(", ");
+    let guests = Guests::used(&format!("interceptor.classes = [{classes}]"));
+    names.iter().fold(guests, |guests, name| guests.plugin(name, "", &[("mode", "journal")]))
+}
+
+fn reloads(producer: &Producer) -> (f64, f64) {
+    let metrics = producer.metrics();
+    let of = |name| metrics.value("plugin-metrics", name, &[]).unwrap();
+    (of("reload-total"), of("reload-failed-total"))
+}
+
+fn value_of(producer: &Producer, broker: &Broker, value: &str) -> String {
+    let written = fate(producer, &Record::to("orders").key("k").value(value)).unwrap();
+    let read = read(broker, "orders");
+    let is_it =
+        |read: &&super::guests::Read| (read.partition, Some(read.offset)) == (written.partition, written.offset);
+    read.iter().find(is_it).unwrap().value.clone().unwrap()
+}
+
+#[test]
+fn every_record_goes_through_one_chain_whole_and_order_is_kept() {
+    let broker = Broker::start();
+    let chains = [journals(&["a1", "b1"]).config(&broker), journals(&["a2", "b2"]).config(&broker)];
+    let producer = Producer::start(chains[0].clone()).unwrap();
+    let is_over = AtomicBool::new(false);
+    let send = |thread: usize| {
+        let mut deliveries = Vec::new();
+        while !is_over.load(Ordering::Relaxed) {
+            let (key, value) = (format!("key-{thread}-{}", deliveries.len() % 7), deliveries.len().to_string());
+            deliveries.push(producer.send_blocking(&Record::to("orders").key(&key).value(&value)).unwrap());
+        }
+        let count = deliveries.len();
+        assert!(outcomes(deliveries).iter().all(Result::is_ok));
+        count
+    };
+    let counts = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|thread| scope.spawn(move || send(thread))).collect();
+        for number in 1..=20 {
+            let reloaded = producer.reload_plugins(&chains[number % 2]).unwrap();
+            assert_eq!((reloaded.changed, reloaded.plugins.len(), reloaded.ignored), (true, 2, vec![]));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        is_over.store(true, Ordering::Relaxed);
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    assert_eq!(reloads(&producer), (20.0, 0.0));
+    let (mut last, mut by_chain) = (BTreeMap::<String, usize>::new(), BTreeMap::<String, usize>::new());
+    for record in read(&broker, "orders") {
+        let value = record.value.unwrap();
+        let (number, chain) = value.split_once('>').unwrap();
+        *by_chain.entry(chain.to_owned()).or_default() += 1;
+        let (key, number) = (record.key.unwrap(), number.parse().unwrap());
+        assert!(last.insert(key.clone(), number).is_none_or(|last| last + 7 == number), "{key}: {number}");
+    }
+    assert_eq!(by_chain.keys().collect::<Vec<_>>(), ["a1>b1", "a2>b2"]);
+    assert_eq!(by_chain.values().sum::<usize>(), counts.iter().sum::<usize>());
+    close(&producer);
+}
+
+#[test]
+fn outcomes_under_way_go_to_the_successor_with_the_tags_of_its_name() {
+    let broker = Broker::start();
+    let chain = |table: &str, names: &[&str]| {
+        let classes = names.iter().map(|name| format!("\"wasm:{name}\"")).collect::<Vec<_>>().join(", ");
+        let guests = Guests::used(&format!("interceptor.classes = [{classes}]"));
+        let guests = names.iter().fold(guests, |guests, name| guests.plugin(name, table, &[("mode", "journal")]));
+        let mut config = guests.config(&broker);
+        config.producer.linger = Duration::from_secs(60);
+        config
+    };
+    let producer = Producer::start(chain("", &["first", "second"])).unwrap();
+    let delivery = producer.send_blocking(&Record::to("orders").value("v")).unwrap();
+    // The second one had seen the header of the first.
+    let next = chain("timeout.ms = 51", &["second", "third"]);
+    assert_eq!(producer.reload_plugins(&next).unwrap().plugins, ["second", "third"]);
+    assert!(delivery.try_result().is_none());
+    producer.flush_blocking().unwrap();
+    delivery.wait().unwrap();
+    assert_eq!(counted(&producer, "second", "acknowledged", Some(("tag", "101"))), 1.0);
+    assert_eq!(counted(&producer, "third", "acknowledged", Some(("tag", "0"))), 1.0);
+    close(&producer);
+}
+
+#[test]
+fn a_plugin_that_did_not_change_goes_on_with_what_it_knows() {
+    let broker = Broker::start();
+    let chain = |interceptor: &str, table: &str| {
+        let used = format!("partitioner.class = \"wasm:places\"\ninterceptor.classes = [\"wasm:{interceptor}\"]");
+        Guests::used(&used)
+            .plugin("places", table, &[("mode", "state")])
+            .plugin(interceptor, "", &[("mode", "journal")])
+            .config(&broker)
+    };
+    let producer = Producer::start(chain("a", "")).unwrap();
+    // It counts.
+    let place = || fate(&producer, &Record::to("orders").key("k").value("v")).unwrap().partition;
+    assert_eq!([place(), place()], [0, 1]);
+    assert_eq!(producer.reload_plugins(&chain("b", "")).unwrap().plugins, ["b"]);
+    assert_eq!([place(), place()], [2, 3]);
+    let nothing = producer.reload_plugins(&chain("b", "")).unwrap();
+    assert_eq!((nothing.changed, nothing.plugins.len()), (false, 0));
+    assert_eq!(producer.reload_plugins(&chain("b", "timeout.ms = 51")).unwrap().plugins, ["places"]);
+    assert_eq!(place(), 0, "a new one counts anew");
+    assert_eq!(reloads(&producer), (2.0, 0.0));
+    assert!(read(&broker, "orders").iter().all(|record| record.value.as_ref().unwrap().starts_with("v>")));
+    close(&producer);
+}
+
+#[test]
+fn what_cannot_be_taken_over_leaves_everything_as_it_was() {
+    let broker = Broker::start();
+    let start =
+        Guests::used("value.serializer = \"wasm:frames\"\nlanes = 2").plugin("frames", "", &[("mode", "frame")]);
+    let producer = Producer::start(start.config(&broker)).unwrap();
+    let missing = Path::new("nowhere.wasm");
+    let refused = |guests: Guests| producer.reload_plugins(&guests.config(&broker)).unwrap_err();
+    let broken =
+        refused(Guests::used("value.serializer = \"wasm:frames\"\nlanes = 2").component("frames", missing, "", &[]));
+    assert!(matches!(broken, ReloadError::Start(StartError::Plugin { .. })), "{broken}");
+    let fails = refused(Guests::used("value.serializer = \"wasm:frames\"\nlanes = 2").plugin(
+        "frames",
+        "",
+        &[("mode", "configure-error")],
+    ));
+    assert!(fails.to_string().starts_with("plugin frames: "), "{fails}");
+    let outcomes =
+        refused(Guests::used("interceptor.classes = [\"wasm:a\"]\nlanes = 2").plugin("a", "", &[("mode", "journal")]));
+    let words = "an interceptor of [producer] wants to hear of outcomes, and none did (nor was plugin.reload set): it takes a restart";
+    assert_eq!(outcomes.to_string(), words);
+    let lanes = refused(Guests::used("value.serializer = \"wasm:f\"\nlanes = 3").plugin("f", "", &[("mode", "frame")]));
+    assert_eq!(lanes.to_string(), "the chain of [producer] runs in 3 lanes instead of 2: it takes a restart");
+    let topics = refused(
+        Guests::used("value.serializer = \"wasm:frames\"\nlanes = 2\n[topics.other]\nvalue.serializer = \"bytes\"")
+            .plugin("frames", "", &[("mode", "frame")]),
+    );
+    assert_eq!(topics.to_string(), "the tables [topics.…] are for other topics: it takes a restart");
+    let turns = refused(
+        Guests::used("value.serializer = \"wasm:frames\"\npartitioner.class = \"round-robin\"\nlanes = 2").plugin(
+            "frames",
+            "",
+            &[("mode", "frame")],
+        ),
+    );
+    assert!(turns.to_string().contains("round-robin"), "{turns}");
+    assert_eq!(value_of(&producer, &broker, "v"), "valuev");
+    assert_eq!(reloads(&producer), (0.0, 6.0));
+
+    // What has nothing to do with plugins is named; and plugins may go.
+    let gone = Guests::used("lanes = 2\nmax.block.ms = 1234").config(&broker);
+    let reloaded = producer.reload_plugins(&gone).unwrap();
+    assert_eq!((reloaded.changed, reloaded.plugins.len(), reloaded.ignored), (true, 0, vec!["max.block.ms"]));
+    assert_eq!(value_of(&producer, &broker, "v"), "v");
+    close(&producer);
+    assert!(matches!(producer.reload_plugins(&start.config(&broker)), Err(ReloadError::Closed)));
+
+    let plugless = broker.producer(&[]);
+    let none = plugless.reload_plugins(&start.config(&broker)).unwrap_err();
+    assert!(none.to_string().starts_with("the chain of [producer] has plugins, and had none: "), "{none}");
+    plugless.close_blocking(PATIENCE).unwrap();
+}
+
+/// Waits for what another thread is to do, for as long as a test may take.
+fn until(what: &str, is_so: impl Fn() -> bool) {
+    for _ in 0..6000 {
+        if is_so() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    panic!("{what}: that never came");
+}
+
+#[test]
+fn files_that_change_are_taken_over_and_broken_ones_are_not() {
+    let broker = Broker::start();
+    let folder = tempfile::tempdir().unwrap();
+    let (file, component) = (folder.path().join("orders.toml"), folder.path().join("marks.wasm"));
+    fs::copy(guest(), &component).unwrap();
+    let text = |name: &str, more: &str| {
+        let servers = broker.broker.bootstrap_servers();
+        format!(
+            "[producer]\nbootstrap.servers = {servers:?}\nlinger.ms = 0\nplugin.reload = true\n{more}\
+             interceptor.classes = [\"wasm:{name}\"]\n\
+             [plugins.{name}]\ncomponent = \"marks.wasm\"\n[plugins.{name}.settings]\nmode = \"journal\"\n"
+        )
+    };
+    fs::write(&file, text("one", "")).unwrap();
+    let producer = Producer::from_config_file(&file).unwrap();
+    assert_eq!(producer.notices(), [""; 0]);
+    assert_eq!(value_of(&producer, &broker, "v"), "v>one");
+
+    // Written in place; a key that needs a restart does no harm.
+    fs::write(&file, text("two", "max.block.ms = 1000\n")).unwrap();
+    until("the file was written", || reloads(&producer) == (1.0, 0.0));
+    assert_eq!(value_of(&producer, &broker, "v"), "v>two");
+
+    // Half a file, and a configuration with a slip.
+    fs::write(&component, &fs::read(guest()).unwrap()[..1000]).unwrap();
+    until("the component was broken", || reloads(&producer) == (1.0, 1.0));
+    assert_eq!(value_of(&producer, &broker, "v"), "v>two");
+    fs::write(&file, text("two", "intercepter.classes = []\n")).unwrap();
+    until("the file was broken", || reloads(&producer) == (1.0, 2.0));
+    assert_eq!(value_of(&producer, &broker, "v"), "v>two");
+
+    // Renamed into its place, as tools do that write files whole: another component.
+    fs::write(&file, text("two", "")).unwrap();
+    let whole = folder.path().join("marks.wasm.new");
+    fs::copy(plain(), &whole).unwrap();
+    fs::rename(&whole, &component).unwrap();
+    until("the component was replaced", || reloads(&producer).0 == 2.0);
+    assert_eq!(value_of(&producer, &broker, "v"), "v");
+    close(&producer);
+}
+
+/// As a mounted ConfigMap is: what the names stand for is a folder behind a link.
+#[cfg(unix)]
+#[test]
+fn a_link_that_changes_is_a_change() {
+    let broker = Broker::start();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for name in ["one", "two"] {
+        let servers = broker.broker.bootstrap_servers();
+        let text = format!(
+            "[producer]\nbootstrap.servers = {servers:?}\nlinger.ms = 0\nplugin.reload = true\n\
+             interceptor.classes = [\"wasm:{name}\"]\n\
+             [plugins.{name}]\ncomponent = {:?}\n[plugins.{name}.settings]\nmode = \"journal\"\n",
+            guest()
+        );
+        fs::create_dir(at(name)).unwrap();
+        fs::write(at(name).join("orders.toml"), text).unwrap();
+    }
+    std::os::unix::fs::symlink(at("one"), at("data")).unwrap();
+    std::os::unix::fs::symlink("data/orders.toml", at("orders.toml")).unwrap();
+    let producer = Producer::from_config_file(at("orders.toml")).unwrap();
+    assert_eq!(value_of(&producer, &broker, "v"), "v>one");
+    std::os::unix::fs::symlink(at("two"), at("data.new")).unwrap();
+    fs::rename(at("data.new"), at("data")).unwrap();
+    until("the link was changed", || reloads(&producer) == (1.0, 0.0));
+    assert_eq!(value_of(&producer, &broker, "v"), "v>two");
+    close(&producer);
+}
+
+#[test]
+fn a_reload_that_cannot_be_is_told_at_the_start() {
+    let broker = Broker::start();
+    let config = Config::builder()
+        .set("bootstrap.servers", broker.broker.bootstrap_servers())
+        .set("plugin.reload", "true")
+        .build()
+        .unwrap();
+    let producer = Producer::start(config).unwrap();
+    assert_eq!(producer.notices(), ["plugin.reload has no effect: the configuration is from no file"]);
+    close(&producer);
+}
