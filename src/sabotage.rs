@@ -23,6 +23,8 @@ pub enum Sabotage {
     HalvesFromTheStart,
     /// A record that a plugin failed on goes on as it came, whatever the policy says.
     FailOpen,
+    /// A chain is replaced while records are aside that have been through half of it.
+    SwapOverAside,
     /// No mistake, but a short way to where sequences begin again: every epoch starts just before it. Brokers take that
     /// of a producer that they do not know.
     StartAtLastSequences,

@@ -247,13 +247,12 @@ impl Shared {
         self.rouse(&mut state);
     }
 
-    /// From here on records go through another chain. On a closed lane it is dropped.
-    pub(super) fn swap(&self, swap: Swap) {
+    /// From here on records go through another chain. On a closed lane nothing comes of it.
+    pub(super) fn swap(&self, mut swap: Swap) {
         let mut state = self.lock();
         if state.closed {
             drop(state);
-            // Its instances are closed without the lock.
-            drop(swap);
+            swap.chain.close();
             return;
         }
         state.queue.push_back(Item::Swap(Box::new(swap)));

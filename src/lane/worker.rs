@@ -172,10 +172,11 @@ impl Worker {
             }
             Some(Item::Topology(topic)) => self.topology_changed(&topic),
             Some(Item::Flush(job)) => self.flush(job),
-            Some(Item::Swap(swap)) => self.next = Some(*swap),
+            Some(Item::Swap(swap)) => self.replace_by(*swap),
             Some(Item::Stop) => {
                 self.end_aside(delivery::closed());
                 self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
+                self.swap();
                 self.chain.close();
                 return ControlFlow::Break(());
             }

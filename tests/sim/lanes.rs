@@ -65,6 +65,9 @@ pub struct Lanes {
     /// Whether on-acknowledgement always works.
     hears_all: bool,
     instances: u32,
+    /// Draws when other chains come in the place of those that there are, if they do; and how often they did.
+    swaps: Option<Rng>,
+    generation: u8,
     flushes: Vec<Arc<AtomicU32>>,
     /// What callbacks and flushes found wrong.
     wrong: Arc<Mutex<Vec<String>>>,
@@ -97,7 +100,7 @@ impl World {
     }
 
     /// A draw of what stands before the core.
-    fn begin_lanes(&mut self, rng: &mut Rng) {
+    fn begin_lanes(&mut self, rng: &mut Rng, swaps: Option<Rng>) {
         let several = rng.chance(300) && self.load.topics.len() > 1;
         let moves_to = (!several && rng.chance(250)).then(|| self.load.topics[0].0.clone());
         let plans: Vec<ChainPlan> =
@@ -107,7 +110,7 @@ impl World {
         let fails_to_hear = rng.chance(300);
         let mut chains = Vec::new();
         for plan in &plans {
-            chains.push((0..plan.lanes).map(|_| plan.chain(rng, fails_to_hear, &heard)).collect());
+            chains.push((0..plan.lanes).map(|_| plan.chain(rng, 0, fails_to_hear, &heard)).collect());
         }
         let mut routes = Routes::default();
         if several {
@@ -136,6 +139,8 @@ impl World {
             heard,
             hears_all: !fails_to_hear,
             instances: plans.iter().map(|plan| (plan.lanes * plan.all().count()) as u32).sum(),
+            swaps,
+            generation: 0,
             flushes: Vec::new(),
             wrong: Arc::default(),
         });
@@ -143,7 +148,28 @@ impl World {
         self.load.value_min = 8;
     }
 
+    /// Other chains of the same plans come in the place of those that there are, perhaps.
+    fn swap_perhaps(&mut self) {
+        let lanes = self.lanes.as_mut().expect("there are lanes");
+        let Some(rng) = lanes.swaps.as_mut().filter(|_| lanes.generation < u8::MAX) else { return };
+        if !rng.chance(40) {
+            return;
+        }
+        lanes.generation += 1;
+        let (generation, fails_to_hear) = (lanes.generation, !lanes.hears_all);
+        let mut chains = Vec::new();
+        for plan in &self.ledger.chains {
+            let chain = |_| plan.chain(rng, generation, fails_to_hear, &lanes.heard);
+            chains.push((0..plan.lanes).map(chain).collect());
+            // Those that the last ones make room for are closed, too.
+            lanes.instances += (plan.lanes * plan.all().count()) as u32;
+        }
+        lanes.stepped.swap(chains, || ());
+        self.trace.line(self.now, || format!("chains of generation {generation}"));
+    }
+
     pub fn send_by_lane(&mut self, planned: Planned) {
+        self.swap_perhaps();
         let Planned { topic, placement, number, record, .. } = planned;
         let partition = match placement {
             Placement::Partition(partition) => Some(partition),
@@ -316,7 +342,10 @@ pub fn run(seed: u64) -> Report {
     for broker in world.cluster.brokers.keys().copied().collect::<Vec<_>>() {
         (0..2).for_each(|number| world.cluster.learn(broker, (dead, number)));
     }
-    world.begin_lanes(&mut rng);
+    // In an order of its own, so that seeds without it are what they were.
+    let mut swaps = Rng::new(seed.rotate_left(23));
+    let swaps = swaps.chance(300).then_some(swaps);
+    world.begin_lanes(&mut rng, swaps);
     let rates = Rates::draw(&mut rng);
     // A batch that is answered with an error although it was written is told of behind those after it.
     let in_log_order = world.config.idempotence && rates.made_anew == 0 && rates.append_and_fail == 0;

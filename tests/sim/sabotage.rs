@@ -55,6 +55,12 @@ fn overtaking_what_is_aside_is_noticed() {
 }
 
 #[test]
+fn chains_replaced_over_what_is_aside_are_noticed() {
+    let what = noticed_by(crate::lanes::run, Sabotage::SwapOverAside, 4000);
+    assert!(what.contains("after half of each"), "{what}");
+}
+
+#[test]
 fn misplaced_halves_are_noticed() {
     noticed_by(crate::lanes::run, Sabotage::HalvesFromTheStart, 50);
 }

@@ -3,13 +3,21 @@
 use super::Worker;
 use crate::lane::staging::Swap;
 use crate::plugin::Chain;
+use crate::sabotage::{self, Sabotage};
 use std::sync::Arc;
 
 impl Worker {
+    /// Another chain is to come, as soon as may be.
+    pub(super) fn replace_by(&mut self, swap: Swap) {
+        if let Some(mut overtaken) = self.next.replace(swap) {
+            overtaken.chain.close();
+        }
+    }
+
     /// Takes the chain that is to come. No record goes through half of each: while some are aside, which have been through
     /// the interceptors of this one, it stays.
     pub(super) fn swap(&mut self) {
-        if self.next.is_none() || !self.aside.is_empty() {
+        if self.next.is_none() || !(self.aside.is_empty() || sabotage::is_on(Sabotage::SwapOverAside)) {
             return;
         }
         let Some(Swap { mut chain, stays, taken }) = self.next.take() else { return };

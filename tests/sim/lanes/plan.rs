@@ -8,7 +8,7 @@ use pointsman::RecordMetadata;
 use pointsman::core::time::Instant;
 use pointsman::error::ProduceError;
 use pointsman::plugin::{Chain, Consistency, Policy};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 /// A chain as a seed drew it.
@@ -57,13 +57,14 @@ impl ChainPlan {
         self.interceptors.iter().chain(&self.serializer).chain(partitioner)
     }
 
-    pub fn chain(&self, rng: &mut Rng, fails_to_hear: bool, heard: &Arc<Mutex<Heard>>) -> Chain {
+    /// The chain itself, for one lane. Those of a generation replace those of the one before.
+    pub fn chain(&self, rng: &mut Rng, generation: u8, fails_to_hear: bool, heard: &Arc<Mutex<Heard>>) -> Chain {
         let mut chain = Chain::default();
         for (at, drawn) in self.interceptors.iter().enumerate() {
             let moves_to = self.moves_to.clone().filter(|_| at == 0);
-            chain.interceptors.push(Marking::used(drawn, rng, moves_to, fails_to_hear, heard));
+            chain.interceptors.push(Marking::used(drawn, rng, moves_to, (generation, fails_to_hear), heard));
         }
-        chain.value_serializer = self.serializer.as_ref().map(|drawn| Framing::used(drawn, rng, heard));
+        chain.value_serializer = self.serializer.as_ref().map(|drawn| Framing::used(drawn, rng, generation, heard));
         let partitioner = self.partitioner.as_ref();
         chain.partitioner = partitioner.map(|(drawn, consistency)| Placing::used(drawn, rng, *consistency, heard));
         chain
@@ -123,13 +124,21 @@ impl Entry {
             wrong.push(format!("leaves without the header of {}", drawn.name));
         }
         let value = record.value.as_deref().unwrap_or_default();
-        let is_marked = value.len() > self.record.value.as_ref().map_or(0, Vec::len) && value.ends_with(&[MARK]);
+        let mark = value.get(self.record.value.as_ref().map_or(0, Vec::len)..).unwrap_or_default();
+        let is_marked = matches!(mark, [MARK, _]);
         if plan.serializer.as_ref().is_some_and(|drawn| !drawn.lets_go_on() && !is_marked) {
             wrong.push("leaves without the serializer's mark".to_owned());
         }
-        let expected = [self.record.value.as_deref().unwrap_or_default(), if is_marked { &[MARK][..] } else { &[] }];
+        let expected = [self.record.value.as_deref().unwrap_or_default(), if is_marked { mark } else { &[] }];
         if value != expected.concat() {
             wrong.push(format!("leaves with the value {value:?}"));
+        }
+        // One chain, whole.
+        let headers = record.headers.iter().filter(|(name, _)| name.starts_with(b"interceptor-"));
+        let generations: BTreeSet<u8> =
+            headers.filter_map(|(_, value)| value.as_ref()?.first().copied()).chain(mark.get(1).copied()).collect();
+        if generations.len() > 1 {
+            wrong.push(format!("leaves after half of each of the chains {generations:?}"));
         }
         let own = record.headers.iter().filter(|(name, _)| !name.starts_with(b"interceptor-"));
         if !own.eq(&self.record.headers) {

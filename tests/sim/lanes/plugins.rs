@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 /// Where letters go.
 pub const DEAD: &str = "dead";
-/// What the serializer puts behind a value.
+/// What the serializer puts behind a value, and behind that its generation.
 pub const MARK: u8 = 0xA5;
 
 /// How often, and how, a plugin fails.
@@ -140,6 +140,7 @@ impl Drawn {
 pub struct Marking {
     mood: Mood,
     name: String,
+    generation: u8,
     wants: InterceptorWants,
     moves_to: Option<String>,
     /// Whether on-acknowledgement fails as the others do.
@@ -152,7 +153,7 @@ impl Marking {
         drawn: &Drawn,
         rng: &mut Rng,
         moves_to: Option<String>,
-        fails_to_hear: bool,
+        (generation, fails_to_hear): (u8, bool),
         heard: &Arc<Mutex<Heard>>,
     ) -> Used<dyn Interceptor> {
         let fields = Fields { value: true, ..Fields::default() };
@@ -162,7 +163,8 @@ impl Marking {
             acknowledgements: true,
         };
         let (mood, name, heard) = (drawn.mood(rng), drawn.name.clone(), Arc::clone(heard));
-        drawn.used(Box::new(Marking { mood, name, wants, moves_to, fails_to_hear, heard }) as Box<dyn Interceptor>)
+        let marking = Marking { mood, name, generation, wants, moves_to, fails_to_hear, heard };
+        drawn.used(Box::new(marking) as Box<dyn Interceptor>)
     }
 
     /// Whether it sends a record elsewhere.
@@ -180,10 +182,10 @@ impl Interceptor for Marking {
         let numbers = numbers(batch.values.expect("asked for"));
         let refused = self.mood.meet(&numbers)?;
         let mut added = HeaderColumns::default();
-        for number in &numbers {
+        for _ in &numbers {
             added.counts.push(1);
             added.names.push(Some(self.name.as_bytes()));
-            added.values.push(Some(&number.to_le_bytes()));
+            added.values.push(Some(&[self.generation]));
         }
         let mut tags: Vec<u64> = numbers.iter().map(|number| number + 1).collect();
         refused.iter().for_each(|refusal| tags[refusal.index as usize] = 0);
@@ -221,12 +223,13 @@ impl Interceptor for Marking {
 /// Puts a mark behind every value.
 pub struct Framing {
     mood: Mood,
+    generation: u8,
     heard: Arc<Mutex<Heard>>,
 }
 
 impl Framing {
-    pub fn used(drawn: &Drawn, rng: &mut Rng, heard: &Arc<Mutex<Heard>>) -> Used<dyn Serializer> {
-        let framing = Framing { mood: drawn.mood(rng), heard: Arc::clone(heard) };
+    pub fn used(drawn: &Drawn, rng: &mut Rng, generation: u8, heard: &Arc<Mutex<Heard>>) -> Used<dyn Serializer> {
+        let framing = Framing { mood: drawn.mood(rng), generation, heard: Arc::clone(heard) };
         drawn.used(Box::new(framing) as Box<dyn Serializer>)
     }
 }
@@ -245,7 +248,7 @@ impl Serializer for Framing {
         let refused = self.mood.meet(&numbers(payloads))?;
         let mut answer = Serialized { refused, ..Serialized::default() };
         for payload in payloads.iter() {
-            answer.payloads.push(Some(&[payload.unwrap_or_default(), &[MARK]].concat()));
+            answer.payloads.push(Some(&[payload.unwrap_or_default(), &[MARK, self.generation]].concat()));
         }
         Ok(answer)
     }
