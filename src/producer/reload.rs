@@ -86,19 +86,19 @@ impl MadeFor {
     /// What they are not made for.
     fn check(&self, next: &MadeFor) -> Result<(), String> {
         let table = &self.table;
-        if self.plugins < next.plugins {
+        if next.plugins && !self.plugins {
             return Err(format!("the chain of {table} has plugins, and had none"));
         }
         // The chain of no plugin needs no lane.
         if next.plugins && self.lanes != next.lanes {
             return Err(format!("the chain of {table} runs in {} lanes instead of {}", next.lanes, self.lanes));
         }
-        if self.acknowledgements < next.acknowledgements {
+        if next.acknowledgements && !self.acknowledgements {
             return Err(format!(
                 "an interceptor of {table} wants to hear of outcomes, and none did (nor was plugin.reload set)"
             ));
         }
-        if self.changes_topics < next.changes_topics {
+        if next.changes_topics && !self.changes_topics {
             return Err(format!("an interceptor of {table} may change topics, and none did"));
         }
         if self.round_robin != next.round_robin {

@@ -89,7 +89,7 @@ impl Watch {
         // Before the first look: what changes after it is not missed.
         watched.watch(&folder_of(&path)).map_err(|error| cannot(&folder_of(&path), error))?;
         let seen = Seen::of(&watched.file);
-        for (folder, error) in watched.watch_all(&seen) {
+        if let Some((folder, error)) = watched.watch_all(&seen).pop() {
             return Err(cannot(&folder, error));
         }
         let producer = Arc::downgrade(producer);
