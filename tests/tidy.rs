@@ -61,6 +61,7 @@ const OWNED_CRATES: &[(&str, &str)] = &[
     ("ring", "net"),
     ("libgssapi", "net"),
     ("regex_lite", "config"),
+    ("notify", "producer"),
 ];
 
 #[test]

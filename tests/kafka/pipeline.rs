@@ -1,8 +1,9 @@
 //! Records through the Wasm plugins into a real Kafka.
 
-use crate::harness::Cluster;
+use crate::harness::{Cluster, folder};
 use crate::plugins::{component, guest};
 use crate::producers::{PATIENCE, routed};
+use crate::reading::read;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use pointsman::error::Fate;
@@ -60,6 +61,76 @@ fn a_million_records_survive_a_killed_broker() {
     let report =
         cluster.tool(&["check-order", "orders", "--records", &RECORDS.to_string(), "--keys", &KEYS.to_string()]);
     assert!(report.contains(&format!("\"records\":{RECORDS}")), "{report}");
+}
+
+#[test]
+#[ignore = "broker"]
+fn records_in_order_once_while_plugins_are_replaced_and_a_broker_is_killed() {
+    const RECORDS: usize = 400_000;
+    const KEYS: usize = 1000;
+    const EACH: usize = 50_000;
+    let cluster = Cluster::start(1);
+    cluster.tool(&["create", "orders", "6"]);
+    let folder = folder();
+    let file = folder.path().join("orders.toml");
+    let write = |number: usize| {
+        let name = format!("mark-{number}");
+        let text = format!(
+            r#"
+            [producer]
+            bootstrap.servers = "{}"
+            plugin.reload = true
+            interceptor.classes = ["wasm:{name}"]
+            [plugins.{name}]
+            component = {:?}
+            timeout.ms = 20000
+            [plugins.{name}.settings]
+            mode = "journal"
+            "#,
+            cluster.bootstrap(),
+            guest(),
+        );
+        std::fs::write(&file, text).unwrap();
+    };
+    write(0);
+    let producer = Producer::from_config_file(&file).expect("a producer");
+    let reloads = || producer.metrics().value("plugin-metrics", "reload-total", &[]).unwrap() as usize;
+    let mut deliveries: Vec<Delivery> = Vec::with_capacity(RECORDS);
+    for number in 0..RECORDS {
+        if number % EACH == EACH / 2 {
+            // Each is to be seen; sending goes on meanwhile.
+            let at = number / EACH;
+            while reloads() < at {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            write(at + 1);
+        }
+        if number == RECORDS / 2 {
+            cluster.kill(1);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    std::thread::sleep(Duration::from_secs(2));
+                    cluster.restart(1);
+                });
+            });
+        }
+        let (key, value) = (format!("key-{}", number % KEYS), format!("{number}|padding of a record's usual size"));
+        deliveries.push(producer.send_blocking(&Record::to("orders").key(&key).value(&value)).expect("accepted"));
+    }
+    producer.flush_blocking().expect("not in a callback");
+    for delivery in deliveries {
+        delivery.wait().expect("delivered");
+    }
+    while reloads() < RECORDS / EACH {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    producer.close_blocking(PATIENCE).expect("nothing is left");
+    let report =
+        cluster.tool(&["check-order", "orders", "--records", &RECORDS.to_string(), "--keys", &KEYS.to_string()]);
+    assert!(report.contains(&format!("\"records\":{RECORDS}")), "{report}");
+    let marks: std::collections::BTreeSet<String> =
+        read(&cluster, "orders").iter().map(|read| read.text().split_once('>').expect("a mark").1.to_owned()).collect();
+    assert!(marks.len() > RECORDS / EACH / 2 && marks.contains("mark-0"), "{marks:?}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::guests::{Guests, close, counted, fate, guest, outcomes, plain, read};
 use super::{Broker, PATIENCE};
 use pointsman::{Config, Producer, Record, ReloadError, StartError};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -222,6 +223,25 @@ fn files_that_change_are_taken_over_and_broken_ones_are_not() {
     fs::rename(&whole, &component).unwrap();
     until("the component was replaced", || reloads(&producer).0 == 2.0);
     assert_eq!(value_of(&producer, &broker, "v"), "v");
+    close(&producer);
+}
+
+#[test]
+fn a_component_that_is_not_the_pinned_one_is_not_taken_over() {
+    let broker = Broker::start();
+    let folder = tempfile::tempdir().unwrap();
+    let component = folder.path().join("marks.wasm");
+    fs::copy(guest(), &component).unwrap();
+    let pinned: String =
+        Sha256::digest(fs::read(&component).unwrap()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let config = Guests::used("interceptor.classes = [\"wasm:marks\"]")
+        .component("marks", &component, &format!("sha256 = \"{pinned}\""), &[("mode", "journal")])
+        .config(&broker);
+    let producer = Producer::start(config.clone()).unwrap();
+    fs::copy(plain(), &component).unwrap();
+    let refused = producer.reload_plugins(&config).unwrap_err();
+    assert!(refused.to_string().contains(&format!("the config pins {pinned}")), "{refused}");
+    assert_eq!(value_of(&producer, &broker, "v"), "v>marks");
     close(&producer);
 }
 
