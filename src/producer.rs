@@ -32,13 +32,13 @@ use crate::wasm;
 use close::{Ending, Threads};
 use natives::Natives;
 use passing_on::PassingOn;
-use reload::Running;
+use reload::{Reloader, Running};
 use settings::{bootstrap, core_config, net_config, windows};
 use signal::{SetOnDrop, Signal, Signalled};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -69,7 +69,7 @@ struct Inner {
     metrics: Arc<Sources>,
     prometheus_address: Option<SocketAddr>,
     notices: Vec<String>,
-    running: Running,
+    reloader: Arc<Reloader>,
 }
 
 /// Why a producer did not start.
@@ -114,14 +114,6 @@ pub enum StartError {
         /// What the operating system says.
         source: std::io::Error,
     },
-    /// The files of the configuration cannot be watched.
-    #[error("plugin.reload: cannot watch {}: {cause}", path.display())]
-    Watch {
-        /// A folder, of the configuration or of a component.
-        path: PathBuf,
-        /// In the operating system's words.
-        cause: String,
-    },
     /// The operating system refused something.
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
@@ -154,7 +146,7 @@ impl Producer {
         let client_id = config.producer.client_id.clone().unwrap_or_else(next_client_id);
         let loaded = chains::load_plugins(&config, &client_id, &BTreeMap::new())?;
         let meter = Meter::default();
-        let chains = Chains::new(&config, &loaded, natives, &meter)?;
+        let chains = Chains::new(&config, &loaded, natives, &meter, &[])?;
         let running = Running::new(&config, &chains, natives);
         let watched = watch::file_of(&config, natives);
         let Chains { each, routes, notices } = chains;
@@ -243,15 +235,25 @@ impl Producer {
         let ending = Arc::new(Ending::new(threads, Arc::clone(&lanes), Arc::clone(&delivery_thread)));
         let prometheus_address = listener.as_ref().map(Listener::address);
         let notices = all_notices;
-        let inner =
-            Inner { lanes, core, clock, waker, delivery_thread, ending, metrics, prometheus_address, notices, running };
-        let inner = Arc::new(inner);
+        let reloader = Arc::new(Reloader::new(running, Arc::clone(&lanes), Arc::clone(&metrics)));
+        let inner = Inner {
+            lanes,
+            core,
+            clock,
+            waker,
+            delivery_thread,
+            ending,
+            metrics,
+            prometheus_address,
+            notices,
+            reloader,
+        };
         // From here on, an error drops it and so ends what runs.
         inner.tell_metrics(listener, config.statistics_interval)?;
         if let Ok(Some(file)) = watched {
-            inner.ending.add_watch(Watch::start(file, &inner)?);
+            inner.ending.add_watch(Watch::start(file, Arc::clone(&inner.reloader))?);
         }
-        Ok(Producer { inner })
+        Ok(Producer { inner: Arc::new(inner) })
     }
 
     /// Takes a record. It is accepted at once if its topic is known and memory is there; what is returned waits

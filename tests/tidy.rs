@@ -61,7 +61,6 @@ const OWNED_CRATES: &[(&str, &str)] = &[
     ("ring", "net"),
     ("libgssapi", "net"),
     ("regex_lite", "config"),
-    ("notify", "producer"),
 ];
 
 #[test]

@@ -437,7 +437,7 @@ const KEYS: &[Key] = &[
     key("metrics.prometheus.listen", Kind::Text, None, Low, Implemented,
         "Serve the metrics to Prometheus at http://HOST:PORT/metrics; port 0 is any that is free"),
     key("plugin.reload", Kind::Bool, Some("false"), Medium, Implemented,
-        "Watch the configuration file and the components that it names, and take over what changes of the plugins, without a restart"),
+        "Look at the configuration file and the components that it names once a second, and take over what changes of the plugins, without a restart"),
     key("preset", Kind::OneOf(&["basic", "reliable", "throughput"]), Some("basic"), Medium, Implemented,
         "Values to start from, which every key set here or on the command line overrides"),
     key("statistics.interval.ms", Kind::Millis(0, LONG), Some("0"), Low, Implemented,

@@ -96,7 +96,8 @@ pub struct Config {
     pub settings: BTreeMap<&'static str, Setting>,
     /// What is worth telling the user: keys without effect, values that were adjusted.
     pub notices: Vec<String>,
-    /// The file that it was read from; none if it was made otherwise.
+    /// The file that it was read from; none if it was made otherwise. With `plugin.reload` that is what counts: what it says
+    /// of plugins replaces what was changed here since.
     pub file: Option<ConfigFile>,
 }
 

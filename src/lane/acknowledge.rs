@@ -6,7 +6,7 @@ use super::worker::since;
 use crate::core::time::Instant;
 use crate::core::{Done, Outcome};
 use crate::error::{Fate, ProduceError};
-use crate::plugin::{Acknowledgements, Chain, End, Ended, TopicColumnRef};
+use crate::plugin::{Acknowledgements, Chain, End, Ended, Tags, TopicColumnRef};
 use crate::record_metadata::{RecordMetadata, TopicName};
 use std::collections::BTreeMap;
 use std::iter::repeat_n;
@@ -22,8 +22,7 @@ pub(super) struct Pending {
 struct PendingChunk {
     left: usize,
     timestamps: Vec<i64>,
-    /// By interceptor, then by slot.
-    tags: Vec<Vec<u64>>,
+    tags: Tags,
     /// Of those in whose place a letter was appended.
     origins: Origins,
 }
@@ -72,7 +71,7 @@ const CHUNK_BITS: u32 = 40;
 
 impl Pending {
     /// Keeps what the acknowledgements of a chunk's records will need; `left` of them are still to come.
-    pub(super) fn keep(&mut self, left: usize, timestamps: Vec<i64>, tags: Vec<Vec<u64>>, origins: Origins) -> u64 {
+    pub(super) fn keep(&mut self, left: usize, timestamps: Vec<i64>, tags: Tags, origins: Origins) -> u64 {
         let chunk = self.next;
         self.next = (self.next + 1) % (1 << CHUNK_BITS);
         if left > 0 {
@@ -81,16 +80,9 @@ impl Pending {
         chunk
     }
 
-    /// The interceptors are others now, by name: each has the tags of the one before that was called the same.
-    pub(super) fn pass_on_tags(&mut self, before: &[Arc<str>], after: &[Arc<str>]) {
-        for chunk in self.chunks.values_mut() {
-            let mut tags = std::mem::take(&mut chunk.tags);
-            let of = |name| {
-                let at = before.iter().position(|other| other == name)?;
-                tags.get_mut(at).map(std::mem::take)
-            };
-            chunk.tags = after.iter().map(of).map(Option::unwrap_or_default).collect();
-        }
+    /// What the interceptors have left on the records of each chunk.
+    pub(super) fn tags(&mut self) -> impl Iterator<Item = &mut Tags> {
+        self.chunks.values_mut().map(|chunk| &mut chunk.tags)
     }
 
     /// The chunk got so many records fewer into batches than was thought.

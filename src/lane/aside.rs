@@ -39,6 +39,11 @@ impl Aside {
         self.lines.contains_key(topic)
     }
 
+    /// All of them, in no order.
+    pub(super) fn passages(&mut self) -> impl Iterator<Item = &mut Passage> {
+        self.lines.values_mut().flatten().map(|set| &mut set.passage)
+    }
+
     pub(super) fn topics(&self) -> impl Iterator<Item = &Arc<str>> {
         self.lines.keys()
     }

@@ -24,6 +24,8 @@ pub(super) struct Passage {
     pub(super) origins: Origins,
     /// Its number among those that were set aside, kept by what is made of it later.
     pub(super) aside: Option<u64>,
+    /// The number of the chain that it goes through.
+    pub(super) generation: u64,
 }
 
 impl Passage {
@@ -77,6 +79,7 @@ impl Passage {
             tags,
             origins: moved_origins,
             aside: self.aside,
+            generation: self.generation,
         }
     }
 

@@ -11,7 +11,7 @@ use super::counters::ChunkFacts;
 use super::delivery::{ENDED, Facts, Placed, Slot};
 use super::letters::take_letters;
 use super::passage::Passage;
-use super::staging::{AckItem, Item, Job, Shared, Swap, Work, died};
+use super::staging::{AckItem, Item, Job, Shared, Work, died};
 use super::{callbacks, delivery};
 use crate::core::time::Instant;
 use crate::core::{GroupHandle, TopicHandle, TopicInfo};
@@ -44,15 +44,14 @@ pub(crate) fn start(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duratio
 /// What a lane's thread does, in steps. A simulator takes them without a thread.
 pub(super) struct Worker {
     lane: Guard,
-    chain: Chain,
-    /// The one that is to come, when nothing is aside that has been through half of this one.
-    next: Option<Swap>,
+    /// What records go through that come now.
+    now: InUse,
+    /// Those before, by number, that records which are aside have gone through half of.
+    before: Vec<(u64, InUse)>,
+    /// That of what is used now.
+    generation: u64,
     delivery_timeout: Duration,
     topics: BTreeMap<Arc<str>, TopicHandle>,
-    /// Topics that the partitioner was told of, with their groups.
-    told: BTreeMap<Arc<str>, Vec<GroupHandle>>,
-    /// How many partitions it was told that each of them has.
-    told_partitions: BTreeMap<Arc<str>, usize>,
     /// When a topic was last asked for anew, as the partitioner named a partition that it does not have.
     doubts: BTreeMap<Arc<str>, Instant>,
     aside: Aside,
@@ -63,6 +62,29 @@ pub(super) struct Worker {
     over: Option<ProduceError>,
     /// How long the next step may wait for work, while somebody's deadline is watched.
     patience: Option<Duration>,
+}
+
+/// A chain, and what its partitioner knows.
+struct InUse {
+    chain: Chain,
+    /// Topics that the partitioner was told of, with their groups.
+    told: BTreeMap<Arc<str>, Vec<GroupHandle>>,
+    /// How many partitions it was told that each of them has.
+    told_partitions: BTreeMap<Arc<str>, usize>,
+}
+
+impl InUse {
+    fn new(chain: Chain) -> InUse {
+        InUse { chain, told: BTreeMap::new(), told_partitions: BTreeMap::new() }
+    }
+
+    /// The partitioner is to hear of a topic before it places the next record, if that is any of its business.
+    fn topology_changed(&mut self, topic: &Arc<str>, partitions: Option<usize>) {
+        let is_keyed = self.chain.partitioner_wants().is_some_and(|wants| wants.consistency == Consistency::Keyed);
+        if !is_keyed || self.told_partitions.get(topic).copied() != partitions {
+            self.told.remove(topic);
+        }
+    }
 }
 
 impl Drop for Worker {
@@ -134,12 +156,11 @@ impl Worker {
     pub(super) fn new(shared: Arc<Shared>, chain: Chain, delivery_timeout: Duration) -> Worker {
         Worker {
             lane: Guard(shared),
-            chain,
-            next: None,
+            now: InUse::new(chain),
+            before: Vec::new(),
+            generation: 0,
             delivery_timeout,
             topics: BTreeMap::new(),
-            told: BTreeMap::new(),
-            told_partitions: BTreeMap::new(),
             doubts: BTreeMap::new(),
             aside: Aside::default(),
             pending: Pending::default(),
@@ -172,17 +193,17 @@ impl Worker {
             }
             Some(Item::Topology(topic)) => self.topology_changed(&topic),
             Some(Item::Flush(job)) => self.flush(job),
-            Some(Item::Swap(swap)) => self.replace_by(*swap),
+            Some(Item::Swap(swap)) => self.swap(*swap),
             Some(Item::Stop) => {
                 self.end_aside(delivery::closed());
-                self.outcomes.tell(self.lane.0.clock.now(), &mut self.chain);
-                self.swap();
-                self.chain.close();
+                self.outcomes.tell(self.lane.0.clock.now(), &mut self.now.chain);
+                self.retire();
+                self.now.chain.close();
                 return ControlFlow::Break(());
             }
             None => {}
         }
-        self.swap();
+        self.retire();
         if watch || self.patience.is_some() || !self.aside.is_empty() {
             let now = self.lane.0.clock.now();
             let waiting = self.lane.0.expire_waiting(now);
@@ -212,9 +233,9 @@ impl Worker {
         for done in
             passing.items.iter().filter_map(|item| if let AckItem::Done(done) = item { Some(done) } else { None })
         {
-            self.outcomes.add_done(now, done, number, &mut self.pending, &mut self.chain);
+            self.outcomes.add_done(now, done, number, &mut self.pending, &mut self.now.chain);
         }
-        self.outcomes.tell(now, &mut self.chain);
+        self.outcomes.tell(now, &mut self.now.chain);
         drop(passing);
         for (topic, outcome) in settled {
             self.topic_settled(now, &topic, outcome);
@@ -233,13 +254,10 @@ impl Worker {
         }
     }
 
-    /// The partitioner hears of it before it places the topic's next record, if it is any of its business.
     fn topology_changed(&mut self, topic: &Arc<str>) {
-        let is_keyed = self.chain.partitioner_wants().is_some_and(|wants| wants.consistency == Consistency::Keyed);
         let partitions = self.topics.get(topic).map(|&handle| self.lane.0.lock_core().partition_count(handle));
-        if !is_keyed || self.told_partitions.get(topic).copied() != partitions {
-            self.told.remove(topic);
-        }
+        self.now.topology_changed(topic, partitions);
+        self.before.iter_mut().for_each(|(_, before)| before.topology_changed(topic, partitions));
     }
 
     fn process(&mut self, chunk: Chunk) {
@@ -265,7 +283,7 @@ impl Worker {
         let Chunk { mut records, accepted, deliveries, callbacks, permit, bytes, .. } = chunk;
         let slots = records.len();
         let mut ended = Vec::new();
-        let tags = self.chain.on_send(since(now), &mut records, slots, &mut ended);
+        let tags = self.now.chain.on_send(since(now), &mut records, slots, &mut ended);
         self.end_strays(&mut records, &mut ended);
         let passage = Passage {
             records,
@@ -277,6 +295,7 @@ impl Worker {
             tags,
             origins: BTreeMap::new(),
             aside: None,
+            generation: self.generation,
         };
         let (records, ended) = self.forward(now, passage, ended);
         // Nothing was, perhaps.
@@ -308,8 +327,11 @@ impl Worker {
         let shared = Arc::clone(&self.lane.0);
         let mut placed = Placed::of(passage.slots);
         self.set_aside(now, &mut passage, &mut placed, &mut ended);
+        // It goes on through the chain that it has gone through half of.
+        let generation = passage.generation;
+        self.exchange(generation);
         let targets = if passage.origins.is_empty() {
-            self.chain.serialize(since(now), &mut passage.records, &mut ended);
+            self.now.chain.serialize(since(now), &mut passage.records, &mut ended);
             self.place(now, &mut passage.records, &mut ended)
         } else {
             vec![-1; passage.records.len()]
@@ -334,7 +356,7 @@ impl Worker {
             shared: &shared,
             batches: &mut self.batches,
             topics: &self.topics,
-            told: &self.told,
+            told: &self.now.told,
             now,
             accepted,
             pending,
@@ -349,14 +371,16 @@ impl Worker {
         }
         // The records are in batches, which have taken memory of their own.
         drop(permit);
+        // Outcomes are told to the interceptors that there are now.
+        self.exchange(generation);
         if let Some(chunk) = pending {
             self.pending.forget(chunk, ended.len() - before);
         }
         if shared.config.acknowledgements {
             for ended in &ended {
-                self.outcomes.add_ended(now, ended, &tags, &mut self.chain);
+                self.outcomes.add_ended(now, ended, &tags, &mut self.now.chain);
             }
-            self.outcomes.tell(now, &mut self.chain);
+            self.outcomes.tell(now, &mut self.now.chain);
         }
         let mut errors = BTreeMap::new();
         for Ended { slot, end, .. } in &ended {
@@ -373,7 +397,7 @@ impl Worker {
     /// One target per record that is left, as the partitioner answers.
     fn place(&mut self, now: Instant, records: &mut Records, ended: &mut Vec<Ended>) -> Vec<i32> {
         let failed = self.tell_topics(now, records);
-        let Targets { targets, doubtful } = self.chain.partition(since(now), records, &failed, ended);
+        let Targets { targets, doubtful } = self.now.chain.partition(since(now), records, &failed, ended);
         for topic in doubtful {
             let asked = self.doubts.get(&topic).is_some_and(|&asked| now - asked < DOUBTS_EVERY);
             if !asked {
@@ -388,10 +412,10 @@ impl Worker {
     /// Tells the partitioner of the topics of these records that it has not heard of and is to place some record of.
     fn tell_topics(&mut self, now: Instant, records: &Records) -> Vec<TopicFailure> {
         let mut failed = Vec::new();
-        let Some(wants) = self.chain.partitioner_wants() else { return failed };
+        let Some(wants) = self.now.chain.partitioner_wants() else { return failed };
         let is_keyed = wants.consistency == Consistency::Keyed;
         for (at, topic) in (0..).zip(&records.topics) {
-            if self.told.contains_key(topic) {
+            if self.now.told.contains_key(topic) {
                 continue;
             }
             let is_to_place = || {
@@ -406,13 +430,13 @@ impl Worker {
                 topology.leaders = leaders;
                 topology.brokers = brokers.into_iter().map(|(id, rack)| TopologyBroker { id, rack }).collect();
             }
-            match self.chain.on_topology(since(now), &topology) {
+            match self.now.chain.on_topology(since(now), &topology) {
                 Ok(groups) => {
                     let mut core = self.lane.0.lock_core();
                     let groups = groups.iter().map(|members| core.group(handle, members)).collect();
                     drop(core);
-                    self.told.insert(Arc::clone(topic), groups);
-                    self.told_partitions.insert(Arc::clone(topic), topology.partitions as usize);
+                    self.now.told.insert(Arc::clone(topic), groups);
+                    self.now.told_partitions.insert(Arc::clone(topic), topology.partitions as usize);
                 }
                 Err(failure) => failed.push((at, failure)),
             }

@@ -51,11 +51,11 @@ impl Chains {
         config.producer.lanes = 1;
         let client_id = config.producer.client_id.clone().unwrap_or_else(super::next_client_id);
         let loaded = load_plugins(&config, &client_id, &BTreeMap::new())?;
-        Chains::new(&config, &loaded, &Natives::default(), &Meter::default())
+        Chains::new(&config, &loaded, &Natives::default(), &Meter::default(), &[])
     }
 
     /// Makes instances of all that the configuration names, and of what the program adds to `[producer]`. Their calls are
-    /// counted by `meter`.
+    /// counted by `meter`. They are for lanes that run, if there are: so many for each chain.
     ///
     /// # Errors
     /// A plugin does not start, or is named twice for what there is one of.
@@ -64,6 +64,7 @@ impl Chains {
         loaded: &BTreeMap<String, wasm::Plugin>,
         natives: &Natives,
         meter: &Meter,
+        running: &[usize],
     ) -> Result<Chains, StartError> {
         natives.check(config)?;
         let maker = Maker { config, loaded, natives, meter };
@@ -72,7 +73,7 @@ impl Chains {
         let common = config.producer.chain();
         let described = Described { table: "[producer]".to_owned(), config: &common, inherits: &|_| true };
         let mut lanes = maker.lanes(&described, 0, &mut notices)?;
-        let mut first = lanes.len();
+        let mut first = running.first().copied().unwrap_or(lanes.len());
         each.push(lanes);
         tables.push(described.table);
         for (topic, chain) in config.topics.iter().zip(1..) {
@@ -82,7 +83,7 @@ impl Chains {
                 inherits: &|key| !topic.settings.contains_key(key),
             };
             lanes = maker.lanes(&described, first, &mut notices)?;
-            first += lanes.len();
+            first += running.get(chain).copied().unwrap_or(lanes.len());
             each.push(lanes);
             tables.push(described.table);
             match &topic.pattern {

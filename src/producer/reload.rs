@@ -6,14 +6,16 @@
 
 use super::chains::{Chains, LaneChains, load_plugins};
 use super::natives::Natives;
-use super::{BLOCKS_A_TASK, Inner, Producer, StartError};
-use crate::config::{Config, TopicConfig, TopicPattern};
+use super::{Producer, StartError};
+use crate::config::{ChainConfig, Config, Setting, TopicConfig, TopicPattern};
+use crate::lane::Lanes;
+use crate::metrics::Sources;
 use crate::net;
 use crate::wasm;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::channel;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was taken over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,8 +25,11 @@ pub struct Reloaded {
     pub changed: bool,
     /// Plugins that are new, or other than before, by their names in the configuration.
     pub plugins: Vec<String>,
-    /// Keys that are other than at the start and have nothing to do with plugins: they need a restart to count.
+    /// Keys that are other than at the start and have nothing to do with plugins: they need a restart to count. What is
+    /// secret, or from a provider, is not compared.
     pub ignored: Vec<&'static str>,
+    /// What is worth knowing of the configuration: see [`Producer::notices`].
+    pub notices: Vec<String>,
 }
 
 /// Why the plugins are those that they were.
@@ -37,18 +42,26 @@ pub enum ReloadError {
     /// The producer is not made for what is asked for.
     #[error("{0}: it takes a restart")]
     Restart(String),
-    /// The producer is closed.
-    #[error("the producer is closed")]
+    /// A lane has ended: the producer is closed, or a plugin of the program's own panicked. Lanes that have not, if any, go
+    /// on with what they were to take over.
+    #[error("the producer is closed, or a lane of it has ended")]
     Closed,
     /// The call cannot be made from where it was made.
     #[error("{0}")]
     Misuse(&'static str),
 }
 
+/// What takes over plugins. It has nothing to do with the end of the producer.
+pub(super) struct Reloader {
+    running: Running,
+    lanes: Arc<Lanes>,
+    metrics: Arc<Sources>,
+}
+
 /// What runs, to be compared with what is to come.
 pub(super) struct Running {
-    /// As it was at the start.
-    first: Config,
+    /// What was set at the start.
+    first: BTreeMap<&'static str, Setting>,
     /// Whose plugins run.
     config: Mutex<Config>,
     /// By chain.
@@ -61,7 +74,8 @@ pub(super) struct Running {
 struct MadeFor {
     table: String,
     lanes: usize,
-    plugins: bool,
+    /// Else senders append the records themselves.
+    anything: bool,
     acknowledgements: bool,
     changes_topics: bool,
     round_robin: bool,
@@ -73,7 +87,7 @@ impl MadeFor {
         MadeFor {
             table,
             lanes: chain.lanes.len(),
-            plugins: !lane.is_empty(),
+            anything: !lane.is_empty(),
             acknowledgements: lane.wants_acknowledgements(),
             changes_topics: lane.changes_topics(),
             round_robin: chain.round_robin,
@@ -86,11 +100,11 @@ impl MadeFor {
     /// What they are not made for.
     fn check(&self, next: &MadeFor) -> Result<(), String> {
         let table = &self.table;
-        if next.plugins && !self.plugins {
-            return Err(format!("the chain of {table} has plugins, and had none"));
+        if next.anything && !self.anything {
+            return Err(format!("the chain of {table} has plugins or serializers, and had none"));
         }
         // The chain of no plugin needs no lane.
-        if next.plugins && self.lanes != next.lanes {
+        if next.anything && self.lanes != next.lanes {
             return Err(format!("the chain of {table} runs in {} lanes instead of {}", next.lanes, self.lanes));
         }
         if next.acknowledgements && !self.acknowledgements {
@@ -112,12 +126,13 @@ impl Running {
     pub(super) fn new(config: &Config, chains: &Chains, natives: &Natives) -> Running {
         let mut made_for: Vec<MadeFor> =
             chains.each.iter().zip(tables(config)).map(|(chain, table)| MadeFor::of(chain, table)).collect();
+        let may_reload = config.producer.plugin_reload && natives.is_empty();
         for chain in &mut made_for {
-            chain.acknowledgements |= chain.plugins && config.producer.plugin_reload;
+            chain.acknowledgements |= chain.anything && may_reload;
         }
         Running {
-            first: config.clone(),
-            config: Mutex::new(config.clone()),
+            first: config.settings.clone(),
+            config: Mutex::new(from_anywhere(config)),
             made_for,
             has_natives: !natives.is_empty(),
         }
@@ -127,111 +142,132 @@ impl Running {
     pub(super) fn acknowledges(&self, chain: usize) -> bool {
         self.made_for[chain].acknowledgements
     }
-
-    fn lock(&self) -> MutexGuard<'_, Config> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 /// As errors name the chains, in their order.
-pub(super) fn tables(config: &Config) -> Vec<String> {
+fn tables(config: &Config) -> Vec<String> {
     let of_topics = config.topics.iter().map(|topic| format!("[topics.\"{}\"]", topic.pattern));
     std::iter::once("[producer]".to_owned()).chain(of_topics).collect()
+}
+
+/// The components stay where they are if the process changes its folder.
+fn from_anywhere(config: &Config) -> Config {
+    let mut config = config.clone();
+    for plugin in config.plugins.values_mut() {
+        if let Ok(path) = std::path::absolute(&plugin.component) {
+            plugin.component = path;
+        }
+    }
+    config
 }
 
 impl Producer {
     /// Takes over the plugins of another configuration, while records are under way: those accepted after this call go
     /// through the new chains, and every record through one chain only. What is as before, by its table in the configuration
-    /// and its component's digest, goes on with the instances that it has. Outcomes that are under way are told to the new
-    /// interceptors; each gets the tags that one of its name has left.
+    /// and its component's digest, goes on with the instances that it has (others are started beside them, and closed
+    /// again). Outcomes that are under way are told to the new interceptors; each gets the tags that one of its name has left.
     ///
     /// Of the configuration only the plugins count, and which chains they make; other keys need a restart. So do chains
     /// that the producer's lanes are not made for: of other topics, in other numbers of lanes, with plugins where there was
     /// none, or with an interceptor that changes topics where none did; and, if the producer was not started with
     /// `plugin.reload`, with one that wants to hear of outcomes where none did.
     ///
-    /// Blocks the thread: it compiles, which may take seconds. With `plugin.reload` the producer does it by itself when a
-    /// file changes.
+    /// Blocks the thread: it compiles, which may take seconds, and each lane finishes its chunk. With `plugin.reload` the
+    /// producer does it by itself when a file changes.
     ///
     /// # Errors
     /// Everything is as before: a plugin is not fit for use, or it takes a restart. [`ReloadError::Misuse`] inside a
     /// tokio task, in a callback, and where the program brings plugins of its own.
     pub fn reload_plugins(&self, config: &Config) -> Result<Reloaded, ReloadError> {
         if !net::may_block() {
-            return Err(ReloadError::Misuse(BLOCKS_A_TASK));
+            return Err(ReloadError::Misuse("a tokio task would block its thread by this call: use spawn_blocking"));
         }
         if self.inner.ending.is_own_thread() {
-            return Err(ReloadError::Misuse("a callback would wait for a lane that waits for it"));
+            return Err(ReloadError::Misuse("a callback would wait for a lane that may wait for it"));
         }
-        self.inner.reload(config)
+        self.inner.reloader.reload(config)
     }
 }
 
-impl Inner {
+impl Reloader {
+    pub(super) fn new(running: Running, lanes: Arc<Lanes>, metrics: Arc<Sources>) -> Reloader {
+        Reloader { running, lanes, metrics }
+    }
+
+    /// See [`Producer::reload_plugins`].
     pub(super) fn reload(&self, config: &Config) -> Result<Reloaded, ReloadError> {
         // One after the other.
-        let mut running = self.running.lock();
-        let outcome = self.reload_from(&running, config);
-        let reloads = &self.metrics.reloads;
+        let mut running = self.running.config.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.reload_from(&mut running, &from_anywhere(config));
         match &outcome {
-            Ok(reloaded) if !reloaded.changed => {}
-            Ok(_) => {
-                *running = config.clone();
-                reloads.done.fetch_add(1, Ordering::Relaxed);
-            }
-            Err(_) => {
-                reloads.failed.fetch_add(1, Ordering::Relaxed);
-            }
+            Ok(reloaded) if reloaded.changed => drop(self.metrics.reloads.done.fetch_add(1, Ordering::Relaxed)),
+            Ok(_) => {}
+            Err(_) => self.failed(),
         }
         outcome
     }
 
-    fn reload_from(&self, before: &Config, config: &Config) -> Result<Reloaded, ReloadError> {
+    /// What was to be taken over was not.
+    pub(super) fn failed(&self) {
+        self.metrics.reloads.failed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn reload_from(&self, running: &mut Config, config: &Config) -> Result<Reloaded, ReloadError> {
         if self.running.has_natives {
             return Err(ReloadError::Misuse(
                 "the program brings plugins of its own, whose instances cannot be made anew",
             ));
         }
-        let ignored = ignored(&self.running.first, config);
+        let made_for = &self.running.made_for;
         let in_use = self.metrics.plugins();
-        let stays: BTreeSet<String> = in_use
-            .iter()
-            .filter(|(name, plugin)| is_same(before, config, name, plugin))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let is_all = used(config).iter().all(|name| stays.contains(*name)) && chains(before) == chains(config);
+        let stays = in_use.iter().filter(|(name, plugin)| is_same(running, config, name, plugin));
+        let stays: BTreeSet<String> = stays.map(|(name, _)| name.clone()).collect();
+        let is_all = used(config).iter().all(|name| stays.contains(name)) && chains(running) == chains(config);
+        let mut reloaded = Reloaded {
+            changed: !is_all,
+            ignored: ignored(&self.running.first, config),
+            notices: config.notices.clone(),
+            ..Reloaded::default()
+        };
         if is_all {
-            return Ok(Reloaded { ignored, ..Reloaded::default() });
+            return Ok(reloaded);
         }
-        if patterns(before) != patterns(config) {
+        if patterns(running) != patterns(config) {
             return Err(ReloadError::Restart("the tables [topics.…] are for other topics".to_owned()));
         }
         let known: BTreeMap<String, wasm::Plugin> =
             in_use.into_iter().filter(|(name, _)| stays.contains(name)).collect();
         let loaded = load_plugins(config, &self.metrics.client_id, &known)?;
-        let next = Chains::new(config, &loaded, &Natives::default(), &self.metrics.meter)?;
-        for (made_for, (chain, table)) in self.running.made_for.iter().zip(next.each.iter().zip(tables(config))) {
+        let lanes: Vec<usize> = made_for.iter().map(|chain| chain.lanes).collect();
+        let next = Chains::new(config, &loaded, &Natives::default(), &self.metrics.meter, &lanes)?;
+        for (made_for, (chain, table)) in made_for.iter().zip(next.each.iter().zip(tables(config))) {
             made_for.check(&MadeFor::of(chain, table)).map_err(ReloadError::Restart)?;
         }
-        let plugins: Vec<String> = loaded.keys().filter(|name| !stays.contains(*name)).cloned().collect();
-        self.swap(next, stays)?;
-        self.metrics.set_plugins(loaded);
-        Ok(Reloaded { changed: true, plugins, ignored })
+        reloaded.notices.extend(next.notices);
+        reloaded.plugins = loaded.keys().filter(|name| !stays.contains(*name)).cloned().collect();
+        let (taken, all) = self.swap(next.each, stays);
+        if taken > 0 {
+            self.metrics.set_plugins(loaded);
+            *running = config.clone();
+        }
+        if taken == all { Ok(reloaded) } else { Err(ReloadError::Closed) }
     }
 
-    /// Hands each lane its chain, and waits until all have theirs.
-    fn swap(&self, next: Chains, stays: BTreeSet<String>) -> Result<(), ReloadError> {
+    /// Hands each lane its chain, and waits until they have theirs: how many of how many.
+    fn swap(&self, next: Vec<LaneChains>, stays: BTreeSet<String>) -> (usize, usize) {
         let stays = Arc::new(stays);
         let (taken, all) = channel();
         let mut count = 0;
-        for (at, chain) in next.each.into_iter().enumerate().filter(|(at, _)| self.running.made_for[*at].plugins) {
-            // One without plugins is made once.
+        for (at, (chain, made_for)) in next.into_iter().zip(&self.running.made_for).enumerate() {
+            if !made_for.anything {
+                continue;
+            }
+            // One of no plugin is made once.
             let lanes = chain.lanes.into_iter().map(Some).chain(std::iter::repeat_with(|| None));
-            let lanes: Vec<_> = lanes.take(self.running.made_for[at].lanes).map(Option::unwrap_or_default).collect();
+            let lanes: Vec<_> = lanes.take(made_for.lanes).map(Option::unwrap_or_default).collect();
             count += lanes.len();
             self.lanes.swap(at, lanes, &stays, || {
                 let taken = taken.clone();
-                // Nobody may be left to hear of it.
                 Box::new(move || {
                     let _ = taken.send(());
                 })
@@ -239,17 +275,15 @@ impl Inner {
         }
         drop(taken);
         // A lane that ends drops what it did not come to.
-        if all.iter().count() == count { Ok(()) } else { Err(ReloadError::Closed) }
+        (all.iter().count(), count)
     }
 }
 
 /// Names of the plugins that some chain uses.
-fn used(config: &Config) -> BTreeSet<&str> {
-    let common = config.producer.chain();
-    let chains = std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain));
-    let names: BTreeSet<String> =
-        chains.flat_map(|chain| chain.plugins_in_use().map(|(_, name)| name.to_owned())).collect();
-    config.plugins.keys().map(String::as_str).filter(|name| names.contains(*name)).collect()
+fn used(config: &Config) -> BTreeSet<String> {
+    let (common, of_topics) = chains(config);
+    let chains = std::iter::once(&common).chain(of_topics);
+    chains.flat_map(|chain| chain.plugins_in_use().map(|(_, name)| name.to_owned())).collect()
 }
 
 /// Whether a plugin in use is as it was, its component included.
@@ -258,7 +292,7 @@ fn is_same(before: &Config, config: &Config, name: &str, plugin: &wasm::Plugin) 
     before == now && wasm::Plugin::digest_of(&now.component).is_ok_and(|digest| digest == plugin.sha256())
 }
 
-fn chains(config: &Config) -> (crate::config::ChainConfig, Vec<&crate::config::ChainConfig>) {
+fn chains(config: &Config) -> (ChainConfig, Vec<&ChainConfig>) {
     (config.producer.chain(), config.topics.iter().map(|topic| &topic.chain).collect())
 }
 
@@ -267,12 +301,11 @@ fn patterns(config: &Config) -> Vec<&TopicPattern> {
 }
 
 /// Keys that are other than at the start, and have no say in chains.
-fn ignored(first: &Config, config: &Config) -> Vec<&'static str> {
+fn ignored(first: &BTreeMap<&'static str, Setting>, config: &Config) -> Vec<&'static str> {
     const OF_CHAINS: [&str; 4] = ["interceptor.classes", "key.serializer", "value.serializer", "partitioner.class"];
-    let keys: BTreeSet<&'static str> = first.settings.keys().chain(config.settings.keys()).copied().collect();
-    let is_same = |key| {
-        let value = |config: &Config| config.settings.get(key).map(|setting| setting.value.clone());
-        value(first) == value(config)
-    };
-    keys.into_iter().filter(|key| !OF_CHAINS.contains(key) && !is_same(*key)).collect()
+    let keys: BTreeSet<&'static str> = first.keys().chain(config.settings.keys()).copied().collect();
+    let value =
+        |settings: &BTreeMap<&'static str, Setting>, key| settings.get(key).map(|setting| setting.value.clone());
+    let differs = |key: &&'static str| value(first, *key) != value(&config.settings, *key);
+    keys.into_iter().filter(|key| !OF_CHAINS.contains(key) && differs(key)).collect()
 }

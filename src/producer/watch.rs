@@ -1,27 +1,30 @@
-//! Watches the configuration's file and the components that it names (`plugin.reload`), and has the producer take over what
+//! Looks at the configuration's file and the components that it names (`plugin.reload`), and has the producer take over what
 //! changes.
 //!
-//! What the system says of its folders is but a hint to look: files come to be what they are in several steps, are renamed,
-//! or stand behind links that change (as those of a mounted ConfigMap do). What counts is what is read, once two looks in a
-//! row have seen the same.
+//! It asks for the files' times and sizes, once a second, and does not wait for the system to tell it of changes: what
+//! stands behind a link (a mounted ConfigMap's, a release's), in a folder that is moved or does not yet exist, or on
+//! another machine is not told of, and what is told of includes its own looks. A file that has changed is read until two
+//! looks in a row have seen the same, as most come to be what they are in several steps.
 
+use super::StartError;
 use super::natives::Natives;
-use super::{Inner, StartError};
+use super::reload::Reloader;
 use crate::config::{Config, ConfigFile};
 use crate::wasm::Plugin;
-use notify::{RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, SystemTime};
 
 const LOG: &str = "pointsman::plugin";
 /// Between two looks.
+const INTERVAL: Duration = Duration::from_secs(1);
+/// Between two readings of what has changed.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// The file to be watched, if there is one and it is wanted.
+/// The file to be watched, if that is wanted.
 ///
 /// # Errors
 /// It is wanted, and why it cannot be.
@@ -32,21 +35,64 @@ pub(super) fn file_of(config: &Config, natives: &Natives) -> Result<Option<Confi
     if !natives.is_empty() {
         return Err("the program brings plugins of its own, whose instances cannot be made anew");
     }
-    config.file.clone().map(Some).ok_or("the configuration is from no file")
+    let Some(ConfigFile { path, overrides }) = config.file.clone() else {
+        return Err("the configuration is from no file");
+    };
+    // The process may change its folder.
+    let path = std::path::absolute(&path).unwrap_or(path);
+    Ok(Some(ConfigFile { path, overrides }))
 }
 
-/// The thread that watches. Dropping it ends it.
+/// The thread that watches. Dropping it ends it, and does not wait for that: it may be compiling.
 pub(super) struct Watch {
-    hints: Sender<Hint>,
-    thread: Option<JoinHandle<()>>,
+    /// Nothing is ever sent.
+    _ends: Sender<()>,
 }
 
-enum Hint {
-    Look,
-    End,
+impl Watch {
+    /// Starts to watch.
+    ///
+    /// # Errors
+    /// The system has no thread for us.
+    pub(super) fn start(file: ConfigFile, reloader: Arc<Reloader>) -> Result<Watch, StartError> {
+        let (ends, ended) = channel();
+        let name = "pointsman-watch".to_owned();
+        std::thread::Builder::new().name(name).spawn(move || run(&file, &reloader, &ended))?;
+        Ok(Watch { _ends: ends })
+    }
 }
 
-/// What one look has seen.
+type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
+
+fn run(file: &ConfigFile, reloader: &Reloader, ended: &Receiver<()>) {
+    // The first time, whatever it sees: what runs was read a while ago.
+    let mut last: Option<(Seen, Stamps)> = None;
+    let waits = |time| matches!(ended.recv_timeout(time), Err(RecvTimeoutError::Timeout));
+    while waits(INTERVAL) {
+        if last.as_ref().is_some_and(|(_, stamps)| stamps.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)) {
+            continue;
+        }
+        let mut seen = Seen::of(file);
+        let stamps = loop {
+            if !waits(PAUSE) {
+                return;
+            }
+            // From before it is read: what changes after that is another change.
+            let stamps = stamps(file, &seen);
+            let again = Seen::of(file);
+            if again == seen {
+                break stamps;
+            }
+            seen = again;
+        };
+        if last.as_ref().is_none_or(|(before, _)| *before != seen) {
+            take_over(reloader, &seen);
+        }
+        last = Some((seen, stamps));
+    }
+}
+
+/// What a reading has seen.
 #[derive(PartialEq)]
 struct Seen {
     config: Result<Config, String>,
@@ -64,141 +110,59 @@ impl Seen {
     }
 }
 
-/// What is watched, and by whom.
-struct Watched {
-    file: ConfigFile,
-    watcher: RecommendedWatcher,
-    folders: BTreeSet<PathBuf>,
+/// What the system says of a file, wherever links lead to: another file, or another content, has another one.
+#[derive(PartialEq)]
+struct Stamp {
+    size: u64,
+    modified: Option<SystemTime>,
+    /// Device, number and time of the last change of anything.
+    #[cfg(unix)]
+    inode: (u64, u64, i64, i64),
 }
 
-impl Watch {
-    /// Starts to watch for a producer.
-    ///
-    /// # Errors
-    /// [`StartError::Watch`], or the system has no thread for us.
-    pub(super) fn start(file: ConfigFile, producer: &Arc<Inner>) -> Result<Watch, StartError> {
-        let (hints, hinted) = channel();
-        let path = file.path.clone();
-        let cannot =
-            |path: &Path, error: notify::Error| StartError::Watch { path: path.to_owned(), cause: error.to_string() };
-        let hint = hints.clone();
-        // Whatever it says. A channel that nobody reads is one whose thread has ended.
-        let watcher =
-            notify::recommended_watcher(move |_| drop(hint.send(Hint::Look))).map_err(|error| cannot(&path, error))?;
-        let mut watched = Watched { file, watcher, folders: BTreeSet::new() };
-        // Before the first look: what changes after it is not missed.
-        watched.watch(&folder_of(&path)).map_err(|error| cannot(&folder_of(&path), error))?;
-        let seen = Seen::of(&watched.file);
-        if let Some((folder, error)) = watched.watch_all(&seen).pop() {
-            return Err(cannot(&folder, error));
-        }
-        let producer = Arc::downgrade(producer);
-        let thread = std::thread::Builder::new()
-            .name("pointsman-watch".to_owned())
-            .spawn(move || watched.run(seen, &hinted, &producer))?;
-        Ok(Watch { hints, thread: Some(thread) })
+impl Stamp {
+    /// `None` of a file that is not there.
+    fn of(path: &Path) -> Option<Stamp> {
+        let metadata = fs::metadata(path).ok()?;
+        Some(Stamp {
+            size: metadata.len(),
+            modified: metadata.modified().ok(),
+            #[cfg(unix)]
+            inode: {
+                use std::os::unix::fs::MetadataExt;
+                (metadata.dev(), metadata.ino(), metadata.ctime(), metadata.ctime_nsec())
+            },
+        })
     }
 }
 
-impl Watched {
-    fn watch(&mut self, folder: &Path) -> notify::Result<()> {
-        if !self.folders.contains(folder) {
-            self.watcher.watch(folder, RecursiveMode::NonRecursive)?;
-            self.folders.insert(folder.to_owned());
-        }
-        Ok(())
-    }
-
-    /// Watches where the components are, too. Returns where that cannot be.
-    fn watch_all(&mut self, seen: &Seen) -> Vec<(PathBuf, notify::Error)> {
-        let mut failed = Vec::new();
-        for folder in seen.digests.keys().map(|path| folder_of(path)).collect::<BTreeSet<_>>() {
-            if let Err(error) = self.watch(&folder) {
-                failed.push((folder, error));
-            }
-        }
-        failed
-    }
-
-    fn run(mut self, mut last: Seen, hinted: &Receiver<Hint>, producer: &Weak<Inner>) {
-        while matches!(hinted.recv(), Ok(Hint::Look)) {
-            let mut seen = Seen::of(&self.file);
-            loop {
-                std::thread::sleep(PAUSE);
-                // Hints that came meanwhile are answered by the next look.
-                if has_ended(hinted) {
-                    return;
-                }
-                let again = Seen::of(&self.file);
-                if again == seen {
-                    break;
-                }
-                seen = again;
-            }
-            if seen == last {
-                continue;
-            }
-            for (folder, error) in self.watch_all(&seen) {
-                tracing::warn!(target: LOG, "cannot watch {}: {error}", folder.display());
-            }
-            let Some(producer) = producer.upgrade() else { return };
-            take_over(&producer, &seen);
-            last = seen;
-        }
-    }
+/// Of the configuration's file and of the components that it names.
+fn stamps(file: &ConfigFile, seen: &Seen) -> Stamps {
+    std::iter::once(&file.path).chain(seen.digests.keys()).map(|path| (path.clone(), Stamp::of(path))).collect()
 }
 
-/// Takes the hints that there are. Whether the end is among them.
-fn has_ended(hinted: &Receiver<Hint>) -> bool {
-    loop {
-        match hinted.try_recv() {
-            Ok(Hint::Look) => {}
-            Ok(Hint::End) | Err(TryRecvError::Disconnected) => return true,
-            Err(TryRecvError::Empty) => return false,
-        }
-    }
-}
-
-fn take_over(producer: &Inner, seen: &Seen) {
+fn take_over(reloader: &Reloader, seen: &Seen) {
     let config = match &seen.config {
         Ok(config) => config,
         Err(problems) => {
-            producer.metrics.reloads.failed.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            reloader.failed();
             tracing::error!(target: LOG, "the plugins stay as they are: {problems}");
             return;
         }
     };
-    match producer.reload(config) {
+    match reloader.reload(config) {
         Ok(reloaded) => {
             if reloaded.changed {
                 let names = if reloaded.plugins.is_empty() { "none".to_owned() } else { reloaded.plugins.join(", ") };
                 tracing::info!(target: LOG, "other chains have been taken over; new or changed plugins: {names}");
+                for notice in &reloaded.notices {
+                    tracing::warn!(target: "pointsman::config", "{notice}");
+                }
             }
             if !reloaded.ignored.is_empty() {
                 tracing::warn!(target: LOG, "changed, but needing a restart to count: {}", reloaded.ignored.join(", "));
             }
         }
         Err(error) => tracing::error!(target: LOG, "the plugins stay as they are: {error}"),
-    }
-}
-
-/// Where the file is: what renames or links it anew is seen there only.
-fn folder_of(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // One that has ended by itself hears nothing.
-        let _ = self.hints.send(Hint::End);
-        if let Some(thread) = self.thread.take()
-            && thread.thread().id() != std::thread::current().id()
-        {
-            // Its panic was told by the panic hook.
-            let _ = thread.join();
-        }
     }
 }

@@ -34,7 +34,8 @@ fn value_of(producer: &Producer, broker: &Broker, value: &str) -> String {
 #[test]
 fn every_record_goes_through_one_chain_whole_and_order_is_kept() {
     let broker = Broker::start();
-    let chains = [journals(&["a1", "b1"]).config(&broker), journals(&["a2", "b2"]).config(&broker)];
+    // One stays: its counters go on.
+    let chains = [journals(&["a1", "b1", "c"]).config(&broker), journals(&["a2", "b2", "c"]).config(&broker)];
     let producer = Producer::start(chains[0].clone()).unwrap();
     let is_over = AtomicBool::new(false);
     let send = |thread: usize| {
@@ -66,9 +67,17 @@ fn every_record_goes_through_one_chain_whole_and_order_is_kept() {
         let (key, number) = (record.key.unwrap(), number.parse().unwrap());
         assert!(last.insert(key.clone(), number).is_none_or(|last| last + 7 == number), "{key}: {number}");
     }
-    assert_eq!(by_chain.keys().collect::<Vec<_>>(), ["a1>b1", "a2>b2"]);
-    assert_eq!(by_chain.values().sum::<usize>(), counts.iter().sum::<usize>());
+    assert_eq!(by_chain.keys().collect::<Vec<_>>(), ["a1>b1>c", "a2>b2>c"]);
+    let count: usize = counts.iter().sum();
+    assert_eq!(by_chain.values().sum::<usize>(), count);
     close(&producer);
+    // Each outcome was told once to each interceptor, whichever it was by then.
+    let metrics = producer.metrics();
+    let heard = |plugin| {
+        let tags = [("plugin", plugin), ("hook", "on-acknowledgement")];
+        metrics.value("plugin-metrics", "record-total", &tags).unwrap() as usize
+    };
+    assert_eq!([heard("a1") + heard("a2"), heard("b1") + heard("b2"), heard("c")], [count; 3]);
 }
 
 #[test]
@@ -169,8 +178,70 @@ fn what_cannot_be_taken_over_leaves_everything_as_it_was() {
 
     let plugless = broker.producer(&[]);
     let none = plugless.reload_plugins(&start.config(&broker)).unwrap_err();
-    assert!(none.to_string().starts_with("the chain of [producer] has plugins, and had none: "), "{none}");
+    assert!(
+        none.to_string().starts_with("the chain of [producer] has plugins or serializers, and had none: "),
+        "{none}"
+    );
     plugless.close_blocking(PATIENCE).unwrap();
+}
+
+#[test]
+fn a_topic_s_own_chain_is_replaced_and_others_keep_theirs() {
+    let broker = Broker::start();
+    broker.broker.create_topic("other", 1);
+    let chain = |name: &str| {
+        let guests = Guests::used(&format!(
+            "interceptor.classes = [\"wasm:all\"]\nlanes = 2\n[topics.orders]\ninterceptor.classes = [\"wasm:{name}\"]"
+        ));
+        ["all", name]
+            .iter()
+            .fold(guests, |guests, name| guests.plugin(name, "", &[("mode", "journal")]))
+            .config(&broker)
+    };
+    let producer = Producer::start(chain("one")).unwrap();
+    let other = || {
+        fate(&producer, &Record::to("other").value("v")).unwrap();
+        read(&broker, "other").pop().unwrap().value.unwrap()
+    };
+    assert_eq!((value_of(&producer, &broker, "v"), other()), ("v>one".to_owned(), "v>all".to_owned()));
+    assert_eq!(producer.reload_plugins(&chain("two")).unwrap().plugins, ["two"]);
+    assert_eq!((value_of(&producer, &broker, "v"), other()), ("v>two".to_owned(), "v>all".to_owned()));
+    close(&producer);
+}
+
+#[test]
+fn where_it_cannot_be_waited_for_it_says_so() {
+    let broker = Broker::start();
+    let chains = [journals(&["a"]).config(&broker), journals(&["b"]).config(&broker)];
+    let producer = Producer::start(chains[0].clone()).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let in_a_task = runtime.block_on(async { producer.reload_plugins(&chains[1]) }).unwrap_err();
+    assert!(matches!(in_a_task, ReloadError::Misuse(words) if words.ends_with("use spawn_blocking")), "{in_a_task}");
+    let (told, tells) = std::sync::mpsc::channel();
+    let (of_callback, next) = (producer.clone(), chains[1].clone());
+    let callback = move |_| told.send(of_callback.reload_plugins(&next)).unwrap();
+    producer.send_with_blocking(&Record::to("orders").value("v"), callback).unwrap();
+    assert!(matches!(tells.recv().unwrap(), Err(ReloadError::Misuse(_))));
+    assert_eq!(value_of(&producer, &broker, "v"), "v>a");
+    close(&producer);
+}
+
+#[test]
+fn a_producer_that_closes_meanwhile_ends_the_reload() {
+    let broker = Broker::start();
+    let chains = [journals(&["a"]).config(&broker), journals(&["b"]).config(&broker)];
+    for pause in [0, 1, 3, 10, 30] {
+        let producer = Producer::start(chains[0].clone()).unwrap();
+        std::thread::scope(|scope| {
+            let reloads = scope.spawn(|| producer.reload_plugins(&chains[1]));
+            std::thread::sleep(Duration::from_millis(pause));
+            close(&producer);
+            match reloads.join().unwrap() {
+                Ok(reloaded) => assert!(reloaded.changed),
+                Err(error) => assert!(matches!(error, ReloadError::Closed), "{error}"),
+            }
+        });
+    }
 }
 
 /// Waits for what another thread is to do, for as long as a test may take.

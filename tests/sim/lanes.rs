@@ -68,6 +68,8 @@ pub struct Lanes {
     /// Draws when other chains come in the place of those that there are, if they do; and how often they did.
     swaps: Option<Rng>,
     generation: u8,
+    /// Lanes that have taken a chain, and those that were to.
+    taken: (Arc<AtomicU32>, u32),
     flushes: Vec<Arc<AtomicU32>>,
     /// What callbacks and flushes found wrong.
     wrong: Arc<Mutex<Vec<String>>>,
@@ -141,6 +143,7 @@ impl World {
             instances: plans.iter().map(|plan| (plan.lanes * plan.all().count()) as u32).sum(),
             swaps,
             generation: 0,
+            taken: Default::default(),
             flushes: Vec::new(),
             wrong: Arc::default(),
         });
@@ -164,7 +167,9 @@ impl World {
             // Those that the last ones make room for are closed, too.
             lanes.instances += (plan.lanes * plan.all().count()) as u32;
         }
-        lanes.stepped.swap(chains, || ());
+        let taken = Arc::clone(&lanes.taken.0);
+        lanes.taken.1 += lanes.stepped.count() as u32;
+        lanes.stepped.swap(chains, move || _ = taken.fetch_add(1, Ordering::AcqRel));
         self.trace.line(self.now, || format!("chains of generation {generation}"));
     }
 
@@ -413,6 +418,9 @@ fn finish(world: &mut World) {
     }
     if flushed.load(Ordering::Acquire) != count {
         wrong.push("what waits for the end was not told of it".to_owned());
+    }
+    if lanes.taken.0.load(Ordering::Acquire) != lanes.taken.1 {
+        wrong.push("a lane has not taken a chain".to_owned());
     }
     if lanes.flushes.iter().any(|flushed| flushed.load(Ordering::Acquire) != count) {
         wrong.push("a flush has not ended".to_owned());

@@ -132,7 +132,7 @@ impl Worker {
     pub(super) fn topics_to_refresh(&self, passage: &Passage) -> BTreeSet<u32> {
         let Passage { records, aside, .. } = passage;
         let mut beyond = BTreeSet::new();
-        if aside.is_some() || !self.chain.changes_partitions() {
+        if aside.is_some() || !self.now.chain.changes_partitions() {
             return beyond;
         }
         let mut core = None;

@@ -1,36 +1,55 @@
 //! One chain of plugins in the place of another, between two chunks.
 
-use super::Worker;
+use super::{InUse, Worker};
 use crate::lane::staging::Swap;
 use crate::plugin::Chain;
 use crate::sabotage::{self, Sabotage};
 use std::sync::Arc;
 
 impl Worker {
-    /// Another chain is to come, as soon as may be.
-    pub(super) fn replace_by(&mut self, swap: Swap) {
-        if let Some(mut overtaken) = self.next.replace(swap) {
-            overtaken.chain.close();
+    /// What comes goes through another chain from now on. What is aside has been through half of this one, and goes on with
+    /// that: no record goes through half of each.
+    pub(super) fn swap(&mut self, Swap { mut chain, stays, taken }: Swap) {
+        chain.keep(&mut self.now.chain, &|plugin| stays.contains(plugin));
+        // Outcomes that are under way are told to the interceptors that there are then, each with the tags that one of its
+        // name has left.
+        let (before, after) = (interceptors(&self.now.chain), interceptors(&chain));
+        let under_way = self.pending.tags().chain(self.aside.passages().map(|passage| &mut passage.tags));
+        for tags in under_way {
+            let mut left = std::mem::take(tags);
+            let of = |name| {
+                let at = before.iter().position(|other| other == name)?;
+                left.get_mut(at).map(std::mem::take)
+            };
+            *tags = after.iter().map(of).map(Option::unwrap_or_default).collect();
+        }
+        let before = std::mem::replace(&mut self.now, InUse::new(chain));
+        self.before.push((self.generation, before));
+        self.generation += 1;
+        taken();
+    }
+
+    /// Puts what was used by that number into the place of what is used now, and the other way round, if it is another.
+    pub(super) fn exchange(&mut self, generation: u64) {
+        let before = self.before.iter_mut().find(|(number, _)| *number == generation);
+        if let Some((_, before)) = before.filter(|_| !sabotage::is_on(Sabotage::SwapOverAside)) {
+            std::mem::swap(&mut self.now, before);
         }
     }
 
-    /// Takes the chain that is to come. No record goes through half of each: while some are aside, which have been through
-    /// the interceptors of this one, it stays.
-    pub(super) fn swap(&mut self) {
-        if self.next.is_none() || !(self.aside.is_empty() || sabotage::is_on(Sabotage::SwapOverAside)) {
+    /// Closes the chains that nothing will go through any more.
+    pub(super) fn retire(&mut self) {
+        if self.before.is_empty() {
             return;
         }
-        let Some(Swap { mut chain, stays, taken }) = self.next.take() else { return };
-        chain.keep(&mut self.chain, &|plugin| stays.contains(plugin));
-        // Outcomes that are under way are told to the interceptors that there are then, each with the tags that one of its
-        // name has left.
-        self.pending.pass_on_tags(&interceptors(&self.chain), &interceptors(&chain));
-        // The partitioner has to hear of its topics.
-        self.told.clear();
-        self.told_partitions.clear();
-        let mut before = std::mem::replace(&mut self.chain, chain);
-        before.close();
-        taken();
+        let Worker { before, aside, .. } = self;
+        before.retain_mut(|(number, before)| {
+            let is_needed = aside.passages().any(|passage| passage.generation == *number);
+            if !is_needed {
+                before.chain.close();
+            }
+            is_needed
+        });
     }
 }
 
