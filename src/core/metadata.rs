@@ -54,7 +54,7 @@ pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) id: TopicId,
     /// The last one that was told: in the middle of an upgrade not every broker tells any.
-    last_id: TopicId,
+    pub(super) last_id: TopicId,
     /// Dense ids, by partition number. Empty until the topic is known.
     pub(super) partitions: Vec<u32>,
     /// How many of its partitions senders may name, see [`Core::open_topic`].

@@ -317,9 +317,10 @@ impl Core {
             // An answer that was taken is none: what is left of it must not pass for one with error code 0.
             let is_ours = |answer: &Option<PartitionResponse>| {
                 answer.as_ref().is_some_and(|answer| {
+                    // Also where metadata of an older broker, which has no ids, came since it was asked by one.
                     let by_id = answer.topic.is_empty();
                     answer.index == partition.index
-                        && if by_id { answer.topic_id == topic.id } else { *answer.topic == *topic.name }
+                        && if by_id { answer.topic_id == topic.last_id } else { *answer.topic == *topic.name }
                 })
             };
             // Brokers answer in the order of the request, as a rule.

@@ -33,6 +33,8 @@ struct Rig {
     refusing: BTreeSet<&'static str>,
     /// Nodes that take no Produce requests: these are never answered.
     stuck: BTreeSet<i32>,
+    /// Their requests.
+    unanswered: Vec<(ConnectionId, i32)>,
     peers: BTreeMap<ConnectionId, (NodeId, String)>,
     /// Topics of each metadata request, and who was asked.
     asked: Vec<(Vec<String>, String)>,
@@ -75,6 +77,7 @@ impl Rig {
             is_silent: false,
             refusing: BTreeSet::new(),
             stuck: BTreeSet::new(),
+            unanswered: Vec::new(),
             peers: BTreeMap::new(),
             asked: Vec::new(),
             produced: Vec::new(),
@@ -178,6 +181,7 @@ impl Rig {
             }),
             Request::Produce(request) => {
                 if self.stuck.contains(&node.0) {
+                    self.unanswered.push((transmit.connection, transmit.correlation_id));
                     return;
                 }
                 let mut partitions = Vec::new();
@@ -357,6 +361,30 @@ fn a_topic_made_anew_is_told_with_its_count_and_loses_the_partitions_that_are_go
     rig.produced.clear();
     assert_eq!(rig.append(topic, Placement::Partition(3)), Ok(3));
     assert_eq!(rig.produced, [3]);
+}
+
+/// While brokers are upgraded, those before 2.8 say nothing of ids (KIP-516).
+#[test]
+fn an_answer_by_topic_id_counts_though_metadata_without_ids_came_meanwhile() {
+    let config = CoreConfig { metadata_max_age: SECOND, ..CoreConfig::default() };
+    let mut rig = Rig::new(config, &[]);
+    rig.topic_id = [1; 16];
+    rig.topics.insert("orders", vec![1]);
+    let topic = rig.topic("orders");
+    rig.stuck.insert(1);
+    rig.append(topic, Placement::Partition(0)).unwrap();
+    rig.topic_id = [0; 16];
+    rig.pass(3 * SECOND);
+    rig.told.clear();
+    let [(connection, correlation_id)] = rig.unanswered[..] else { panic!("{:?}", rig.unanswered) };
+    let partition =
+        PartitionResponse { topic_id: [1; 16], base_offset: 5, log_append_time: -1, ..PartitionResponse::default() };
+    let answer = ProduceResponse { partitions: vec![partition], ..ProduceResponse::default() };
+    rig.core.handle_response(rig.now, connection, correlation_id, Response::Produce(answer));
+    rig.turn();
+    let done = rig.told.iter().filter_map(|action| if let Action::Done(done) = action { Some(done) } else { None });
+    let outcomes: Vec<_> = done.flat_map(|done| done.runs.iter()).map(|run| run.outcome.clone()).collect();
+    assert_eq!(outcomes, [Outcome::Written { base_offset: Some(5), log_append_time: None }]);
 }
 
 /// KIP-951: metadata that come later say nothing new.

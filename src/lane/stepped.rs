@@ -11,6 +11,7 @@ use crate::core::{Action, Core, MemoryPool, Windows};
 use crate::error::ProduceError;
 use crate::plugin::{Chain, Routes};
 use crate::record::Record;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
@@ -168,11 +169,12 @@ impl SteppedLanes {
         self.lanes.flush(|| Box::new(job.clone()));
     }
 
-    /// From here on records go through other chains, each with as many lanes as before. `taken` runs, in as many copies as
-    /// there are lanes, when they have them.
-    pub fn swap(&self, chains: Vec<Vec<Chain>>, taken: impl Fn() + Clone + Send + 'static) {
+    /// From here on records go through other chains, each with as many lanes as before, but for the plugins that stay.
+    /// `taken` runs, in as many copies as there are lanes, when they have them.
+    pub fn swap(&self, chains: Vec<Vec<Chain>>, stays: BTreeSet<String>, taken: impl Fn() + Clone + Send + 'static) {
+        let stays = Arc::new(stays);
         for (chain, lanes) in chains.into_iter().enumerate() {
-            self.lanes.swap(chain, lanes, &Arc::default(), || Box::new(taken.clone()));
+            self.lanes.swap(chain, lanes, &stays, || Box::new(taken.clone()));
         }
     }
 

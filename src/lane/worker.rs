@@ -203,7 +203,6 @@ impl Worker {
             }
             None => {}
         }
-        self.retire();
         if watch || self.patience.is_some() || !self.aside.is_empty() {
             let now = self.lane.0.clock.now();
             let waiting = self.lane.0.expire_waiting(now);
@@ -212,6 +211,7 @@ impl Worker {
             let next = waiting.into_iter().chain(self.expire_aside(now)).min();
             self.patience = next.map(|at| (at - now).clamp(Duration::from_millis(1), Duration::from_millis(100)));
         }
+        self.retire();
         ControlFlow::Continue(())
     }
 

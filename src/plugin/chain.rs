@@ -134,18 +134,23 @@ impl Chain {
     }
 
     /// Takes over from the chain before what is to stay of it: the plugins of these names, where both have them in the same
-    /// place. That one has the successors' instances then.
-    pub fn keep(&mut self, before: &mut Chain, stays: &dyn Fn(&str) -> bool) {
+    /// place. That one has the successors' instances then. Whether the partitioner is among them, which has been told of
+    /// its topics.
+    pub fn keep(&mut self, before: &mut Chain, stays: &dyn Fn(&str) -> bool) -> bool {
         for used in self.interceptors.iter_mut().filter(|used| stays(&used.plugin)) {
             let same = before.interceptors.iter_mut().find(|other| other.plugin == used.plugin);
             if let Some(other) = same {
                 std::mem::swap(used, other);
             }
         }
-        let Chain { key_serializer, value_serializer, partitioner, .. } = before;
+        let Chain { key_serializer, value_serializer, partitioner, placing, .. } = before;
         keep_one(&mut self.key_serializer, key_serializer, stays);
         keep_one(&mut self.value_serializer, value_serializer, stays);
-        keep_one(&mut self.partitioner, partitioner, stays);
+        let is_told = keep_one(&mut self.partitioner, partitioner, stays);
+        if is_told {
+            std::mem::swap(&mut self.placing, placing);
+        }
+        is_told
     }
 
     /// The close hooks, each once. Breakers that are open are no more.
@@ -269,13 +274,19 @@ pub(super) fn piece<'a>(batch: &Batch<'a>, range: Range<usize>) -> Batch<'a> {
     if range == (0..batch.count) { *batch } else { batch.range(range) }
 }
 
-fn keep_one<R: ?Sized>(after: &mut Option<Used<R>>, before: &mut Option<Used<R>>, stays: &dyn Fn(&str) -> bool) {
+fn keep_one<R: ?Sized>(
+    after: &mut Option<Used<R>>,
+    before: &mut Option<Used<R>>,
+    stays: &dyn Fn(&str) -> bool,
+) -> bool {
     if let (Some(after), Some(before)) = (after, before)
         && after.plugin == before.plugin
         && stays(&after.plugin)
     {
         std::mem::swap(after, before);
+        return true;
     }
+    false
 }
 
 /// Records that a plugin refused, where its policy has use for them: whatever the answer says elsewhere about them does

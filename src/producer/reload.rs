@@ -7,7 +7,7 @@
 use super::chains::{Chains, LaneChains, load_plugins};
 use super::natives::Natives;
 use super::{Producer, StartError};
-use crate::config::{ChainConfig, Config, Setting, TopicConfig, TopicPattern};
+use crate::config::{ChainConfig, Config, PluginConfig, Setting, TopicPattern};
 use crate::lane::Lanes;
 use crate::metrics::Sources;
 use crate::net;
@@ -62,12 +62,49 @@ pub(super) struct Reloader {
 pub(super) struct Running {
     /// What was set at the start.
     first: BTreeMap<&'static str, Setting>,
-    /// Whose plugins run.
-    config: Mutex<Config>,
+    /// By the configuration whose plugins run.
+    plugged: Mutex<Plugged>,
     /// By chain.
     made_for: Vec<MadeFor>,
     /// The program brings plugins of its own, whose instances there is no other of.
     has_natives: bool,
+}
+
+/// What a configuration says of plugins.
+struct Plugged {
+    plugins: BTreeMap<String, PluginConfig>,
+    common: ChainConfig,
+    topics: Vec<(TopicPattern, ChainConfig)>,
+}
+
+impl Plugged {
+    fn of(config: &Config) -> Plugged {
+        let mut plugins = config.plugins.clone();
+        for plugin in plugins.values_mut() {
+            // It stays where it is if the process changes its folder.
+            if let Ok(path) = std::path::absolute(&plugin.component) {
+                plugin.component = path;
+            }
+        }
+        let topics = config.topics.iter().map(|topic| (topic.pattern.clone(), topic.chain.clone())).collect();
+        Plugged { plugins, common: config.producer.chain(), topics }
+    }
+
+    /// Names of the plugins that some chain uses.
+    fn used(&self) -> BTreeSet<&str> {
+        let chains = std::iter::once(&self.common).chain(self.topics.iter().map(|(_, chain)| chain));
+        chains.flat_map(|chain| chain.plugins_in_use().map(|(_, name)| name)).collect()
+    }
+
+    /// Whether a plugin that runs is as it was, its component included.
+    fn has_same(&self, before: &Plugged, name: &str, plugin: &wasm::Plugin) -> bool {
+        let (Some(before), Some(now)) = (before.plugins.get(name), self.plugins.get(name)) else { return false };
+        before == now && wasm::Plugin::digest_of(&now.component).is_ok_and(|digest| digest == plugin.sha256())
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &TopicPattern> {
+        self.topics.iter().map(|(pattern, _)| pattern)
+    }
 }
 
 /// What the lanes of a chain are made for.
@@ -132,7 +169,7 @@ impl Running {
         }
         Running {
             first: config.settings.clone(),
-            config: Mutex::new(from_anywhere(config)),
+            plugged: Mutex::new(Plugged::of(config)),
             made_for,
             has_natives: !natives.is_empty(),
         }
@@ -150,17 +187,6 @@ fn tables(config: &Config) -> Vec<String> {
     std::iter::once("[producer]".to_owned()).chain(of_topics).collect()
 }
 
-/// The components stay where they are if the process changes its folder.
-fn from_anywhere(config: &Config) -> Config {
-    let mut config = config.clone();
-    for plugin in config.plugins.values_mut() {
-        if let Ok(path) = std::path::absolute(&plugin.component) {
-            plugin.component = path;
-        }
-    }
-    config
-}
-
 impl Producer {
     /// Takes over the plugins of another configuration, while records are under way: those accepted after this call go
     /// through the new chains, and every record through one chain only. What is as before, by its table in the configuration
@@ -169,15 +195,16 @@ impl Producer {
     ///
     /// Of the configuration only the plugins count, and which chains they make; other keys need a restart. So do chains
     /// that the producer's lanes are not made for: of other topics, in other numbers of lanes, with plugins where there was
-    /// none, or with an interceptor that changes topics where none did; and, if the producer was not started with
-    /// `plugin.reload`, with one that wants to hear of outcomes where none did.
+    /// none, to or from `round-robin`, or with an interceptor that changes topics where none did; and, if the producer was
+    /// not started with `plugin.reload`, with one that wants to hear of outcomes where none did. What a changed plugin counts
+    /// begins at zero.
     ///
     /// Blocks the thread: it compiles, which may take seconds, and each lane finishes its chunk. With `plugin.reload` the
     /// producer does it by itself when a file changes.
     ///
     /// # Errors
-    /// Everything is as before: a plugin is not fit for use, or it takes a restart. [`ReloadError::Misuse`] inside a
-    /// tokio task, in a callback, and where the program brings plugins of its own.
+    /// A plugin is not fit for use, or it takes a restart: everything is as before. [`ReloadError::Closed`];
+    /// [`ReloadError::Misuse`] inside a tokio task, in a callback, and where the program brings plugins of its own.
     pub fn reload_plugins(&self, config: &Config) -> Result<Reloaded, ReloadError> {
         if !net::may_block() {
             return Err(ReloadError::Misuse("a tokio task would block its thread by this call: use spawn_blocking"));
@@ -197,11 +224,13 @@ impl Reloader {
     /// See [`Producer::reload_plugins`].
     pub(super) fn reload(&self, config: &Config) -> Result<Reloaded, ReloadError> {
         // One after the other.
-        let mut running = self.running.config.lock().unwrap_or_else(PoisonError::into_inner);
-        let outcome = self.reload_from(&mut running, &from_anywhere(config));
+        let mut running = self.running.plugged.lock().unwrap_or_else(PoisonError::into_inner);
+        let outcome = self.reload_from(&mut running, config);
         match &outcome {
-            Ok(reloaded) if reloaded.changed => drop(self.metrics.reloads.done.fetch_add(1, Ordering::Relaxed)),
-            Ok(_) => {}
+            Ok(reloaded) if reloaded.changed => {
+                self.metrics.reloads.done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(_) | Err(ReloadError::Closed) => {}
             Err(_) => self.failed(),
         }
         outcome
@@ -212,7 +241,7 @@ impl Reloader {
         self.metrics.reloads.failed.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn reload_from(&self, running: &mut Config, config: &Config) -> Result<Reloaded, ReloadError> {
+    fn reload_from(&self, running: &mut Plugged, config: &Config) -> Result<Reloaded, ReloadError> {
         if self.running.has_natives {
             return Err(ReloadError::Misuse(
                 "the program brings plugins of its own, whose instances cannot be made anew",
@@ -220,9 +249,11 @@ impl Reloader {
         }
         let made_for = &self.running.made_for;
         let in_use = self.metrics.plugins();
-        let stays = in_use.iter().filter(|(name, plugin)| is_same(running, config, name, plugin));
+        let plugged = Plugged::of(config);
+        let stays = in_use.iter().filter(|(name, plugin)| plugged.has_same(running, name, plugin));
         let stays: BTreeSet<String> = stays.map(|(name, _)| name.clone()).collect();
-        let is_all = used(config).iter().all(|name| stays.contains(name)) && chains(running) == chains(config);
+        let is_all = plugged.used().iter().all(|name| stays.contains(*name))
+            && (&plugged.common, &plugged.topics) == (&running.common, &running.topics);
         let mut reloaded = Reloaded {
             changed: !is_all,
             ignored: ignored(&self.running.first, config),
@@ -232,7 +263,7 @@ impl Reloader {
         if is_all {
             return Ok(reloaded);
         }
-        if patterns(running) != patterns(config) {
+        if !plugged.patterns().eq(running.patterns()) {
             return Err(ReloadError::Restart("the tables [topics.…] are for other topics".to_owned()));
         }
         let known: BTreeMap<String, wasm::Plugin> =
@@ -248,7 +279,7 @@ impl Reloader {
         let (taken, all) = self.swap(next.each, stays);
         if taken > 0 {
             self.metrics.set_plugins(loaded);
-            *running = config.clone();
+            *running = plugged;
         }
         if taken == all { Ok(reloaded) } else { Err(ReloadError::Closed) }
     }
@@ -277,27 +308,6 @@ impl Reloader {
         // A lane that ends drops what it did not come to.
         (all.iter().count(), count)
     }
-}
-
-/// Names of the plugins that some chain uses.
-fn used(config: &Config) -> BTreeSet<String> {
-    let (common, of_topics) = chains(config);
-    let chains = std::iter::once(&common).chain(of_topics);
-    chains.flat_map(|chain| chain.plugins_in_use().map(|(_, name)| name.to_owned())).collect()
-}
-
-/// Whether a plugin in use is as it was, its component included.
-fn is_same(before: &Config, config: &Config, name: &str, plugin: &wasm::Plugin) -> bool {
-    let (Some(before), Some(now)) = (before.plugins.get(name), config.plugins.get(name)) else { return false };
-    before == now && wasm::Plugin::digest_of(&now.component).is_ok_and(|digest| digest == plugin.sha256())
-}
-
-fn chains(config: &Config) -> (ChainConfig, Vec<&ChainConfig>) {
-    (config.producer.chain(), config.topics.iter().map(|topic| &topic.chain).collect())
-}
-
-fn patterns(config: &Config) -> Vec<&TopicPattern> {
-    config.topics.iter().map(|TopicConfig { pattern, .. }| pattern).collect()
 }
 
 /// Keys that are other than at the start, and have no say in chains.

@@ -8,7 +8,7 @@
 
 use super::StartError;
 use super::natives::Natives;
-use super::reload::Reloader;
+use super::reload::{ReloadError, Reloader};
 use crate::config::{Config, ConfigFile};
 use crate::wasm::Plugin;
 use std::collections::BTreeMap;
@@ -39,8 +39,13 @@ pub(super) fn file_of(config: &Config, natives: &Natives) -> Result<Option<Confi
         return Err("the configuration is from no file");
     };
     // The process may change its folder.
-    let path = std::path::absolute(&path).unwrap_or(path);
-    Ok(Some(ConfigFile { path, overrides }))
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    let overrides = overrides.into_iter().map(|(key, value)| {
+        let is_path = key.starts_with("plugins.") && key.ends_with(".component");
+        let value = if is_path { absolute(value.into()).to_string_lossy().into_owned() } else { value };
+        (key, value)
+    });
+    Ok(Some(ConfigFile { path: absolute(path), overrides: overrides.collect() }))
 }
 
 /// The thread that watches. Dropping it ends it, and does not wait for that: it may be compiling.
@@ -66,10 +71,10 @@ type Stamps = BTreeMap<PathBuf, Option<Stamp>>;
 
 fn run(file: &ConfigFile, reloader: &Reloader, ended: &Receiver<()>) {
     // The first time, whatever it sees: what runs was read a while ago.
-    let mut last: Option<(Seen, Stamps)> = None;
+    let mut last: Option<Look> = None;
     let waits = |time| matches!(ended.recv_timeout(time), Err(RecvTimeoutError::Timeout));
     while waits(INTERVAL) {
-        if last.as_ref().is_some_and(|(_, stamps)| stamps.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)) {
+        if last.as_ref().is_some_and(|last| last.seen.is_whole() && last.is_current()) {
             continue;
         }
         let mut seen = Seen::of(file);
@@ -85,10 +90,27 @@ fn run(file: &ConfigFile, reloader: &Reloader, ended: &Receiver<()>) {
             }
             seen = again;
         };
-        if last.as_ref().is_none_or(|(before, _)| *before != seen) {
-            take_over(reloader, &seen);
-        }
-        last = Some((seen, stamps));
+        let is_news = |last: &Look| last.seen != seen || !last.taken && last.stamps != stamps;
+        let taken = match &last {
+            Some(last) if !is_news(last) => last.taken,
+            _ => take_over(reloader, &seen),
+        };
+        last = Some(Look { seen, stamps, taken });
+    }
+}
+
+/// What a look has come to.
+struct Look {
+    seen: Seen,
+    stamps: Stamps,
+    /// Whether it runs. What failed is tried again when somebody has touched it.
+    taken: bool,
+}
+
+impl Look {
+    /// Whether the files are still the same.
+    fn is_current(&self) -> bool {
+        self.stamps.iter().all(|(path, stamp)| Stamp::of(path) == *stamp)
     }
 }
 
@@ -96,16 +118,25 @@ fn run(file: &ConfigFile, reloader: &Reloader, ended: &Receiver<()>) {
 #[derive(PartialEq)]
 struct Seen {
     config: Result<Config, String>,
-    /// Of the components' files, by path; `None` where one cannot be read.
+    /// Of the files of the components in use, by path; `None` where one cannot be read.
     digests: BTreeMap<PathBuf, Option<[u8; 32]>>,
 }
 
 impl Seen {
+    /// Whether all of it could be read. What could not may be there in a moment.
+    fn is_whole(&self) -> bool {
+        self.config.is_ok() && self.digests.values().all(Option::is_some)
+    }
+
     fn of(file: &ConfigFile) -> Seen {
         let config = file.read().map_err(|error| error.to_string());
-        let components = config.iter().flat_map(|config| config.plugins.values());
-        let digest = |path: &PathBuf| (path.clone(), Plugin::digest_of(path).ok());
-        let digests = components.map(|plugin| digest(&plugin.component)).collect();
+        let mut digests = BTreeMap::new();
+        if let Ok(config) = &config {
+            for (_, name) in config.plugins_in_use() {
+                let component = &config.plugins[&name].component;
+                digests.entry(component.clone()).or_insert_with(|| Plugin::digest_of(component).ok());
+            }
+        }
         Seen { config, digests }
     }
 }
@@ -141,13 +172,14 @@ fn stamps(file: &ConfigFile, seen: &Seen) -> Stamps {
     std::iter::once(&file.path).chain(seen.digests.keys()).map(|path| (path.clone(), Stamp::of(path))).collect()
 }
 
-fn take_over(reloader: &Reloader, seen: &Seen) {
+/// Whether what was seen runs now.
+fn take_over(reloader: &Reloader, seen: &Seen) -> bool {
     let config = match &seen.config {
         Ok(config) => config,
         Err(problems) => {
             reloader.failed();
             tracing::error!(target: LOG, "the plugins stay as they are: {problems}");
-            return;
+            return false;
         }
     };
     match reloader.reload(config) {
@@ -162,7 +194,13 @@ fn take_over(reloader: &Reloader, seen: &Seen) {
             if !reloaded.ignored.is_empty() {
                 tracing::warn!(target: LOG, "changed, but needing a restart to count: {}", reloaded.ignored.join(", "));
             }
+            true
         }
-        Err(error) => tracing::error!(target: LOG, "the plugins stay as they are: {error}"),
+        // It has told why elsewhere.
+        Err(ReloadError::Closed) => false,
+        Err(error) => {
+            tracing::error!(target: LOG, "the plugins stay as they are: {error}");
+            false
+        }
     }
 }

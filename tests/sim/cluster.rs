@@ -37,6 +37,8 @@ pub struct Cluster {
     pub producer_id_expiration_ms: i64,
     /// How often a cached duplicate was answered in old brokers' words.
     pub old_duplicates: u64,
+    /// Whether a batch that was appended was answered with an error: it is told of behind those after it.
+    pub failed_after_append: bool,
     /// What the producer did that no correct producer does.
     pub violations: Vec<String>,
 }
@@ -126,6 +128,7 @@ impl Cluster {
             auto_create: false,
             producer_id_expiration_ms: 86_400_000,
             old_duplicates: 0,
+            failed_after_append: false,
             violations: Vec::new(),
         }
     }
@@ -285,6 +288,7 @@ impl Cluster {
             Err(error_code) => return refuse(error_code),
         };
         if let Some(BatchFault::AppendAndFail(error_code)) = fault {
+            self.failed_after_append = true;
             return refuse(error_code);
         }
         let answer = if appended.duplicate && fault == Some(BatchFault::OldDuplicate) {
@@ -310,6 +314,7 @@ impl Cluster {
         let view = self.brokers[&broker].view[tp];
         if view.leader != broker || view.epoch != *epoch {
             // The batch may well be on the new leader.
+            self.failed_after_append = true;
             let current_leader = (view.leader, view.epoch);
             return Some(PartitionResponse {
                 error_code: code::NOT_LEADER_OR_FOLLOWER,
@@ -322,6 +327,7 @@ impl Cluster {
             return None;
         }
         if !partition.enough_in_sync {
+            self.failed_after_append = true;
             return Some(PartitionResponse { error_code: code::NOT_ENOUGH_REPLICAS_AFTER_APPEND, ..answer.clone() });
         }
         Some(answer.clone())

@@ -31,7 +31,7 @@ use std::env;
 /// Seeds that found something once, to be run always.
 const REGRESSIONS: &[u64] = &[397];
 /// The same of those with lanes.
-const LANE_REGRESSIONS: &[u64] = &[];
+const LANE_REGRESSIONS: &[u64] = &[3004];
 
 #[test]
 fn seeds() {

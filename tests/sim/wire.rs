@@ -415,6 +415,7 @@ impl World {
         };
         for (_, slot) in &mut waiting.slots {
             if let Slot::Replicating { answer, .. } = slot {
+                self.cluster.failed_after_append = true;
                 *slot = Slot::Answer(PartitionResponse { error_code: code::REQUEST_TIMED_OUT, ..answer.clone() });
             }
         }

@@ -37,7 +37,7 @@ impl ChainPlan {
     pub fn draw(rng: &mut Rng, moves_to: Option<String>) -> ChainPlan {
         let letters = Drawn::letters_go_to_dead();
         let policies = [Policy::Fail, Policy::Pass, Policy::Drop, letters.clone()];
-        let interceptors = (0..rng.between(u64::from(moves_to.is_some()), 2))
+        let interceptors: Vec<Drawn> = (0..rng.between(u64::from(moves_to.is_some()), 2))
             .map(|at| Drawn::draw(rng, &format!("interceptor-{at}"), &policies))
             .collect();
         let serializer = rng.chance(500).then(|| Drawn::draw(rng, "serializer", &policies));
@@ -49,6 +49,9 @@ impl ChainPlan {
             Some((_, Consistency::Free)) => 1,
             _ => *rng.pick(&[1, 2, 4]),
         };
+        let is_empty = interceptors.is_empty() && serializer.is_none() && partitioner.is_none();
+        // As the producer has it: senders append by one.
+        let lanes = if is_empty { 1 } else { lanes };
         ChainPlan { lanes, interceptors, moves_to, serializer, partitioner }
     }
 
@@ -60,6 +63,7 @@ impl ChainPlan {
     /// The chain itself, for one lane. Those of a generation replace those of the one before.
     pub fn chain(&self, rng: &mut Rng, generation: u8, fails_to_hear: bool, heard: &Arc<Mutex<Heard>>) -> Chain {
         let mut chain = Chain::default();
+        chain.meter = heard.lock().unwrap().meter.clone();
         for (at, drawn) in self.interceptors.iter().enumerate() {
             let moves_to = self.moves_to.clone().filter(|_| at == 0);
             chain.interceptors.push(Marking::used(drawn, rng, moves_to, (generation, fails_to_hear), heard));

@@ -3,7 +3,7 @@
 use crate::rng::Rng;
 use pointsman::plugin::{
     Acknowledgements, Batch, BreakerOptions, ColumnRef, Consistency, DeadLetter, Edit, Edits, FailureKind, Fields,
-    HeaderColumns, HeaderColumnsRef, HeaderReads, Interceptor, InterceptorWants, Partitioner, PartitionerWants,
+    HeaderColumns, HeaderColumnsRef, HeaderReads, Interceptor, InterceptorWants, Meter, Partitioner, PartitionerWants,
     Placements, PluginFailure, Policy, Reads, Refusal, Serialized, Serializer, TopicColumn, TopicColumnRef, Topology,
     Used,
 };
@@ -43,6 +43,8 @@ pub struct Heard {
     pub tagged: BTreeMap<(String, u64), u32>,
     pub told: BTreeMap<(String, u64), u32>,
     pub closed: u32,
+    /// Counts the calls of all of them, as a producer's does.
+    pub meter: Meter,
 }
 
 impl Moods {
