@@ -269,8 +269,13 @@ fn a_plugin_that_does_not_start_starts_no_producer() {
             let table = format!("on-error = {policy:?}\n{letters}");
             let config =
                 Guests::used(stage.used).plugin("guest", &table, &[("mode", "configure-error")]).config(&broker);
-            let error = Producer::start(config).unwrap_err().to_string();
-            assert!(error.contains("plugin guest") && error.contains("no region is called"), "{policy}: {error}");
+            let running = Guests::used(stage.used).plugin("guest", "", &[]).start(&broker);
+            let in_its_place = running.reload_plugins(&config).unwrap_err().to_string();
+            fate(&running, &Record::to("orders").value("v")).expect("the one before stays");
+            close(&running);
+            for error in [Producer::start(config).unwrap_err().to_string(), in_its_place] {
+                assert!(error.contains("plugin guest") && error.contains("no region is called"), "{policy}: {error}");
+            }
         }
     }
 }
@@ -322,8 +327,8 @@ fn the_readme_says_so() {
             assert!(cell.contains(word.as_str()), "{name}: {word} in {cell}");
         }
     }
-    for name in ["does not start at all", "fails in on-acknowledgement"] {
+    for name in ["does not start at all", "does not start when it is taken over", "fails in on-acknowledgement"] {
         assert!(row(name)[1..].windows(2).all(|pair| pair[0] == pair[1]), "whatever the policy");
     }
-    assert_eq!(table.len(), 2 + ROWS.len() + 2, "a row that no test knows");
+    assert_eq!(table.len(), 2 + ROWS.len() + 3, "a row that no test knows");
 }
