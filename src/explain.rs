@@ -157,7 +157,7 @@ impl Explainer {
         let ignore_keys = config.producer.partitioner_ignore_keys;
         let clock = Clock::new();
         let began = clock.now();
-        let ways = each.into_iter().flat_map(|LaneChains { lanes, round_robin, may_go_to }| {
+        let ways = each.into_iter().flat_map(|LaneChains { lanes, round_robin, may_go_to, .. }| {
             let placing = Placing { round_robin, ignore_keys };
             lanes.into_iter().map(move |chain| Way::new(chain, placing, may_go_to.clone()))
         });

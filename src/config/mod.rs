@@ -132,20 +132,6 @@ impl Config {
         ConfigFile { path: path.as_ref().to_owned(), overrides: overrides.to_vec() }.read()
     }
 
-    fn read_file(path: &Path, overrides: &[(String, String)]) -> Result<Config, Error> {
-        let file = Place::of(Source::File(path.into()));
-        let bytes = read_file(path).map_err(|error| {
-            Error::new(vec![Problem::new(ProblemKind::Unreadable, &file, None, format!("cannot be read: {error}"))])
-        })?;
-        let text = Zeroizing::new(properties::decode(bytes));
-        let format = match path.extension() {
-            Some(extension) if extension.eq_ignore_ascii_case("toml") => Format::Toml,
-            None if text.lines().any(|line| line.trim_start().starts_with('[')) => Format::Toml,
-            _ => Format::Properties,
-        };
-        from_text(format, &text, file, overrides)
-    }
-
     /// Reads TOML text. Relative paths in it are relative to the current folder.
     ///
     /// # Errors
@@ -183,7 +169,18 @@ impl ConfigFile {
     /// # Errors
     /// Everything that is wrong with the file and the overrides.
     pub fn read(&self) -> Result<Config, Error> {
-        let config = Config::read_file(&self.path, &self.overrides)?;
+        let ConfigFile { path, overrides } = self;
+        let file = Place::of(Source::File(path.as_path().into()));
+        let bytes = read_file(path).map_err(|error| {
+            Error::new(vec![Problem::new(ProblemKind::Unreadable, &file, None, format!("cannot be read: {error}"))])
+        })?;
+        let text = Zeroizing::new(properties::decode(bytes));
+        let format = match path.extension() {
+            Some(extension) if extension.eq_ignore_ascii_case("toml") => Format::Toml,
+            None if text.lines().any(|line| line.trim_start().starts_with('[')) => Format::Toml,
+            _ => Format::Properties,
+        };
+        let config = from_text(format, &text, file, overrides)?;
         Ok(Config { file: Some(self.clone()), ..config })
     }
 }

@@ -10,7 +10,7 @@ use crate::plugin::Meter;
 use crate::wasm::Plugin;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// The counters of every part of a producer.
@@ -42,16 +42,17 @@ impl Sources {
 
     /// The plugins that are in use, by their names in the config.
     pub(crate) fn plugins(&self) -> BTreeMap<String, Plugin> {
-        self.plugins.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lock_plugins().clone()
     }
 
     /// These are in use from now on.
     pub(crate) fn set_plugins(&self, plugins: BTreeMap<String, Plugin>) {
-        let before = {
-            let mut in_use = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::replace(&mut *in_use, plugins)
-        };
-        drop(before);
+        // Those before are dropped without the lock.
+        let _before = std::mem::replace(&mut *self.lock_plugins(), plugins);
+    }
+
+    fn lock_plugins(&self) -> MutexGuard<'_, BTreeMap<String, Plugin>> {
+        self.plugins.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// All metrics as of now. Each part is locked by itself and only to copy its numbers out; names and texts come

@@ -10,6 +10,7 @@ use super::placing::Placing;
 use super::policy::{Ended, Failures, Policy};
 use super::records::Records;
 use super::roles::{Acknowledgements, Batch, Interceptor, Partitioner, PartitionerWants, Serializer, Side};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -136,8 +137,8 @@ impl Chain {
     /// Takes over from the chain before what is to stay of it: the plugins of these names, where both have them in the same
     /// place. That one has the successors' instances then. Whether the partitioner is among them, which has been told of
     /// its topics.
-    pub fn keep(&mut self, before: &mut Chain, stays: &dyn Fn(&str) -> bool) -> bool {
-        for used in self.interceptors.iter_mut().filter(|used| stays(&used.plugin)) {
+    pub fn keep(&mut self, before: &mut Chain, stays: &BTreeSet<String>) -> bool {
+        for used in self.interceptors.iter_mut().filter(|used| stays.contains(&*used.plugin)) {
             let same = before.interceptors.iter_mut().find(|other| other.plugin == used.plugin);
             if let Some(other) = same {
                 std::mem::swap(used, other);
@@ -274,14 +275,10 @@ pub(super) fn piece<'a>(batch: &Batch<'a>, range: Range<usize>) -> Batch<'a> {
     if range == (0..batch.count) { *batch } else { batch.range(range) }
 }
 
-fn keep_one<R: ?Sized>(
-    after: &mut Option<Used<R>>,
-    before: &mut Option<Used<R>>,
-    stays: &dyn Fn(&str) -> bool,
-) -> bool {
+fn keep_one<R: ?Sized>(after: &mut Option<Used<R>>, before: &mut Option<Used<R>>, stays: &BTreeSet<String>) -> bool {
     if let (Some(after), Some(before)) = (after, before)
         && after.plugin == before.plugin
-        && stays(&after.plugin)
+        && stays.contains(&*after.plugin)
     {
         std::mem::swap(after, before);
         return true;

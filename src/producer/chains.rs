@@ -27,6 +27,8 @@ pub(crate) struct Chains {
 
 /// A chain as often as it has lanes, each time with instances of its own.
 pub(crate) struct LaneChains {
+    /// As errors name it.
+    pub(super) table: String,
     pub(crate) lanes: Vec<Chain>,
     pub(crate) round_robin: bool,
     pub(crate) may_go_to: MayGoTo,
@@ -95,6 +97,7 @@ impl Chains {
         let tables: Arc<[String]> = tables.into();
         let configs = std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain));
         let each = each.into_iter().zip(configs).enumerate().map(|(at, (lanes, config))| LaneChains {
+            table: tables[at].clone(),
             round_robin: config.partitioner_class == PartitionerClass::RoundRobin,
             may_go_to: may_go_to(at, &lanes, &routes, &tables),
             lanes,

@@ -51,6 +51,9 @@ pub enum ReloadError {
     Misuse(&'static str),
 }
 
+/// Why nothing can be taken over.
+pub(super) const HAS_NATIVES: &str = "the program brings plugins of its own, whose instances cannot be made anew";
+
 /// What takes over plugins. It has nothing to do with the end of the producer.
 pub(super) struct Reloader {
     running: Running,
@@ -90,12 +93,6 @@ impl Plugged {
         Plugged { plugins, common: config.producer.chain(), topics }
     }
 
-    /// Names of the plugins that some chain uses.
-    fn used(&self) -> BTreeSet<&str> {
-        let chains = std::iter::once(&self.common).chain(self.topics.iter().map(|(_, chain)| chain));
-        chains.flat_map(|chain| chain.plugins_in_use().map(|(_, name)| name)).collect()
-    }
-
     /// Whether a plugin that runs is as it was, its component included.
     fn has_same(&self, before: &Plugged, name: &str, plugin: &wasm::Plugin) -> bool {
         let (Some(before), Some(now)) = (before.plugins.get(name), self.plugins.get(name)) else { return false };
@@ -119,10 +116,10 @@ struct MadeFor {
 }
 
 impl MadeFor {
-    fn of(chain: &LaneChains, table: String) -> MadeFor {
+    fn of(chain: &LaneChains) -> MadeFor {
         let lane = &chain.lanes[0];
         MadeFor {
-            table,
+            table: chain.table.clone(),
             lanes: chain.lanes.len(),
             anything: !lane.is_empty(),
             acknowledgements: lane.wants_acknowledgements(),
@@ -161,8 +158,7 @@ impl MadeFor {
 
 impl Running {
     pub(super) fn new(config: &Config, chains: &Chains, natives: &Natives) -> Running {
-        let mut made_for: Vec<MadeFor> =
-            chains.each.iter().zip(tables(config)).map(|(chain, table)| MadeFor::of(chain, table)).collect();
+        let mut made_for: Vec<MadeFor> = chains.each.iter().map(MadeFor::of).collect();
         let may_reload = config.producer.plugin_reload && natives.is_empty();
         for chain in &mut made_for {
             chain.acknowledgements |= chain.anything && may_reload;
@@ -179,12 +175,6 @@ impl Running {
     pub(super) fn acknowledges(&self, chain: usize) -> bool {
         self.made_for[chain].acknowledgements
     }
-}
-
-/// As errors name the chains, in their order.
-fn tables(config: &Config) -> Vec<String> {
-    let of_topics = config.topics.iter().map(|topic| format!("[topics.\"{}\"]", topic.pattern));
-    std::iter::once("[producer]".to_owned()).chain(of_topics).collect()
 }
 
 impl Producer {
@@ -243,16 +233,14 @@ impl Reloader {
 
     fn reload_from(&self, running: &mut Plugged, config: &Config) -> Result<Reloaded, ReloadError> {
         if self.running.has_natives {
-            return Err(ReloadError::Misuse(
-                "the program brings plugins of its own, whose instances cannot be made anew",
-            ));
+            return Err(ReloadError::Misuse(HAS_NATIVES));
         }
         let made_for = &self.running.made_for;
         let in_use = self.metrics.plugins();
         let plugged = Plugged::of(config);
         let stays = in_use.iter().filter(|(name, plugin)| plugged.has_same(running, name, plugin));
         let stays: BTreeSet<String> = stays.map(|(name, _)| name.clone()).collect();
-        let is_all = plugged.used().iter().all(|name| stays.contains(*name))
+        let is_all = config.plugins_in_use().iter().all(|(_, name)| stays.contains(name))
             && (&plugged.common, &plugged.topics) == (&running.common, &running.topics);
         let mut reloaded = Reloaded {
             changed: !is_all,
@@ -271,8 +259,8 @@ impl Reloader {
         let loaded = load_plugins(config, &self.metrics.client_id, &known)?;
         let lanes: Vec<usize> = made_for.iter().map(|chain| chain.lanes).collect();
         let next = Chains::new(config, &loaded, &Natives::default(), &self.metrics.meter, &lanes)?;
-        for (made_for, (chain, table)) in made_for.iter().zip(next.each.iter().zip(tables(config))) {
-            made_for.check(&MadeFor::of(chain, table)).map_err(ReloadError::Restart)?;
+        for (made_for, chain) in made_for.iter().zip(&next.each) {
+            made_for.check(&MadeFor::of(chain)).map_err(ReloadError::Restart)?;
         }
         reloaded.notices.extend(next.notices);
         reloaded.plugins = loaded.keys().filter(|name| !stays.contains(*name)).cloned().collect();

@@ -8,7 +8,7 @@
 
 use super::StartError;
 use super::natives::Natives;
-use super::reload::{ReloadError, Reloader};
+use super::reload::{HAS_NATIVES, ReloadError, Reloader};
 use crate::config::{Config, ConfigFile};
 use crate::wasm::Plugin;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ pub(super) fn file_of(config: &Config, natives: &Natives) -> Result<Option<Confi
         return Ok(None);
     }
     if !natives.is_empty() {
-        return Err("the program brings plugins of its own, whose instances cannot be made anew");
+        return Err(HAS_NATIVES);
     }
     let Some(ConfigFile { path, overrides }) = config.file.clone() else {
         return Err("the configuration is from no file");

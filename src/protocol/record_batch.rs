@@ -450,7 +450,7 @@ mod tests {
                 count: entries.len() as i32,
             };
             let whole = Body::from(body.clone());
-        let mut bytes = header.encode(&whole, whole.crc()).to_vec();
+            let mut bytes = header.encode(&whole, whole.crc()).to_vec();
             let crc = crc32c::crc32c(&[&bytes[ATTRIBUTES_AT..], &body[..]].concat());
             prop_assert_eq!(&crc.to_be_bytes()[..], &bytes[17..21]);
             bytes.extend_from_slice(&body);

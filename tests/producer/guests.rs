@@ -52,9 +52,13 @@ impl Guests {
     }
 
     pub(crate) fn config(&self, broker: &Broker) -> Config {
+        Config::from_toml(&self.text(broker)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As a file has it.
+    pub(crate) fn text(&self, broker: &Broker) -> String {
         let servers = broker.broker.bootstrap_servers();
-        let text = format!("[producer]\nbootstrap.servers = {servers:?}\nlinger.ms = 0\n{}", self.0);
-        Config::from_toml(&text).unwrap_or_else(|error| panic!("{error}"))
+        format!("[producer]\nbootstrap.servers = {servers:?}\nlinger.ms = 0\n{}", self.0)
     }
 }
 

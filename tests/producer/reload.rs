@@ -12,9 +12,20 @@ use std::time::Duration;
 
 /// Interceptors that leave their names in the values.
 fn journals(names: &[&str]) -> Guests {
+    journals_with("", names)
+}
+
+/// As [`journals`], with lines of their tables.
+fn journals_with(table: &str, names: &[&str]) -> Guests {
     let classes = names.iter().map(|name| format!("\"wasm:{name}\"")).collect::<Vec<_>>().join(", ");
     let guests = Guests::used(&format!("interceptor.classes = [{classes}]"));
-    names.iter().fold(guests, |guests, name| guests.plugin(name, "", &[("mode", "journal")]))
+    names.iter().fold(guests, |guests, name| guests.plugin(name, table, &[("mode", "journal")]))
+}
+
+/// A file's text that has such a one, and is looked at.
+fn watched(broker: &Broker, name: &str, component: &Path, more: &str) -> String {
+    let used = format!("plugin.reload = true\n{more}interceptor.classes = [\"wasm:{name}\"]");
+    Guests::used(&used).component(name, component, "", &[("mode", "journal")]).text(broker)
 }
 
 fn reloads(producer: &Producer) -> (f64, f64) {
@@ -84,10 +95,7 @@ fn every_record_goes_through_one_chain_whole_and_order_is_kept() {
 fn outcomes_under_way_go_to_the_successor_with_the_tags_of_its_name() {
     let broker = Broker::start();
     let chain = |table: &str, names: &[&str]| {
-        let classes = names.iter().map(|name| format!("\"wasm:{name}\"")).collect::<Vec<_>>().join(", ");
-        let guests = Guests::used(&format!("interceptor.classes = [{classes}]"));
-        let guests = names.iter().fold(guests, |guests, name| guests.plugin(name, table, &[("mode", "journal")]));
-        let mut config = guests.config(&broker);
+        let mut config = journals_with(table, names).config(&broker);
         config.producer.linger = Duration::from_secs(60);
         config
     };
@@ -261,14 +269,7 @@ fn files_that_change_are_taken_over_and_broken_ones_are_not() {
     let folder = tempfile::tempdir().unwrap();
     let (file, component) = (folder.path().join("orders.toml"), folder.path().join("marks.wasm"));
     fs::copy(guest(), &component).unwrap();
-    let text = |name: &str, more: &str| {
-        let servers = broker.broker.bootstrap_servers();
-        format!(
-            "[producer]\nbootstrap.servers = {servers:?}\nlinger.ms = 0\nplugin.reload = true\n{more}\
-             interceptor.classes = [\"wasm:{name}\"]\n\
-             [plugins.{name}]\ncomponent = \"marks.wasm\"\n[plugins.{name}.settings]\nmode = \"journal\"\n"
-        )
-    };
+    let text = |name: &str, more: &str| watched(&broker, name, Path::new("marks.wasm"), more);
     fs::write(&file, text("one", "")).unwrap();
     let producer = Producer::from_config_file(&file).unwrap();
     assert_eq!(producer.notices(), [""; 0]);
@@ -324,15 +325,8 @@ fn a_link_that_changes_is_a_change() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     for name in ["one", "two"] {
-        let servers = broker.broker.bootstrap_servers();
-        let text = format!(
-            "[producer]\nbootstrap.servers = {servers:?}\nlinger.ms = 0\nplugin.reload = true\n\
-             interceptor.classes = [\"wasm:{name}\"]\n\
-             [plugins.{name}]\ncomponent = {:?}\n[plugins.{name}.settings]\nmode = \"journal\"\n",
-            guest()
-        );
         fs::create_dir(at(name)).unwrap();
-        fs::write(at(name).join("orders.toml"), text).unwrap();
+        fs::write(at(name).join("orders.toml"), watched(&broker, name, &guest(), "")).unwrap();
     }
     std::os::unix::fs::symlink(at("one"), at("data")).unwrap();
     std::os::unix::fs::symlink("data/orders.toml", at("orders.toml")).unwrap();

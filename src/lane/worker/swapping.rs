@@ -10,7 +10,7 @@ impl Worker {
     /// What comes goes through another chain from now on. What is aside has been through half of this one, and goes on with
     /// that: no record goes through half of each.
     pub(super) fn swap(&mut self, Swap { mut chain, stays, taken }: Swap) {
-        let is_told = chain.keep(&mut self.now.chain, &|plugin| stays.contains(plugin));
+        let is_told = chain.keep(&mut self.now.chain, &stays);
         // Outcomes that are under way are told to the interceptors that there are then, each with the tags that one of its
         // name has left.
         let (before, after) = (interceptors(&self.now.chain), interceptors(&chain));
@@ -26,8 +26,8 @@ impl Worker {
         let mut next = InUse::new(chain);
         if is_told {
             // What stays with the chain before has heard of no topic.
-            std::mem::swap(&mut next.told, &mut self.now.told);
-            std::mem::swap(&mut next.told_partitions, &mut self.now.told_partitions);
+            next.told = std::mem::take(&mut self.now.told);
+            next.told_partitions = std::mem::take(&mut self.now.told_partitions);
         }
         self.before.push((self.generation, std::mem::replace(&mut self.now, next)));
         self.generation += 1;
