@@ -244,11 +244,7 @@ impl Core {
     pub fn handle_response(&mut self, now: Instant, connection: ConnectionId, correlation_id: i32, response: Response) {
         let Some(&node) = self.connections.get(&connection) else { return };
         let Some(request) = self.take_request(now, node, correlation_id) else { return };
-        let throttle = match &response {
-            Response::Metadata(response) => response.throttle_time_ms,
-            Response::InitProducerId(response) => response.throttle_time_ms,
-            Response::Produce(response) => response.throttle_time_ms,
-        };
+        let throttle = response.throttle_time_ms();
         self.counters.answered(now, throttle);
         if let Ok(throttle) = u64::try_from(throttle)
             && throttle > 0

@@ -142,7 +142,7 @@ impl Rig {
                 if host == BOOTSTRAP || self.brokers.values().any(|known| *known == host) {
                     self.peers.insert(connection, (node, host));
                     let apis = [(0, 13), (3, 13), (22, 5)].map(|(api, last)| (api, 0..=last)).into();
-                    self.core.handle_connected(self.now, connection, ApiVersions { apis });
+                    self.core.handle_connected(self.now, connection, ApiVersions { apis, ..ApiVersions::default() });
                 } else {
                     self.core.handle_disconnected(self.now, connection, format!("{host} is gone"));
                 }
@@ -202,6 +202,7 @@ impl Rig {
                 }
                 Response::Produce(ProduceResponse { partitions, ..ProduceResponse::default() })
             }
+            other => unreachable!("these cores have no transactions: {other:?}"),
         };
         self.core.handle_response(self.now, transmit.connection, transmit.correlation_id, response);
     }

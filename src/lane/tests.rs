@@ -51,7 +51,11 @@ fn core(memory: &MemoryPool) -> Core {
     let mut core = Core::new(config, 1, now);
     core.topic(now, "orders");
     let Some(Action::Connect { connection, .. }) = core.poll_action() else { panic!("it connects") };
-    core.handle_connected(now, connection, ApiVersions { apis: vec![(0, 3..=9), (3, 1..=9)] });
+    core.handle_connected(
+        now,
+        connection,
+        ApiVersions { apis: vec![(0, 3..=9), (3, 1..=9)], ..ApiVersions::default() },
+    );
     let request = core.poll_transmit(now).expect("it asks for the topic");
     let partition = PartitionMetadata { error_code: 0, index: 0, leader: 1, leader_epoch: 0 };
     let topic = TopicMetadata { error_code: 0, name: "orders".into(), id: [0; 16], partitions: vec![partition] };

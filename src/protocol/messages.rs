@@ -28,6 +28,16 @@ pub enum ApiKey {
     DescribeConfigs,
     /// A producer id and epoch (KIP-98).
     InitProducerId,
+    /// Which broker coordinates a group or a transactional id.
+    FindCoordinator,
+    /// Takes partitions into a transaction, before it writes to them.
+    AddPartitionsToTxn,
+    /// Takes a group's offsets into a transaction, before it commits any.
+    AddOffsetsToTxn,
+    /// Commits or aborts a transaction.
+    EndTxn,
+    /// Commits a group's offsets as part of a transaction.
+    TxnOffsetCommit,
 }
 
 impl ApiKey {
@@ -43,6 +53,11 @@ impl ApiKey {
             ApiKey::CreateTopics => 19,
             ApiKey::DescribeConfigs => 32,
             ApiKey::InitProducerId => 22,
+            ApiKey::FindCoordinator => 10,
+            ApiKey::AddPartitionsToTxn => 24,
+            ApiKey::AddOffsetsToTxn => 25,
+            ApiKey::EndTxn => 26,
+            ApiKey::TxnOffsetCommit => 28,
         }
     }
 }
@@ -52,6 +67,9 @@ impl ApiKey {
 pub struct ApiVersions {
     /// Sorted by API number.
     pub apis: Vec<(i16, RangeInclusive<i16>)>,
+    /// The level of the finalized feature `transaction.version` (KIP-584, KIP-890), 0 where there is none; from 2 on
+    /// transactions go by the second protocol.
+    pub transaction_version: i16,
 }
 
 impl ApiVersions {
@@ -74,6 +92,16 @@ pub enum Request {
     InitProducerId(InitProducerIdRequest),
     /// Writes batches.
     Produce(ProduceRequest),
+    /// Asks for a coordinator.
+    FindCoordinator(FindCoordinatorRequest),
+    /// Takes partitions into a transaction.
+    AddPartitionsToTxn(AddPartitionsToTxnRequest),
+    /// Takes a group's offsets into a transaction.
+    AddOffsetsToTxn(AddOffsetsToTxnRequest),
+    /// Commits offsets in a transaction.
+    TxnOffsetCommit(TxnOffsetCommitRequest),
+    /// Ends a transaction.
+    EndTxn(EndTxnRequest),
 }
 
 impl Request {
@@ -83,6 +111,11 @@ impl Request {
             Request::Metadata(_) => ApiKey::Metadata,
             Request::InitProducerId(_) => ApiKey::InitProducerId,
             Request::Produce(_) => ApiKey::Produce,
+            Request::FindCoordinator(_) => ApiKey::FindCoordinator,
+            Request::AddPartitionsToTxn(_) => ApiKey::AddPartitionsToTxn,
+            Request::AddOffsetsToTxn(_) => ApiKey::AddOffsetsToTxn,
+            Request::TxnOffsetCommit(_) => ApiKey::TxnOffsetCommit,
+            Request::EndTxn(_) => ApiKey::EndTxn,
         }
     }
 }
@@ -144,6 +177,100 @@ pub struct ProducePartition {
     pub body: Body,
 }
 
+/// FindCoordinator request. Versions 1 to 4 (v4 takes several keys, KIP-699; we always ask for one).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindCoordinatorRequest {
+    /// The group's id, or the transactional id.
+    pub key: String,
+    /// Which of the two it is.
+    pub kind: CoordinatorKind,
+}
+
+/// What a coordinator coordinates, by Kafka's number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i8)]
+pub enum CoordinatorKind {
+    /// A consumer group.
+    Group = 0,
+    /// A transactional id.
+    Transaction = 1,
+}
+
+/// AddPartitionsToTxn request. Versions 0 to 3 (from v4 on only brokers send it).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddPartitionsToTxnRequest {
+    /// Of the transaction.
+    pub transactional_id: String,
+    /// The producer's.
+    pub producer_id: i64,
+    /// The producer's.
+    pub producer_epoch: i16,
+    /// By name, with the partitions' numbers.
+    pub topics: Vec<(std::sync::Arc<str>, Vec<i32>)>,
+}
+
+/// AddOffsetsToTxn request. Versions 0 to 4.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddOffsetsToTxnRequest {
+    /// Of the transaction.
+    pub transactional_id: String,
+    /// The producer's.
+    pub producer_id: i64,
+    /// The producer's.
+    pub producer_epoch: i16,
+    /// Whose offsets are to be committed.
+    pub group_id: String,
+}
+
+/// TxnOffsetCommit request. Versions 0 to 5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxnOffsetCommitRequest {
+    /// Of the transaction.
+    pub transactional_id: String,
+    /// Whose offsets are committed.
+    pub group_id: String,
+    /// The producer's.
+    pub producer_id: i64,
+    /// The producer's.
+    pub producer_epoch: i16,
+    /// The group's, −1 if unknown; v3+ (KIP-447).
+    pub generation_id: i32,
+    /// The consumer's in the group, empty if unknown; v3+.
+    pub member_id: String,
+    /// Of a static member; v3+.
+    pub group_instance_id: Option<String>,
+    /// In any order; a partition occurs once.
+    pub offsets: Vec<TxnOffset>,
+}
+
+/// How far a group has come in one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxnOffset {
+    /// Name.
+    pub topic: String,
+    /// Partition number.
+    pub partition: i32,
+    /// Of the next record to read.
+    pub offset: i64,
+    /// Of the last record read, −1 if unknown; v2+.
+    pub leader_epoch: i32,
+    /// Whatever the consumer keeps with its offset.
+    pub metadata: Option<String>,
+}
+
+/// EndTxn request. Versions 0 to 5.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndTxnRequest {
+    /// Of the transaction.
+    pub transactional_id: String,
+    /// The producer's.
+    pub producer_id: i64,
+    /// The producer's.
+    pub producer_epoch: i16,
+    /// Whether it is committed, or aborted.
+    pub committed: bool,
+}
+
 /// A response, free of versions.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -154,6 +281,32 @@ pub enum Response {
     InitProducerId(InitProducerIdResponse),
     /// To [`Request::Produce`] with acks other than 0.
     Produce(ProduceResponse),
+    /// To [`Request::FindCoordinator`].
+    FindCoordinator(FindCoordinatorResponse),
+    /// To [`Request::AddPartitionsToTxn`].
+    AddPartitionsToTxn(AddPartitionsToTxnResponse),
+    /// To [`Request::AddOffsetsToTxn`].
+    AddOffsetsToTxn(AddOffsetsToTxnResponse),
+    /// To [`Request::TxnOffsetCommit`].
+    TxnOffsetCommit(TxnOffsetCommitResponse),
+    /// To [`Request::EndTxn`].
+    EndTxn(EndTxnResponse),
+}
+
+impl Response {
+    /// How long the broker wants nothing more of us, in milliseconds; 0 if it does not mind.
+    pub fn throttle_time_ms(&self) -> i32 {
+        match self {
+            Response::Metadata(response) => response.throttle_time_ms,
+            Response::InitProducerId(response) => response.throttle_time_ms,
+            Response::Produce(response) => response.throttle_time_ms,
+            Response::FindCoordinator(response) => response.throttle_time_ms,
+            Response::AddPartitionsToTxn(response) => response.throttle_time_ms,
+            Response::AddOffsetsToTxn(response) => response.throttle_time_ms,
+            Response::TxnOffsetCommit(response) => response.throttle_time_ms,
+            Response::EndTxn(response) => response.throttle_time_ms,
+        }
+    }
 }
 
 /// Metadata response.
@@ -259,4 +412,57 @@ pub struct PartitionResponse {
     pub error_message: Option<String>,
     /// v10+: (leader id, leader epoch), −1 if unknown.
     pub current_leader: (i32, i32),
+}
+
+/// FindCoordinator response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FindCoordinatorResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// 0 or an error; COORDINATOR_NOT_AVAILABLE also where the answer names no coordinator.
+    pub error_code: i16,
+    /// What the broker has to say of it.
+    pub error_message: Option<String>,
+    /// The coordinator, without its rack; with an error its id is mostly −1, its host empty and its port 0.
+    pub node: Broker,
+}
+
+/// AddPartitionsToTxn response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddPartitionsToTxnResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// Topic, partition, 0 or an error. One fails, and the others are OPERATION_NOT_ATTEMPTED.
+    pub partitions: Vec<(String, i32, i16)>,
+}
+
+/// AddOffsetsToTxn response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AddOffsetsToTxnResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// 0 or an error.
+    pub error_code: i16,
+}
+
+/// TxnOffsetCommit response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TxnOffsetCommitResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// Topic, partition, 0 or an error.
+    pub partitions: Vec<(String, i32, i16)>,
+}
+
+/// EndTxn response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndTxnResponse {
+    /// Milliseconds.
+    pub throttle_time_ms: i32,
+    /// 0 or an error.
+    pub error_code: i16,
+    /// For the next transaction (KIP-890); −1 up to v4, or if unknown.
+    pub producer_id: i64,
+    /// For the next transaction; −1 as above.
+    pub producer_epoch: i16,
 }

@@ -22,6 +22,16 @@ pub const SASL_HANDSHAKE: RangeInclusive<i16> = 1..=1;
 pub const SASL_AUTHENTICATE: RangeInclusive<i16> = 0..=2;
 /// InitProducerId: 3 can continue an id (KIP-360), 4 names fencing, 5 is for transactions of the second protocol.
 pub const INIT_PRODUCER_ID: RangeInclusive<i16> = 0..=5;
+/// FindCoordinator: 0 knows groups only; 4 takes several keys (KIP-699), 5 and 6 give nothing that we ask for.
+pub const FIND_COORDINATOR: RangeInclusive<i16> = 1..=4;
+/// AddPartitionsToTxn: 2 names fencing; from 4 on only brokers ask.
+pub const ADD_PARTITIONS_TO_TXN: RangeInclusive<i16> = 0..=3;
+/// AddOffsetsToTxn: 2 names fencing, 4 may say that the transaction can only be aborted.
+pub const ADD_OFFSETS_TO_TXN: RangeInclusive<i16> = 0..=4;
+/// TxnOffsetCommit: 3 tells the consumer's membership (KIP-447), 5 is for transactions of the second protocol.
+pub const TXN_OFFSET_COMMIT: RangeInclusive<i16> = 0..=5;
+/// EndTxn: 2 names fencing, 5 is for transactions of the second protocol and answers with the next epoch.
+pub const END_TXN: RangeInclusive<i16> = 0..=5;
 
 /// The versions of `api` that we speak.
 pub const fn ours(api: ApiKey) -> RangeInclusive<i16> {
@@ -35,6 +45,11 @@ pub const fn ours(api: ApiKey) -> RangeInclusive<i16> {
         ApiKey::SaslHandshake => SASL_HANDSHAKE,
         ApiKey::SaslAuthenticate => SASL_AUTHENTICATE,
         ApiKey::InitProducerId => INIT_PRODUCER_ID,
+        ApiKey::FindCoordinator => FIND_COORDINATOR,
+        ApiKey::AddPartitionsToTxn => ADD_PARTITIONS_TO_TXN,
+        ApiKey::AddOffsetsToTxn => ADD_OFFSETS_TO_TXN,
+        ApiKey::TxnOffsetCommit => TXN_OFFSET_COMMIT,
+        ApiKey::EndTxn => END_TXN,
     }
 }
 
@@ -50,5 +65,10 @@ pub const fn is_flexible(api: ApiKey, version: i16) -> bool {
             // Never: it is sent before anything is agreed on.
             ApiKey::SaslHandshake => i16::MAX,
             ApiKey::SaslAuthenticate | ApiKey::InitProducerId => 2,
+            ApiKey::FindCoordinator
+            | ApiKey::AddPartitionsToTxn
+            | ApiKey::AddOffsetsToTxn
+            | ApiKey::TxnOffsetCommit
+            | ApiKey::EndTxn => 3,
         }
 }

@@ -462,7 +462,10 @@ pub fn versions(produce: i16) -> ApiVersions {
         7 => (7, 1),
         _ => (5, 0),
     };
-    ApiVersions { apis: vec![(0, 3..=produce), (3, 1..=metadata), (18, 0..=4), (22, 0..=init)] }
+    ApiVersions {
+        apis: vec![(0, 3..=produce), (3, 1..=metadata), (18, 0..=4), (22, 0..=init)],
+        ..ApiVersions::default()
+    }
 }
 
 /// Takes out of an answer what its version does not carry.

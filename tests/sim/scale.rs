@@ -152,7 +152,7 @@ impl Bench {
 }
 
 fn versions() -> ApiVersions {
-    ApiVersions { apis: vec![(0, 3..=13), (3, 1..=13), (22, 0..=5)] }
+    ApiVersions { apis: vec![(0, 3..=13), (3, 1..=13), (22, 0..=5)], ..ApiVersions::default() }
 }
 
 fn cpu_ns() -> f64 {

@@ -117,7 +117,7 @@ impl Rig {
                 match action {
                     Action::Connect { connection, .. } => {
                         let apis = [(0, 12), (3, 12), (22, 4)].map(|(api, last)| (api, 0..=last)).into();
-                        core.handle_connected(now, connection, ApiVersions { apis });
+                        core.handle_connected(now, connection, ApiVersions { apis, ..ApiVersions::default() });
                     }
                     Action::Topic { name, outcome } => {
                         drop(core);

@@ -86,7 +86,7 @@ async fn log_in<F: Future<Output = ()>>(
 ) -> Result<Option<Duration>, Trouble> {
     let (mut ours, stream) = tokio::io::duplex(1 << 20);
     let client = SaslClient::load(&settings).unwrap();
-    let versions = ApiVersions { apis: vec![(17, 0..=1), (36, 0..=version)] };
+    let versions = ApiVersions { apis: vec![(17, 0..=1), (36, 0..=version)], ..ApiVersions::default() };
     let client = async {
         let outcome = client.authenticate(&mut ours, &versions, "test", Prepared::default()).await;
         drop(ours);
@@ -142,7 +142,7 @@ async fn a_mechanism_that_is_not_offered_and_a_listener_without_login_are_named(
     let none = log_in(scram_settings(), 2, async |mut broker| broker.handshake("SCRAM-SHA-256", 34).await);
     let words = refused(none.await);
     assert!(words.contains("does not want a login: security.protocol would be PLAINTEXT or SSL"), "{words}");
-    let old = ApiVersions { apis: vec![(17, 0..=0)] };
+    let old = ApiVersions { apis: vec![(17, 0..=0)], ..ApiVersions::default() };
     let (mut ours, _broker) = tokio::io::duplex(64);
     let client = SaslClient::load(&scram_settings()).unwrap();
     let outcome = client.authenticate(&mut ours, &old, "test", Prepared::default()).await;

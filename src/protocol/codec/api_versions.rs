@@ -56,5 +56,5 @@ pub fn decode(frame: &[u8], version: i16) -> Result<ApiVersionsResponse, DecodeE
     }
     from.tags()?;
     apis.sort_by_key(|(code, _)| *code);
-    Ok(ApiVersionsResponse { error_code, versions: ApiVersions { apis } })
+    Ok(ApiVersionsResponse { error_code, versions: ApiVersions { apis, ..ApiVersions::default() } })
 }

@@ -38,6 +38,11 @@ pub fn encode_request(
         Request::Produce(request) => produce::encode(request, version, correlation_id, client_id),
         Request::Metadata(request) => metadata::encode(&request, version, correlation_id, client_id),
         Request::InitProducerId(request) => init_producer_id::encode(&request, version, correlation_id, client_id),
+        Request::FindCoordinator(_)
+        | Request::AddPartitionsToTxn(_)
+        | Request::AddOffsetsToTxn(_)
+        | Request::TxnOffsetCommit(_)
+        | Request::EndTxn(_) => Err(EncodeError::Version { api: request.api(), version }),
     }
 }
 
@@ -57,7 +62,12 @@ pub fn decode_response(api: ApiKey, version: i16, frame: &[u8]) -> Result<Respon
         | ApiKey::ListOffsets
         | ApiKey::DescribeConfigs
         | ApiKey::SaslHandshake
-        | ApiKey::SaslAuthenticate => {
+        | ApiKey::SaslAuthenticate
+        | ApiKey::FindCoordinator
+        | ApiKey::AddPartitionsToTxn
+        | ApiKey::AddOffsetsToTxn
+        | ApiKey::TxnOffsetCommit
+        | ApiKey::EndTxn => {
             return Err(Reader::new(frame, false).error("a response that no request of the producer has"));
         }
     })

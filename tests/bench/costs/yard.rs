@@ -124,7 +124,11 @@ impl Yard {
             match action {
                 Action::Connect { connection, .. } => {
                     let apis = vec![(0, 3..=13), (3, 1..=13), (22, 0..=5)];
-                    self.core().handle_connected(self.now(), connection, ApiVersions { apis });
+                    self.core().handle_connected(
+                        self.now(),
+                        connection,
+                        ApiVersions { apis, ..ApiVersions::default() },
+                    );
                 }
                 action => self.lanes.handle(action),
             }
