@@ -22,7 +22,7 @@ pub const SASL_HANDSHAKE: RangeInclusive<i16> = 1..=1;
 pub const SASL_AUTHENTICATE: RangeInclusive<i16> = 0..=2;
 /// InitProducerId: 3 can continue an id (KIP-360), 4 names fencing, 5 is for transactions of the second protocol.
 pub const INIT_PRODUCER_ID: RangeInclusive<i16> = 0..=5;
-/// FindCoordinator: 0 knows groups only; 4 takes several keys (KIP-699), 5 and 6 give nothing that we ask for.
+/// FindCoordinator: 0 knows groups only; 4 takes several keys (KIP-699); 6 is for share groups.
 pub const FIND_COORDINATOR: RangeInclusive<i16> = 1..=4;
 /// AddPartitionsToTxn: 2 names fencing; from 4 on only brokers ask.
 pub const ADD_PARTITIONS_TO_TXN: RangeInclusive<i16> = 0..=3;

@@ -59,6 +59,26 @@ pub fn init_producer_id(data: &[u8]) {
     decoded(ApiKey::InitProducerId, data);
 }
 
+pub fn find_coordinator(data: &[u8]) {
+    decoded(ApiKey::FindCoordinator, data);
+}
+
+pub fn add_partitions_to_txn(data: &[u8]) {
+    decoded(ApiKey::AddPartitionsToTxn, data);
+}
+
+pub fn add_offsets_to_txn(data: &[u8]) {
+    decoded(ApiKey::AddOffsetsToTxn, data);
+}
+
+pub fn txn_offset_commit(data: &[u8]) {
+    decoded(ApiKey::TxnOffsetCommit, data);
+}
+
+pub fn end_txn(data: &[u8]) {
+    decoded(ApiKey::EndTxn, data);
+}
+
 pub fn create_topics(data: &[u8]) {
     let Some((version, frame)) = versioned(ApiKey::CreateTopics, data) else { return };
     let _ = create_topics::decode(frame, version);

@@ -100,8 +100,9 @@ pub fn api_versions() -> Vec<Vec<u8>> {
         if version < 3 {
             return response;
         }
-        let feature = FinalizedFeatureKey::default().with_name(text("transaction.version"));
-        response.with_finalized_features_epoch(3).with_finalized_features(vec![feature])
+        let feature = FinalizedFeatureKey::default().with_name(text("transaction.version")).with_max_version_level(2);
+        let other = FinalizedFeatureKey::default().with_name(text("metadata.version")).with_max_version_level(27);
+        response.with_finalized_features_epoch(3).with_finalized_features(vec![other, feature])
     });
     // UNSUPPORTED_VERSION comes in version 0, whatever was asked.
     let refused = good[0].iter().enumerate().map(|(at, byte)| match at {
@@ -116,6 +117,62 @@ pub fn api_versions() -> Vec<Vec<u8>> {
 pub fn init_producer_id() -> Vec<Vec<u8>> {
     in_each_version(ApiKey::InitProducerId, |_| {
         theirs::InitProducerIdResponse::default().with_producer_id(ProducerId(1 << 40)).with_producer_epoch(3)
+    })
+}
+
+pub fn find_coordinator() -> Vec<Vec<u8>> {
+    use theirs::find_coordinator_response::*;
+    in_each_version(ApiKey::FindCoordinator, |version| {
+        let response = theirs::FindCoordinatorResponse::default();
+        if version < 4 {
+            return response.with_node_id(BrokerId(2)).with_host(text("host")).with_port(9092);
+        }
+        let found = Coordinator::default()
+            .with_key(text("id"))
+            .with_node_id(BrokerId(2))
+            .with_host(text("host"))
+            .with_port(9092);
+        let missing = Coordinator::default()
+            .with_node_id(BrokerId(-1))
+            .with_port(-1)
+            .with_error_code(15)
+            .with_error_message(Some(text("not yet")));
+        response.with_coordinators(vec![found, missing])
+    })
+}
+
+pub fn add_partitions_to_txn() -> Vec<Vec<u8>> {
+    use theirs::add_partitions_to_txn_response::*;
+    in_each_version(ApiKey::AddPartitionsToTxn, |_| {
+        let partition = |index| {
+            AddPartitionsToTxnPartitionResult::default().with_partition_index(index).with_partition_error_code(55)
+        };
+        let topic = AddPartitionsToTxnTopicResult::default()
+            .with_name(TopicName(text("orders")))
+            .with_results_by_partition((0..4).map(partition).collect());
+        theirs::AddPartitionsToTxnResponse::default().with_results_by_topic_v3_and_below(vec![topic.clone(), topic])
+    })
+}
+
+pub fn add_offsets_to_txn() -> Vec<Vec<u8>> {
+    in_each_version(ApiKey::AddOffsetsToTxn, |_| theirs::AddOffsetsToTxnResponse::default().with_error_code(51))
+}
+
+pub fn txn_offset_commit() -> Vec<Vec<u8>> {
+    use theirs::txn_offset_commit_response::*;
+    in_each_version(ApiKey::TxnOffsetCommit, |_| {
+        let partition =
+            |index| TxnOffsetCommitResponsePartition::default().with_partition_index(index).with_error_code(22);
+        let topic = TxnOffsetCommitResponseTopic::default()
+            .with_name(TopicName(text("orders")))
+            .with_partitions((0..4).map(partition).collect());
+        theirs::TxnOffsetCommitResponse::default().with_topics(vec![topic.clone(), topic])
+    })
+}
+
+pub fn end_txn() -> Vec<Vec<u8>> {
+    in_each_version(ApiKey::EndTxn, |_| {
+        theirs::EndTxnResponse::default().with_producer_id(ProducerId(1 << 40)).with_producer_epoch(3)
     })
 }
 

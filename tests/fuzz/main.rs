@@ -104,6 +104,31 @@ fn init_producer_id_responses() {
 }
 
 #[test]
+fn find_coordinator_responses() {
+    tried("find-coordinator", checks::find_coordinator, &corpus::find_coordinator(), 60_000, MESSAGE);
+}
+
+#[test]
+fn add_partitions_to_txn_responses() {
+    tried("add-partitions-to-txn", checks::add_partitions_to_txn, &corpus::add_partitions_to_txn(), 60_000, MESSAGE);
+}
+
+#[test]
+fn add_offsets_to_txn_responses() {
+    tried("add-offsets-to-txn", checks::add_offsets_to_txn, &corpus::add_offsets_to_txn(), 60_000, MESSAGE);
+}
+
+#[test]
+fn txn_offset_commit_responses() {
+    tried("txn-offset-commit", checks::txn_offset_commit, &corpus::txn_offset_commit(), 60_000, MESSAGE);
+}
+
+#[test]
+fn end_txn_responses() {
+    tried("end-txn", checks::end_txn, &corpus::end_txn(), 60_000, MESSAGE);
+}
+
+#[test]
 fn create_topics_responses() {
     tried("create-topics", checks::create_topics, &corpus::create_topics(), 60_000, MESSAGE);
 }

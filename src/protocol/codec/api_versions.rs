@@ -15,6 +15,11 @@ use super::write::{EncodeError, Writer};
 use crate::protocol::error_code;
 use crate::protocol::messages::{ApiKey, ApiVersions};
 
+/// The tagged field with the features that the cluster has settled on.
+const FINALIZED_FEATURES: u32 = 2;
+/// The feature that says which protocol transactions go by (KIP-890).
+const TRANSACTION_VERSION: &str = "transaction.version";
+
 /// What the broker answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiVersionsResponse {
@@ -54,7 +59,28 @@ pub fn decode(frame: &[u8], version: i16) -> Result<ApiVersionsResponse, DecodeE
     if version >= 1 {
         from.i32()?;
     }
-    from.tags()?;
+    let mut transaction_version = 0;
+    from.each_tag(|tag, from| {
+        if tag == FINALIZED_FEATURES {
+            transaction_version = level(from, TRANSACTION_VERSION)?;
+        }
+        Ok(())
+    })?;
     apis.sort_by_key(|(code, _)| *code);
-    Ok(ApiVersionsResponse { error_code, versions: ApiVersions { apis, ..ApiVersions::default() } })
+    Ok(ApiVersionsResponse { error_code, versions: ApiVersions { apis, transaction_version } })
+}
+
+/// The level of a feature, or 0 where it is not among them.
+fn level(from: &mut Reader<'_>, feature: &str) -> Result<i16, DecodeError> {
+    let mut found = 0;
+    for _ in 0..from.count(6)? {
+        let name = from.nullable_str()?;
+        // A feature is finalized at its highest level; the lowest says what is still allowed.
+        let (highest, _lowest) = (from.i16()?, from.i16()?);
+        from.tags()?;
+        if name == Some(feature) {
+            found = highest;
+        }
+    }
+    Ok(found)
 }

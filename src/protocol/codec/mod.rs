@@ -6,9 +6,13 @@
 //! before anything is reserved: a frame of N bytes never makes more than a small multiple of N. The crate is the oracle
 //! of the tests, in every version.
 
+mod add_offsets_to_txn;
+mod add_partitions_to_txn;
 pub mod api_versions;
 pub mod create_topics;
 pub mod describe_configs;
+mod end_txn;
+mod find_coordinator;
 mod frame;
 mod init_producer_id;
 pub mod list_offsets;
@@ -18,6 +22,7 @@ mod read;
 pub mod sasl;
 #[cfg(test)]
 mod tests;
+mod txn_offset_commit;
 mod write;
 
 pub use frame::{Frame, IoSlices};
@@ -38,11 +43,13 @@ pub fn encode_request(
         Request::Produce(request) => produce::encode(request, version, correlation_id, client_id),
         Request::Metadata(request) => metadata::encode(&request, version, correlation_id, client_id),
         Request::InitProducerId(request) => init_producer_id::encode(&request, version, correlation_id, client_id),
-        Request::FindCoordinator(_)
-        | Request::AddPartitionsToTxn(_)
-        | Request::AddOffsetsToTxn(_)
-        | Request::TxnOffsetCommit(_)
-        | Request::EndTxn(_) => Err(EncodeError::Version { api: request.api(), version }),
+        Request::FindCoordinator(request) => find_coordinator::encode(&request, version, correlation_id, client_id),
+        Request::AddPartitionsToTxn(request) => {
+            add_partitions_to_txn::encode(&request, version, correlation_id, client_id)
+        }
+        Request::AddOffsetsToTxn(request) => add_offsets_to_txn::encode(&request, version, correlation_id, client_id),
+        Request::TxnOffsetCommit(request) => txn_offset_commit::encode(&request, version, correlation_id, client_id),
+        Request::EndTxn(request) => end_txn::encode(&request, version, correlation_id, client_id),
     }
 }
 
@@ -57,17 +64,17 @@ pub fn decode_response(api: ApiKey, version: i16, frame: &[u8]) -> Result<Respon
         ApiKey::Produce => Response::Produce(produce::decode(frame, version)?),
         ApiKey::Metadata => Response::Metadata(metadata::decode(frame, version)?),
         ApiKey::InitProducerId => Response::InitProducerId(init_producer_id::decode(frame, version)?),
+        ApiKey::FindCoordinator => Response::FindCoordinator(find_coordinator::decode(frame, version)?),
+        ApiKey::AddPartitionsToTxn => Response::AddPartitionsToTxn(add_partitions_to_txn::decode(frame, version)?),
+        ApiKey::AddOffsetsToTxn => Response::AddOffsetsToTxn(add_offsets_to_txn::decode(frame, version)?),
+        ApiKey::TxnOffsetCommit => Response::TxnOffsetCommit(txn_offset_commit::decode(frame, version)?),
+        ApiKey::EndTxn => Response::EndTxn(end_txn::decode(frame, version)?),
         ApiKey::ApiVersions
         | ApiKey::CreateTopics
         | ApiKey::ListOffsets
         | ApiKey::DescribeConfigs
         | ApiKey::SaslHandshake
-        | ApiKey::SaslAuthenticate
-        | ApiKey::FindCoordinator
-        | ApiKey::AddPartitionsToTxn
-        | ApiKey::AddOffsetsToTxn
-        | ApiKey::TxnOffsetCommit
-        | ApiKey::EndTxn => {
+        | ApiKey::SaslAuthenticate => {
             return Err(Reader::new(frame, false).error("a response that no request of the producer has"));
         }
     })

@@ -8,7 +8,8 @@
 //! | 8 | | records that made the batch fail (KIP-467) |
 //! | 9 | flexible | flexible |
 //! | 10 | | current leader, and where it is (KIP-951), as tagged fields |
-//! | 11, 12 | transactions of the second protocol (KIP-890) | |
+//! | 11 | | may answer TRANSACTION_ABORTABLE (KIP-890) |
+//! | 12 | takes partitions into the transaction by itself: the second protocol (KIP-890) | |
 //! | 13 | topics by id (KIP-516) | topics by id |
 
 use super::frame::Frame;
@@ -17,10 +18,6 @@ use super::write::{COPIED_BELOW, EncodeError, Writer};
 use crate::protocol::body::Body;
 use crate::protocol::messages::{ApiKey, Broker, PartitionResponse, ProduceRequest, ProduceResponse};
 use crate::protocol::record_batch::HEADER_LEN;
-
-/// Kafka's own limit. Checked, since the name is repeated for each partition: a long one with many of them would make
-/// far more of a frame than its bytes.
-const TOPIC_LEN_MAX: usize = 249;
 
 pub(super) fn encode(
     request: ProduceRequest,
@@ -69,14 +66,11 @@ pub(super) fn decode(frame: &[u8], version: i16) -> Result<ProduceResponse, Deco
 pub(super) fn body(from: &mut Reader<'_>, version: i16) -> Result<ProduceResponse, DecodeError> {
     let mut response = ProduceResponse::default();
     for _ in 0..from.count(2)? {
-        let (name, id) = if version >= 13 { (String::new(), from.uuid()?) } else { (from.string()?, [0; 16]) };
-        if name.len() > TOPIC_LEN_MAX {
-            return Err(from.error("a topic's name is too long"));
-        }
+        let (name, id) = if version >= 13 { ("", from.uuid()?) } else { (from.topic_name()?, [0; 16]) };
         let count = from.count(22)?;
         response.partitions.reserve(count);
         for _ in 0..count {
-            response.partitions.push(partition(from, version, name.clone(), id)?);
+            response.partitions.push(partition(from, version, name.to_owned(), id)?);
         }
         from.tags()?;
     }

@@ -10,6 +10,9 @@ pub struct DecodeError {
     len: usize,
 }
 
+/// Kafka's own limit, see [`Reader::topic_name`].
+const TOPIC_LEN_MAX: usize = 249;
+
 /// Reads a message, in the old encoding or the flexible one. No length in it is trusted.
 pub(super) struct Reader<'a> {
     rest: &'a [u8],
@@ -137,6 +140,16 @@ impl<'a> Reader<'a> {
 
     pub(super) fn string(&mut self) -> Result<String> {
         self.nullable_string()?.ok_or_else(|| self.error("a string is null"))
+    }
+
+    /// The name of a topic, of which a copy goes to each of its partitions: a long one with many of them would make far
+    /// more of a frame than its bytes, so that its length is checked.
+    pub(super) fn topic_name(&mut self) -> Result<&'a str> {
+        match self.nullable_str()? {
+            Some(name) if name.len() <= TOPIC_LEN_MAX => Ok(name),
+            Some(_) => Err(self.error("a topic's name is too long")),
+            None => Err(self.error("a string is null")),
+        }
     }
 
     pub(super) fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>> {

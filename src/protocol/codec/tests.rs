@@ -8,7 +8,7 @@ use crate::protocol::messages::*;
 use crate::protocol::{error_code, versions};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages as theirs;
-use kafka_protocol::messages::{BrokerId, ProducerId, TopicName, TransactionalId};
+use kafka_protocol::messages::{BrokerId, GroupId, ProducerId, TopicName, TransactionalId};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, StrBytes};
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -238,6 +238,86 @@ fn their_metadata_response((ours, placements): &Placed) -> theirs::MetadataRespo
         .with_error_code(ours.error_code)
 }
 
+fn topic_name(name: &str) -> TopicName {
+    TopicName(StrBytes::from_string(name.to_owned()))
+}
+
+/// Who asks for a transaction: its id, the producer's id and epoch.
+fn transaction() -> impl Strategy<Value = (String, i64, i16)> {
+    (name(), any::<i64>(), any::<i16>())
+}
+
+/// Topic, partition, error.
+fn partition_errors() -> impl Strategy<Value = Vec<(String, i32, i16)>> {
+    let topic = (name(), proptest::collection::vec(any::<(i32, i16)>(), 0..6));
+    proptest::collection::vec(topic, 0..5).prop_map(|topics| {
+        let errors = |(topic, errors): (String, Vec<(i32, i16)>)| {
+            errors.into_iter().map(move |(partition, error)| (topic.clone(), partition, error))
+        };
+        topics.into_iter().flat_map(errors).collect()
+    })
+}
+
+fn their_added_partitions(throttle_time_ms: i32, ours: &[(String, i32, i16)]) -> theirs::AddPartitionsToTxnResponse {
+    use theirs::add_partitions_to_txn_response::*;
+    let topics = ours.chunk_by(|one, other| one.0 == other.0).map(|topic| {
+        let partition = |(_, index, error): &(String, i32, i16)| {
+            AddPartitionsToTxnPartitionResult::default().with_partition_index(*index).with_partition_error_code(*error)
+        };
+        AddPartitionsToTxnTopicResult::default()
+            .with_name(topic_name(&topic[0].0))
+            .with_results_by_partition(topic.iter().map(partition).collect())
+    });
+    theirs::AddPartitionsToTxnResponse::default()
+        .with_throttle_time_ms(throttle_time_ms)
+        .with_results_by_topic_v3_and_below(topics.collect())
+}
+
+fn their_committed_offsets(throttle_time_ms: i32, ours: &[(String, i32, i16)]) -> theirs::TxnOffsetCommitResponse {
+    use theirs::txn_offset_commit_response::*;
+    let topics = ours.chunk_by(|one, other| one.0 == other.0).map(|topic| {
+        let partition = |(_, index, error): &(String, i32, i16)| {
+            TxnOffsetCommitResponsePartition::default().with_partition_index(*index).with_error_code(*error)
+        };
+        TxnOffsetCommitResponseTopic::default()
+            .with_name(topic_name(&topic[0].0))
+            .with_partitions(topic.iter().map(partition).collect())
+    });
+    theirs::TxnOffsetCommitResponse::default().with_throttle_time_ms(throttle_time_ms).with_topics(topics.collect())
+}
+
+/// From v4 on in the list of coordinators, before it in the answer itself.
+fn their_coordinator(ours: &FindCoordinatorResponse, port: i32, version: i16) -> theirs::FindCoordinatorResponse {
+    use theirs::find_coordinator_response::*;
+    let response = theirs::FindCoordinatorResponse::default().with_throttle_time_ms(ours.throttle_time_ms);
+    let (node, host) = (BrokerId(ours.node.id), StrBytes::from_string(ours.node.host.clone()));
+    if version < 4 {
+        return response
+            .with_error_code(ours.error_code)
+            .with_error_message(str_bytes(&ours.error_message))
+            .with_node_id(node)
+            .with_host(host)
+            .with_port(port);
+    }
+    let coordinator = Coordinator::default()
+        .with_key(StrBytes::from_static_str("key"))
+        .with_error_code(ours.error_code)
+        .with_error_message(str_bytes(&ours.error_message))
+        .with_node_id(node)
+        .with_host(host)
+        .with_port(port);
+    response.with_coordinators(vec![coordinator])
+}
+
+/// What the core asks for beside writing.
+const TRANSACTIONAL: [ApiKey; 5] = [
+    ApiKey::FindCoordinator,
+    ApiKey::AddPartitionsToTxn,
+    ApiKey::AddOffsetsToTxn,
+    ApiKey::TxnOffsetCommit,
+    ApiKey::EndTxn,
+];
+
 proptest! {
     #[test]
     fn the_crate_reads_our_produce_requests(request in produce_request(), version in versions::PRODUCE) {
@@ -343,9 +423,163 @@ proptest! {
     }
 
     #[test]
+    fn find_coordinator_in_every_version(
+        key in name(),
+        is_transaction in any::<bool>(),
+        (throttle_time_ms, error_code) in any::<(i32, i16)>(),
+        error_message in text(),
+        node in broker(),
+        version in versions::FIND_COORDINATOR,
+    ) {
+        let kind = if is_transaction { CoordinatorKind::Transaction } else { CoordinatorKind::Group };
+        let request = Request::FindCoordinator(FindCoordinatorRequest { key: key.clone(), kind });
+        let frame = encode_request(request, version, 77, "client é").unwrap();
+        let read: theirs::FindCoordinatorRequest = read_theirs(&frame, ApiKey::FindCoordinator, version);
+        prop_assert_eq!(read.key_type, i8::from(is_transaction));
+        if version >= 4 {
+            prop_assert_eq!(read.coordinator_keys, vec![StrBytes::from_string(key)]);
+        } else {
+            prop_assert_eq!(read.key.as_str(), key);
+        }
+
+        let node = Broker { rack: None, ..node };
+        let ours = FindCoordinatorResponse { throttle_time_ms, error_code, error_message, node };
+        let frame = write_theirs(&their_coordinator(&ours, i32::from(ours.node.port), version), version);
+        prop_assert_eq!(decode_response(ApiKey::FindCoordinator, version, &frame), Ok(Response::FindCoordinator(ours)));
+    }
+
+    #[test]
+    fn add_partitions_to_txn_in_every_version(
+        (transactional_id, producer_id, producer_epoch) in transaction(),
+        topics in proptest::collection::vec((name(), any::<Vec<i32>>()), 0..5),
+        throttle_time_ms in any::<i32>(),
+        partitions in partition_errors(),
+        version in versions::ADD_PARTITIONS_TO_TXN,
+    ) {
+        let request = AddPartitionsToTxnRequest {
+            transactional_id: transactional_id.clone(),
+            producer_id,
+            producer_epoch,
+            topics: topics.iter().map(|(name, partitions)| (name.as_str().into(), partitions.clone())).collect(),
+        };
+        let frame = encode_request(Request::AddPartitionsToTxn(request), version, 77, "client é").unwrap();
+        let read: theirs::AddPartitionsToTxnRequest = read_theirs(&frame, ApiKey::AddPartitionsToTxn, version);
+        prop_assert_eq!(read.v3_and_below_transactional_id.as_str(), transactional_id);
+        prop_assert_eq!((*read.v3_and_below_producer_id, read.v3_and_below_producer_epoch), (producer_id, producer_epoch));
+        let read: Vec<_> = read.v3_and_below_topics.iter().map(|topic| (topic.name.to_string(), topic.partitions.clone())).collect();
+        prop_assert_eq!(read, topics);
+
+        let frame = write_theirs(&their_added_partitions(throttle_time_ms, &partitions), version);
+        let ours = Response::AddPartitionsToTxn(AddPartitionsToTxnResponse { throttle_time_ms, partitions });
+        prop_assert_eq!(decode_response(ApiKey::AddPartitionsToTxn, version, &frame), Ok(ours));
+    }
+
+    #[test]
+    fn add_offsets_to_txn_in_every_version(
+        (transactional_id, producer_id, producer_epoch) in transaction(),
+        group_id in name(),
+        (throttle_time_ms, error_code) in any::<(i32, i16)>(),
+        version in versions::ADD_OFFSETS_TO_TXN,
+    ) {
+        let request = AddOffsetsToTxnRequest {
+            transactional_id: transactional_id.clone(),
+            producer_id,
+            producer_epoch,
+            group_id: group_id.clone(),
+        };
+        let frame = encode_request(Request::AddOffsetsToTxn(request), version, 77, "client é").unwrap();
+        let read: theirs::AddOffsetsToTxnRequest = read_theirs(&frame, ApiKey::AddOffsetsToTxn, version);
+        prop_assert_eq!(read.transactional_id.as_str(), transactional_id);
+        prop_assert_eq!((*read.producer_id, read.producer_epoch), (producer_id, producer_epoch));
+        prop_assert_eq!(read.group_id, GroupId(StrBytes::from_string(group_id)));
+
+        let response = theirs::AddOffsetsToTxnResponse::default()
+            .with_throttle_time_ms(throttle_time_ms)
+            .with_error_code(error_code);
+        let ours = Response::AddOffsetsToTxn(AddOffsetsToTxnResponse { throttle_time_ms, error_code });
+        prop_assert_eq!(decode_response(ApiKey::AddOffsetsToTxn, version, &write_theirs(&response, version)), Ok(ours));
+    }
+
+    #[test]
+    fn txn_offset_commit_in_every_version(
+        (transactional_id, producer_id, producer_epoch) in transaction(),
+        (group_id, member_id, generation_id, group_instance_id) in (name(), name(), any::<i32>(), text()),
+        offsets in proptest::collection::btree_map(("[a-c]{1,2}", any::<i32>()), (any::<i64>(), any::<i32>(), text()), 0..12)
+            .prop_map(|offsets| offsets.into_iter().collect::<Vec<_>>()).prop_shuffle(),
+        throttle_time_ms in any::<i32>(),
+        partitions in partition_errors(),
+        version in versions::TXN_OFFSET_COMMIT,
+    ) {
+        let offsets: Vec<_> = offsets.into_iter().map(|((topic, partition), (offset, leader_epoch, metadata))| {
+            TxnOffset { topic, partition, offset, leader_epoch, metadata }
+        }).collect();
+        let request = TxnOffsetCommitRequest {
+            transactional_id: transactional_id.clone(),
+            group_id: group_id.clone(),
+            producer_id,
+            producer_epoch,
+            generation_id,
+            member_id: member_id.clone(),
+            group_instance_id: group_instance_id.clone(),
+            offsets: offsets.clone(),
+        };
+        let frame = encode_request(Request::TxnOffsetCommit(request), version, 77, "client é").unwrap();
+        let read: theirs::TxnOffsetCommitRequest = read_theirs(&frame, ApiKey::TxnOffsetCommit, version);
+        prop_assert_eq!(read.transactional_id.as_str(), transactional_id);
+        prop_assert_eq!(read.group_id.as_str(), group_id);
+        prop_assert_eq!((*read.producer_id, read.producer_epoch), (producer_id, producer_epoch));
+        if version >= 3 {
+            prop_assert_eq!((read.generation_id, read.member_id.as_str()), (generation_id, member_id.as_str()));
+            prop_assert_eq!(read.group_instance_id, str_bytes(&group_instance_id));
+        }
+        // Each topic once; within it in the order in which they were given.
+        prop_assert!(read.topics.is_sorted_by(|one, other| one.name.as_str() < other.name.as_str()));
+        let read: Vec<_> = read.topics.iter().flat_map(|topic| topic.partitions.iter().map(|partition| TxnOffset {
+            topic: topic.name.to_string(),
+            partition: partition.partition_index,
+            offset: partition.committed_offset,
+            leader_epoch: partition.committed_leader_epoch,
+            metadata: partition.committed_metadata.as_ref().map(ToString::to_string),
+        })).collect();
+        let mut expected = offsets;
+        expected.sort_by(|one, other| one.topic.cmp(&other.topic));
+        expected.iter_mut().filter(|_| version < 2).for_each(|offset| offset.leader_epoch = -1);
+        prop_assert_eq!(read, expected);
+
+        let frame = write_theirs(&their_committed_offsets(throttle_time_ms, &partitions), version);
+        let ours = Response::TxnOffsetCommit(TxnOffsetCommitResponse { throttle_time_ms, partitions });
+        prop_assert_eq!(decode_response(ApiKey::TxnOffsetCommit, version, &frame), Ok(ours));
+    }
+
+    #[test]
+    fn end_txn_in_every_version(
+        (transactional_id, producer_id, producer_epoch) in transaction(),
+        committed in any::<bool>(),
+        (throttle_time_ms, error_code) in any::<(i32, i16)>(),
+        version in versions::END_TXN,
+    ) {
+        let request =
+            EndTxnRequest { transactional_id: transactional_id.clone(), producer_id, producer_epoch, committed };
+        let frame = encode_request(Request::EndTxn(request), version, 77, "client é").unwrap();
+        let read: theirs::EndTxnRequest = read_theirs(&frame, ApiKey::EndTxn, version);
+        prop_assert_eq!(read.transactional_id.as_str(), transactional_id);
+        prop_assert_eq!((*read.producer_id, read.producer_epoch, read.committed), (producer_id, producer_epoch, committed));
+
+        let response = theirs::EndTxnResponse::default()
+            .with_throttle_time_ms(throttle_time_ms)
+            .with_error_code(error_code)
+            .with_producer_id(ProducerId(producer_id))
+            .with_producer_epoch(producer_epoch);
+        let (producer_id, producer_epoch) = if version >= 5 { (producer_id, producer_epoch) } else { (-1, -1) };
+        let ours = Response::EndTxn(EndTxnResponse { throttle_time_ms, error_code, producer_id, producer_epoch });
+        prop_assert_eq!(decode_response(ApiKey::EndTxn, version, &write_theirs(&response, version)), Ok(ours));
+    }
+
+    #[test]
     fn api_versions_in_every_version(
         apis in proptest::collection::btree_map(any::<i16>(), any::<(i16, i16)>(), 0..80),
-        feature in "[a-z.]{1,20}",
+        features in proptest::collection::btree_map("[a-z.]{1,20}", any::<i16>(), 0..5),
+        transaction_version in proptest::option::of(any::<i16>()),
         version in versions::API_VERSIONS,
     ) {
         let frame = api_versions::encode(version, 77, "client é").unwrap();
@@ -364,14 +598,28 @@ proptest! {
                 .collect(),
         );
         if version >= 3 {
-            response = response.with_finalized_features_epoch(3).with_finalized_features(vec![
-                theirs::api_versions_response::FinalizedFeatureKey::default().with_name(StrBytes::from_string(feature)),
-            ]);
+            let supported = theirs::api_versions_response::SupportedFeatureKey::default()
+                .with_name(StrBytes::from_static_str("transaction.version"))
+                .with_max_version(9);
+            let known = transaction_version.map(|level| ("transaction.version".to_owned(), level));
+            let features = features.into_iter().chain(known).map(|(name, level)| {
+                theirs::api_versions_response::FinalizedFeatureKey::default()
+                    .with_name(StrBytes::from_string(name))
+                    .with_max_version_level(level)
+                    .with_min_version_level(1)
+            });
+            response = response
+                .with_supported_features(vec![supported])
+                .with_finalized_features_epoch(3)
+                .with_finalized_features(features.collect())
+                .with_zk_migration_ready(true);
         }
         let read = api_versions::decode(&write_theirs(&response, version), version).unwrap();
         prop_assert_eq!(read.error_code, 0);
         let expected: Vec<_> = apis.into_iter().map(|(code, (min, max))| (code, min..=max)).collect();
         prop_assert_eq!(read.versions.apis, expected);
+        let expected = transaction_version.filter(|_| version >= 3).unwrap_or(0);
+        prop_assert_eq!(read.versions.transaction_version, expected);
     }
 
     #[test]
@@ -549,11 +797,16 @@ proptest! {
     fn tampered_frames_never_panic(
         (version, ours) in versions::PRODUCE.prop_flat_map(|version| (Just(version), produce_response(version))),
         placed in metadata_response(12),
+        errors in partition_errors(),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
         cut in proptest::option::of(any::<prop::sample::Index>()),
         read_as in 0i16..=13,
     ) {
-        for frame in [write_theirs(&their_produce_response(&ours), version), write_theirs(&their_metadata_response(&placed), 12)] {
+        for frame in [
+            write_theirs(&their_produce_response(&ours), version),
+            write_theirs(&their_metadata_response(&placed), 12),
+            write_theirs(&their_added_partitions(0, &errors), 3),
+        ] {
             let mut frame = frame;
             for (at, byte) in &changes {
                 let at = at.index(frame.len());
@@ -563,10 +816,15 @@ proptest! {
                 frame.truncate(cut.index(frame.len()));
             }
             let mut made = 0;
-            for (api, version) in [(ApiKey::Produce, version), (ApiKey::Metadata, 12), (ApiKey::Produce, read_as), (ApiKey::Metadata, read_as)] {
+            let read = [(ApiKey::Produce, version), (ApiKey::Metadata, 12), (ApiKey::Produce, read_as), (ApiKey::Metadata, read_as)];
+            for (api, version) in read.into_iter().chain(TRANSACTIONAL.map(|api| (api, read_as))) {
                 made = made.max(match decode_response(api, version, &frame) {
                     Ok(Response::Produce(response)) => response.partitions.capacity() * size_of::<PartitionResponse>(),
                     Ok(Response::Metadata(response)) => response.topics.capacity() * size_of::<TopicMetadata>(),
+                    Ok(
+                        Response::AddPartitionsToTxn(AddPartitionsToTxnResponse { partitions, .. })
+                        | Response::TxnOffsetCommit(TxnOffsetCommitResponse { partitions, .. }),
+                    ) => partitions.capacity() * size_of::<(String, i32, i16)>(),
                     _ => 0,
                 });
             }
@@ -587,6 +845,9 @@ proptest! {
         for api in [ApiKey::Produce, ApiKey::Metadata, ApiKey::InitProducerId, ApiKey::ApiVersions, ApiKey::CreateTopics] {
             let _ = decode_response(api, version, &frame);
         }
+        for api in TRANSACTIONAL {
+            let _ = decode_response(api, version, &frame);
+        }
         let _ = api_versions::decode(&frame, version);
         let _ = create_topics::decode(&frame, version);
         let _ = list_offsets::decode(&frame, version);
@@ -599,11 +860,72 @@ proptest! {
 
 #[test]
 fn a_count_beyond_the_frame_reserves_nothing() {
-    // Correlation id, then an array of two thousand million items.
-    let mut frame = 1i32.to_be_bytes().to_vec();
-    frame.extend(0x7fff_ffffi32.to_be_bytes());
-    let error = decode_response(ApiKey::Produce, 3, &frame).unwrap_err();
-    assert_eq!(error.to_string(), "an array is longer than the message, at byte 8 of 8");
+    // Correlation id, what stands before the array, then an array of two thousand million items.
+    for (api, version, before) in [
+        (ApiKey::Produce, 3, 0),
+        (ApiKey::FindCoordinator, 4, 5),
+        (ApiKey::AddPartitionsToTxn, 2, 4),
+        (ApiKey::AddPartitionsToTxn, 3, 5),
+        (ApiKey::TxnOffsetCommit, 2, 4),
+        (ApiKey::TxnOffsetCommit, 5, 5),
+    ] {
+        let mut frame = 1i32.to_be_bytes().to_vec();
+        frame.extend(vec![0; before]);
+        if versions::is_flexible(api, version) {
+            frame.extend([0xff, 0xff, 0xff, 0xff, 0x07]);
+        } else {
+            frame.extend(0x7fff_ffffi32.to_be_bytes());
+        }
+        let error = decode_response(api, version, &frame).unwrap_err();
+        let len = frame.len();
+        assert_eq!(error.to_string(), format!("an array is longer than the message, at byte {len} of {len}"));
+    }
+}
+
+#[test]
+fn features_beyond_their_tag_are_an_error() {
+    // Correlation id, error, no APIs, throttle time; then one tagged field, the finalized features, of a few bytes.
+    let mut frame = vec![0; 4 + 2];
+    frame.push(1);
+    frame.extend([0; 4]);
+    let features = |bytes: &[u8]| [&frame[..], &[1, 2, bytes.len() as u8], bytes].concat();
+    let level = |bytes: &[u8]| api_versions::decode(&features(bytes), 3).map(|read| read.versions.transaction_version);
+    let name = b"transaction.version";
+    let good = [&[2, name.len() as u8 + 1][..], name, &[0, 2, 0, 1, 0]].concat();
+    assert_eq!(level(&good), Ok(2));
+    assert_eq!(level(&[0]), Ok(0), "null");
+    let error = level(&[0xff, 0xff, 0xff, 0xff, 0x07]).unwrap_err();
+    assert_eq!(error.to_string(), "an array is longer than the message, at byte 5 of 5");
+    for cut in 1..good.len() {
+        assert!(level(&good[..cut]).is_err(), "{cut}");
+    }
+    // The tag ends where it says, whatever its count says of the bytes behind it.
+    let behind = [&frame[..], &[1, 2, 1], &good].concat();
+    assert!(api_versions::decode(&behind, 3).is_err());
+}
+
+#[test]
+fn a_coordinator_that_is_not_there_is_an_error_of_the_answer() {
+    let nobody = Broker { id: -1, host: String::new(), port: 0, rack: None };
+    let found = |error_code, error_message| FindCoordinatorResponse {
+        throttle_time_ms: 5,
+        error_code,
+        error_message,
+        node: nobody.clone(),
+    };
+    for version in versions::FIND_COORDINATOR {
+        let read = |response: &theirs::FindCoordinatorResponse| {
+            decode_response(ApiKey::FindCoordinator, version, &write_theirs(response, version))
+        };
+        let ours = found(error_code::COORDINATOR_LOAD_IN_PROGRESS, Some("loading".to_owned()));
+        assert_eq!(read(&their_coordinator(&ours, -1, version)), Ok(Response::FindCoordinator(ours)));
+        // Without an error it must have a port.
+        assert!(read(&their_coordinator(&found(0, None), -1, version)).is_err());
+        assert!(read(&their_coordinator(&found(0, None), 65_536, version)).is_err());
+    }
+    let none = theirs::FindCoordinatorResponse::default().with_throttle_time_ms(5);
+    let read = decode_response(ApiKey::FindCoordinator, 4, &write_theirs(&none, 4));
+    assert_eq!(read, Ok(Response::FindCoordinator(found(error_code::COORDINATOR_NOT_AVAILABLE, None))));
 }
 
 #[test]
@@ -614,6 +936,13 @@ fn a_long_name_is_not_repeated_for_each_partition() {
         .with_partition_responses(partitions);
     let frame = write_theirs(&theirs::ProduceResponse::default().with_responses(vec![topic]), 9);
     assert!(decode_response(ApiKey::Produce, 9, &frame).is_err());
+
+    let errors: Vec<_> = (0..1000).map(|partition| ("n".repeat(30_000), partition, 0)).collect();
+    let frame = write_theirs(&their_added_partitions(0, &errors), 3);
+    let error = decode_response(ApiKey::AddPartitionsToTxn, 3, &frame).unwrap_err();
+    assert!(error.to_string().starts_with("a topic's name is too long"), "{error}");
+    let frame = write_theirs(&their_committed_offsets(0, &errors), 5);
+    assert!(decode_response(ApiKey::TxnOffsetCommit, 5, &frame).is_err());
 }
 
 #[test]
@@ -624,7 +953,7 @@ fn a_broker_that_does_not_know_the_version_of_api_versions_is_understood() {
         .with_api_keys(vec![api]);
     let read = api_versions::decode(&write_theirs(&response, 0), 4).unwrap();
     assert_eq!(read.error_code, error_code::UNSUPPORTED_VERSION);
-    assert_eq!(read.versions.apis, vec![(18, 0..=2)]);
+    assert_eq!(read.versions, ApiVersions { apis: vec![(18, 0..=2)], transaction_version: 0 });
 }
 
 #[test]
