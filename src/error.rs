@@ -48,7 +48,10 @@ impl fmt::Display for Stage {
 #[non_exhaustive]
 pub enum ProduceError {
     /// The broker refused the batch for good.
-    #[error("{topic}-{partition}: the broker answered {}{}", error_code::name(*code), suffix(message.as_deref()))]
+    #[error(
+        "{topic}-{partition}: the broker answered {}{}{}",
+        error_code::name(*code), meaning(*code), suffix(message.as_deref())
+    )]
     Broker {
         /// Topic.
         topic: Arc<str>,
@@ -178,6 +181,28 @@ pub enum ProduceError {
     /// `try_send` found no room, or others waiting for it.
     #[error("buffer.memory is full")]
     BufferFull,
+    /// The producer has a `transactional.id`, and no transaction is open.
+    #[error("{topic}: no transaction takes records now: {reason}")]
+    NoTransaction {
+        /// Topic.
+        topic: Arc<str>,
+        /// Where the producer stands, and what comes next.
+        reason: Arc<str>,
+        /// Whether one is open, and has to be aborted.
+        must_abort: bool,
+    },
+    /// The record's transaction was given up before the record was written, or before that was known.
+    #[error("{}its transaction is aborted: {reason}", place(Some(topic), *partition))]
+    Aborted {
+        /// Topic.
+        topic: Arc<str>,
+        /// Partition, where one had been chosen.
+        partition: Option<i32>,
+        /// Why.
+        reason: Arc<str>,
+        /// Whether it may be in the log, where consumers with `isolation.level=read_committed` never see it.
+        fate: Fate,
+    },
     /// The producer is closed, or was before the record was delivered.
     #[error("{}the producer is closed", place(topic.as_deref(), *partition))]
     Closed {
@@ -247,6 +272,7 @@ impl ProduceError {
             | ProduceError::Closed { fate, .. }
             | ProduceError::NotAuthorized { fate, .. }
             | ProduceError::Authentication { fate, .. }
+            | ProduceError::Aborted { fate, .. }
             | ProduceError::Fatal { fate, .. } => *fate,
             ProduceError::WaitInTask => Fate::Unknown,
             _ => Fate::NotWritten,
@@ -256,7 +282,7 @@ impl ProduceError {
     /// The same of a record for this topic and, where it was chosen, partition.
     pub(crate) fn at(mut self, of: &Arc<str>, at: Option<i32>) -> ProduceError {
         match &mut self {
-            ProduceError::Timeout { topic, partition, .. } => {
+            ProduceError::Timeout { topic, partition, .. } | ProduceError::Aborted { topic, partition, .. } => {
                 topic.clone_from(of);
                 *partition = at;
             }
@@ -306,6 +332,18 @@ impl ProduceError {
 
 fn dropped_for(failure: Option<&ProduceError>) -> String {
     failure.map_or_else(String::new, |failure| format!(", whose policy says so, for {failure}"))
+}
+
+/// What a name does not tell.
+fn meaning(code: i16) -> &'static str {
+    match code {
+        // Without transactions there is a new epoch then, and no error.
+        error_code::INVALID_PRODUCER_EPOCH => {
+            " (its transaction was open for longer than transaction.timeout.ms, or another producer uses its \
+             transactional.id since)"
+        }
+        _ => "",
+    }
 }
 
 /// Who may write to a topic is given a producer id since Kafka 2.8 (KIP-679); what to allow is easily missed.

@@ -16,6 +16,7 @@ mod record_metadata;
 #[doc(hidden)]
 pub mod sabotage;
 pub mod security;
+pub mod transaction;
 pub mod wasm;
 
 pub use config::Config;
@@ -27,3 +28,4 @@ pub use metrics::MetricsSnapshot;
 pub use producer::{Accept, CloseError, Producer, ProducerBuilder, ReloadError, Reloaded, StartError};
 pub use record::{Header, Record};
 pub use record_metadata::{PartitionInfo, RecordMetadata, TopicName};
+pub use transaction::{ConsumedOffset, ConsumerGroupMetadata, TransactionError};

@@ -8,6 +8,7 @@ mod passing_on;
 mod reload;
 mod settings;
 mod signal;
+mod transactions;
 mod watch;
 
 pub use builder::ProducerBuilder;
@@ -44,6 +45,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+use transactions::Calls;
 use watch::Watch;
 
 /// A Kafka producer. Clones are the same producer; it may be used from any number of threads and tasks.
@@ -51,6 +53,9 @@ use watch::Watch;
 /// Records of one thread or task to one partition are written in the order of the calls of `send`; with `lanes` above 1
 /// those of a topic and key, or of a topic and partition that they name. A record's place is taken when `send` is called,
 /// not when what it returns is polled.
+///
+/// With a `transactional.id`, records are sent in transactions only: [`Producer::init_transactions`],
+/// [`Producer::begin_transaction`].
 ///
 /// [`Producer::close`] is the only end without loss: when the last clone is dropped, what is not delivered by then
 /// fails with [`ProduceError::Closed`].
@@ -70,6 +75,7 @@ struct Inner {
     prometheus_address: Option<SocketAddr>,
     notices: Vec<String>,
     reloader: Arc<Reloader>,
+    calls: Arc<Calls>,
 }
 
 /// Why a producer did not start.
@@ -143,7 +149,7 @@ impl Producer {
 
     /// Starts with what the program adds.
     fn assemble(config: Config, natives: &Natives) -> Result<Producer, StartError> {
-        let client_id = config.producer.client_id.clone().unwrap_or_else(next_client_id);
+        let client_id = client_id_of(&config.producer);
         let loaded = chains::load_plugins(&config, &client_id, &BTreeMap::new())?;
         let meter = Meter::default();
         let chains = Chains::new(&config, &loaded, natives, &meter, &[])?;
@@ -196,7 +202,9 @@ impl Producer {
         };
         let configs = each.iter().enumerate().map(|chain| (lane_config(chain), chain.1.lanes.len())).collect();
         let lanes = Arc::new(Lanes::new(configs, routes, &surroundings));
-        let passing_on = PassingOn::new(Arc::clone(&lanes), Arc::clone(&core), clock, waker.clone());
+        let calls = Arc::<Calls>::default();
+        let passing_on =
+            PassingOn::new(Arc::clone(&lanes), Arc::clone(&core), Arc::clone(&calls), clock, waker.clone());
         let mut lane_threads = Vec::with_capacity(lane_count);
         for (lane, chain) in lanes.iter().zip(each.into_iter().flat_map(|chain| chain.lanes)) {
             match lane::start(Arc::clone(lane), chain, config.delivery_timeout) {
@@ -229,7 +237,7 @@ impl Producer {
             meter,
             plugins: Mutex::new(loaded),
             reloads: Reloads::default(),
-            flush_ns: AtomicU64::new(0),
+            calls: Default::default(),
         });
         let threads = Threads { driver, lanes: lane_threads, endpoint: None, statistics: None, watch: None };
         let ending = Arc::new(Ending::new(threads, Arc::clone(&lanes), Arc::clone(&delivery_thread)));
@@ -247,6 +255,7 @@ impl Producer {
             prometheus_address,
             notices,
             reloader,
+            calls,
         };
         // From here on, an error drops it and so ends what runs.
         inner.tell_metrics(listener, config.statistics_interval)?;
@@ -414,7 +423,13 @@ impl Producer {
         if self.inner.delivery_thread.is_current() {
             return Err(ProduceError::Misuse("flush inside a callback would wait for the callback itself"));
         }
-        let began = self.inner.clock.now();
+        let _timing = self.inner.metrics.time(|calls| &calls.flush);
+        self.settle().await;
+        Ok(())
+    }
+
+    /// Until everything that was accepted so far is delivered or has failed.
+    async fn settle(&self) {
         let signal = Arc::new(Signal::default());
         let done = Arc::new(SetOnDrop(Arc::clone(&signal)));
         self.inner.lanes.flush(|| {
@@ -423,8 +438,6 @@ impl Producer {
         });
         drop(done);
         Signalled(signal).await;
-        self.inner.metrics.flushed(self.inner.clock.now() - began);
-        Ok(())
     }
 
     /// As [`Producer::flush`], blocking the thread.
@@ -623,9 +636,14 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, ProduceError> {
     }
 }
 
-fn next_client_id() -> String {
+/// As configured, or else as Java names it.
+fn client_id_of(config: &ProducerConfig) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(1);
-    format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+    match (&config.client_id, &config.transactional_id) {
+        (Some(id), _) => id.clone(),
+        (None, Some(id)) => format!("producer-{id}"),
+        (None, None) => format!("producer-{}", NEXT.fetch_add(1, Ordering::Relaxed)),
+    }
 }
 
 fn listener(config: &ProducerConfig) -> Result<Option<Listener>, StartError> {

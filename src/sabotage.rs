@@ -25,6 +25,10 @@ pub enum Sabotage {
     FailOpen,
     /// A chain is replaced while records are aside that have been through half of it.
     SwapOverAside,
+    /// A partition is written to before the coordinator knows that it is part of the transaction.
+    SendBeforeJoined,
+    /// A transaction of V1 that lost a batch leaves its epoch to the next one.
+    KeepEpochAfterAbort,
     /// No mistake, but a short way to where sequences begin again: every epoch starts just before it. Brokers take that
     /// of a producer that they do not know.
     StartAtLastSequences,

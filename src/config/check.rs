@@ -13,6 +13,7 @@ pub(super) fn check(
     notices: &mut Vec<String>,
 ) {
     idempotence(producer, values, problems, notices);
+    transactions(producer, values, problems);
     delivery_timeout(producer, values, problems, notices);
     batch_sizes(producer, values, problems, notices);
     backoffs(producer, values, notices);
@@ -53,6 +54,23 @@ fn idempotence(producer: &mut ProducerConfig, values: &Values, problems: &mut Ve
             None => notices.push(format!("{place}: {conflict} turns idempotence off: retries may double records")),
         }
         producer.enable_idempotence = false;
+    }
+}
+
+fn transactions(producer: &ProducerConfig, values: &Values, problems: &mut Vec<Problem>) {
+    let Some(place) = values.place("transactional.id") else { return };
+    let mut refuse = |kind, what: &str, help: &str| {
+        problems.push(Problem::new(kind, place, Some("transactional.id"), what.to_owned()).help(help));
+    };
+    if producer.transactional_id.is_none() {
+        refuse(
+            ProblemKind::InvalidValue,
+            "is empty",
+            "name it after the program and its part of the work, or leave it out",
+        );
+    } else if !producer.enable_idempotence {
+        let help = "set acks=all, retries above 0 and enable.idempotence=true, or leave them out";
+        refuse(ProblemKind::Conflict, "transactions need idempotence, which is off", help);
     }
 }
 

@@ -164,7 +164,6 @@ const TICKETS: Status = if cfg!(feature = "gssapi") {
 const NO_KERBEROS: Status = Status::Accepted("GSSAPI is not in this build (its cargo feature gssapi)");
 const RECONNECTS: Status =
     Status::Accepted("a token is fetched for a connection, whose backoff is reconnect.backoff.ms");
-const TRANSACTIONS: Status = Status::NotYet("transactions");
 const JAVA_TLS: Status = Status::Accepted("it chooses among the TLS parts of a Java virtual machine");
 const BROKER_SIDE: Status = Status::Accepted("only brokers, which check tokens, use it");
 
@@ -409,12 +408,12 @@ const KEYS: &[Key] = &[
         "Password of that file"),
     key("ssl.truststore.type", Kind::Text, Some("JKS"), Medium, Implemented,
         "Format of that file: PEM, PKCS12, or JKS, which means what the file itself says"),
-    key("transaction.timeout.ms", Kind::Millis(i64::MIN, INT), Some("60000"), Low, TRANSACTIONS,
-        "How long a transaction may stay open before the broker aborts it"),
-    key("transaction.two.phase.commit.enable", Kind::Bool, Some("false"), Low, TRANSACTIONS,
+    key("transaction.timeout.ms", Kind::Millis(1, INT), Some("60000"), Low, Implemented,
+        "How long a transaction may stay open before the broker aborts it; brokers allow up to transaction.max.timeout.ms"),
+    key("transaction.two.phase.commit.enable", Kind::Bool, Some("false"), Low, NotYet("two-phase commit (KIP-939)"),
         "Leave the end of a transaction to an outside coordinator, without a time limit"),
-    key("transactional.id", Kind::Text, None, Low, TRANSACTIONS,
-        "The name under which transactions survive a restart; setting it allows them"),
+    key("transactional.id", Kind::Text, None, Low, Implemented,
+        "The name under which transactions survive a restart; setting it means that records are sent in transactions only"),
     key("value.serializer", Kind::Class, Some("bytes"), High, Implemented,
         "What turns values into bytes: a built-in name or wasm:NAME"),
     // Newer than 4.3.

@@ -21,7 +21,7 @@ pub struct ProducerConfig {
     pub bootstrap_servers: Vec<HostPort>,
     /// `client.dns.lookup`, default `use_all_dns_ips`.
     pub client_dns_lookup: DnsLookup,
-    /// `client.id`, default none: the producer calls itself `producer-N`.
+    /// `client.id`, default none: the producer calls itself `producer-N`, or after its `transactional.id`.
     pub client_id: Option<String>,
     /// `acks`, default `all`.
     pub acks: Acks,
@@ -50,6 +50,10 @@ pub struct ProducerConfig {
     /// acknowledgement was lost is written a second time by the retry, and with more than one request in flight a retry
     /// may come behind later records.
     pub enable_idempotence: bool,
+    /// `transactional.id`, default none: no transactions. Not empty, and only with idempotence.
+    pub transactional_id: Option<String>,
+    /// `transaction.timeout.ms`, default 60000.
+    pub transaction_timeout: Duration,
     /// `compression.type`, default `none`.
     pub compression_type: CompressionType,
     /// `compression.gzip.level`, default -1 (gzip's own choice), else 1 to 9.
@@ -263,6 +267,8 @@ impl ProducerConfig {
             max_request_size: values.number("max.request.size"),
             max_in_flight_requests_per_connection: values.number("max.in.flight.requests.per.connection"),
             enable_idempotence: values.truth("enable.idempotence"),
+            transactional_id: Some(values.text("transactional.id")).filter(|id| !id.is_empty()),
+            transaction_timeout: values.millis("transaction.timeout.ms"),
             compression_type: match values.text("compression.type").as_str() {
                 "gzip" => CompressionType::Gzip,
                 "snappy" => CompressionType::Snappy,

@@ -404,13 +404,27 @@ fn defaults_are_accepted_and_what_is_not_there_yet_is_refused() {
     assert_eq!(config.notices, [""; 0]);
     assert_eq!(config.producer, properties("").producer);
 
-    for set in ["sasl.oauthbearer.assertion.file=/x", "transactional.id=t", "client.rack=r1"] {
+    for set in ["sasl.oauthbearer.assertion.file=/x", "transaction.two.phase.commit.enable=true", "client.rack=r1"] {
         let key = set.split('=').next().unwrap();
         refused(set, ProblemKind::NotSupportedYet, &[key, "not supported yet", "leave it out"]);
     }
     noticed("enable.metrics.push=false", &["enable.metrics.push has no effect"]);
     noticed("metric.reporters=com.example.R", &["metric.reporters has no effect"]);
     noticed("ssl.provider=BC", &["no effect"]);
+}
+
+#[test]
+fn transactions_need_an_id_and_idempotence() {
+    let producer = properties("transactional.id=orders-1\ntransaction.timeout.ms=5000").producer;
+    assert_eq!(producer.transactional_id.as_deref(), Some("orders-1"));
+    assert_eq!(producer.transaction_timeout, Duration::from_secs(5));
+    assert_eq!(properties("").producer.transactional_id, None);
+    for off in ["acks=1", "retries=0", "enable.idempotence=false"] {
+        let text = format!("transactional.id=t\n{off}");
+        refused(&text, ProblemKind::Conflict, &["transactional.id", "transactions need idempotence"]);
+    }
+    refused("transactional.id=", ProblemKind::InvalidValue, &["transactional.id", "is empty"]);
+    refused("transaction.timeout.ms=0", ProblemKind::InvalidValue, &["transaction.timeout.ms"]);
 }
 
 #[test]

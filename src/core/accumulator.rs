@@ -146,7 +146,8 @@ impl Core {
     pub fn append(&mut self, now: impl Fn() -> Instant, record: &Append<'_>) -> Result<Appended<'_>, ProduceError> {
         let body = RecordBody { key: record.key, value: record.value, headers: record.headers };
         let max_len = body.max_len();
-        if self.ended.is_some() || record.timestamp < 0 || HEADER_LEN + max_len > self.config.max_request_size {
+        let may_not = self.ended.is_some() || self.lacks_transaction();
+        if may_not || record.timestamp < 0 || HEADER_LEN + max_len > self.config.max_request_size {
             return Err(self.refusal(record, HEADER_LEN + max_len));
         }
         let (id, sticky) = self.place(&now, record)?;
@@ -214,6 +215,9 @@ impl Core {
             return ended.error(Fate::NotWritten).at(topic, partition);
         }
         let topic = Arc::clone(topic);
+        if self.lacks_transaction() {
+            return self.no_transaction(&topic);
+        }
         if record.timestamp < 0 {
             return ProduceError::Timestamp { topic, timestamp: record.timestamp };
         }
@@ -374,6 +378,7 @@ impl Core {
         partition.note_accepted(batch.info.accepted);
         partition.take_room(&mut self.rooms);
         partition.queue.push_back(Slot::Open(batch));
+        self.join(id);
         self.schedule(now, id);
     }
 
@@ -427,7 +432,7 @@ impl Core {
             let mut along = Vec::new();
             for id in due {
                 let mut is_sealed = false;
-                if self.pass_gate(id) {
+                if self.pass_gate(now, id) {
                     is_sealed = self.close_early(now, id, false);
                     let leader = self.partitions[id as usize].leader.and_then(|leader| self.nodes.get_mut(&leader));
                     if let Some(leader) = leader {
@@ -442,7 +447,7 @@ impl Core {
             // One request for all that lingers costs less than one for each, and is earlier: as Java's drain does.
             for id in along {
                 self.partitions[id as usize].lingers_on = None;
-                if self.pass_gate(id) && self.close_early(now, id, true) {
+                if self.pass_gate(now, id) && self.close_early(now, id, true) {
                     self.schedule(now, id);
                 }
             }

@@ -466,13 +466,13 @@ impl SealedBatch {
     }
 
     /// For a request: the header as of now, the records shared.
-    pub(super) fn to_produce(&self, index: i32) -> ProducePartition {
+    pub(super) fn to_produce(&self, index: i32, is_transactional: bool) -> ProducePartition {
         let (producer_id, producer_epoch, base_sequence) = match self.info.sequence {
             Some(Sequence { producer, base }) => (producer.id, producer.epoch, base),
             None => (record_batch::NO_PRODUCER_ID, record_batch::NO_PRODUCER_EPOCH, record_batch::NO_SEQUENCE),
         };
         let header = Header {
-            attributes: self.records.attributes,
+            attributes: self.records.attributes | if is_transactional { record_batch::TRANSACTIONAL } else { 0 },
             base_timestamp: self.info.base_timestamp,
             max_timestamp: self.info.max_timestamp,
             producer_id,

@@ -21,6 +21,14 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Why they are not.
+    pub(super) fn error(&self) -> Option<&ProduceError> {
+        match self {
+            Outcome::Written { .. } => None,
+            Outcome::Failed(error) => Some(error),
+        }
+    }
+
     /// The same of records that stand so many behind.
     pub(super) fn moved(&self, by: i64) -> Outcome {
         match self {

@@ -3,6 +3,7 @@
 use super::counters::Windows;
 use super::memory::MemoryPool;
 use super::principal::Principal;
+use super::transactions::TransactionConfig;
 use crate::error::{Fate, ProduceError};
 use crate::protocol::compression::Compression;
 use std::time::Duration;
@@ -16,6 +17,8 @@ pub struct CoreConfig {
     pub acks: i16,
     /// `enable.idempotence`.
     pub idempotence: bool,
+    /// `transactional.id` and what goes with it; `None` where it is not set.
+    pub transactions: Option<TransactionConfig>,
     /// `batch.size` in bytes.
     pub batch_size: usize,
     /// `batch.size.max`: bytes that a batch may grow to while it would only wait. At most `batch_size`: none does.
@@ -72,6 +75,7 @@ impl Default for CoreConfig {
             bootstrap: Vec::new(),
             acks: -1,
             idempotence: true,
+            transactions: None,
             batch_size: 16 * 1024,
             batch_size_max: 0,
             compression: Compression::None,

@@ -3,6 +3,7 @@
 use super::completion::Done;
 use crate::error::ProduceError;
 use crate::protocol::messages::Request;
+use crate::transaction::TransactionError;
 use std::sync::Arc;
 
 /// One attempt to talk to a broker. A number is never used twice, so that a late word from an old connection is
@@ -13,6 +14,10 @@ pub struct ConnectionId(pub(super) u64);
 /// A broker: its node id, or a negative number for an address from `bootstrap.servers`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub i32);
+
+/// A call about transactions that has an end of its own, which is told once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TransactionCall(pub(super) u64);
 
 /// Something for the shell to do or to pass on, from [`super::Core::poll_action`].
 #[derive(Debug)]
@@ -52,6 +57,20 @@ pub enum Action {
         name: Arc<str>,
         /// How many partitions it has now.
         partitions: usize,
+    },
+    /// A call about transactions has come to its end.
+    Transaction {
+        /// Which.
+        call: TransactionCall,
+        /// How.
+        outcome: Result<(), TransactionError>,
+    },
+    /// A call about transactions goes on, after `max.block.ms`.
+    TransactionLate {
+        /// Which.
+        call: TransactionCall,
+        /// [`TransactionError::Timeout`].
+        error: TransactionError,
     },
     /// Every record that was appended before the flush of this number is done.
     Flushed(u64),

@@ -9,13 +9,15 @@ use crate::protocol::messages::ApiVersions;
 use std::collections::VecDeque;
 
 impl Core {
-    /// Connects to the brokers that are needed: leaders of ready partitions, and one to ask for metadata or a
-    /// producer id.
+    /// Connects to the brokers that are needed: leaders of ready partitions, coordinators, and one to ask for metadata or
+    /// a producer id.
     pub(super) fn drive_links(&mut self, now: Instant) {
         let needed: Vec<NodeId> = self
             .busy
             .iter()
-            .filter_map(|node| self.nodes.get(node))
+            .copied()
+            .chain(self.wanted_coordinator(now))
+            .filter_map(|node| self.nodes.get(&node))
             .filter(|node| match node.link {
                 Link::Idle => true,
                 Link::Backoff(until) => until <= now,
@@ -24,10 +26,13 @@ impl Core {
             .map(|node| node.id)
             .collect();
         for node in needed {
-            self.connect(node);
+            // A coordinator may lead a busy partition, too.
+            if self.nodes.get(&node).is_some_and(|node| !matches!(node.link, Link::Connecting(_))) {
+                self.connect(node);
+            }
         }
         let someone = || self.nodes.values().any(|node| matches!(node.link, Link::Up(_) | Link::Connecting(_)));
-        if (self.metadata_is_due(now) || self.wants_producer_id(now))
+        if (self.metadata_is_due(now) || self.wants_producer_id(now) || self.wants_coordinator(now))
             && !someone()
             && let Some(node) = self.next_candidate(now)
         {
@@ -99,10 +104,13 @@ impl Core {
             node.link = Link::Backoff(now + wait);
         }
         self.timers.set(Timer::Node(id.0), Some(now + wait));
-        if let Link::Up(connection) = link {
-            for request in connection.in_flight {
-                self.request_lost(now, request, &cause);
+        match link {
+            Link::Up(connection) => {
+                for request in connection.in_flight {
+                    self.request_lost(now, request, &cause);
+                }
             }
+            _ => self.coordinator_unreachable(id, &cause),
         }
     }
 
@@ -110,6 +118,7 @@ impl Core {
         match request.kind {
             RequestKind::Metadata => self.metadata_failed(now),
             RequestKind::InitProducerId => self.producer_id_failed(now),
+            RequestKind::Transaction(step) => self.transaction_unanswered(now, &step, cause),
             RequestKind::Produce(batches) => {
                 for (partition, order) in batches {
                     self.batch_unanswered(now, partition, order, cause);
@@ -145,11 +154,12 @@ impl Core {
                 }
                 match connection.in_flight.front() {
                     Some(request) if request.deadline <= now => {
+                        let name = request.kind.name();
+                        let article = if name.starts_with(['A', 'E', 'I']) { "an" } else { "a" };
                         let reason = format!(
-                            "{}:{} did not answer a {} request within request.timeout.ms ({} ms)",
+                            "{}:{} did not answer {article} {name} request within request.timeout.ms ({} ms)",
                             node.host,
                             node.port,
-                            request.kind.name(),
                             self.config.request_timeout.as_millis()
                         );
                         self.drop_connection(now, id, &reason);

@@ -125,8 +125,8 @@ impl Core {
                 index
             }
         };
+        self.use_topic(now, TopicHandle::of(index));
         let topic = &mut self.topics[index];
-        topic.last_used = now;
         if topic.partitions.is_empty() {
             if !topic.wanted {
                 topic.wanted = true;
@@ -388,7 +388,9 @@ impl Core {
             let id = self.topics[index].partitions[at];
             if recreated {
                 // A log of that name that begins anew has never heard of our sequences.
-                if self.partitions[id as usize].in_flight.is_empty() {
+                if self.transactions.is_some() {
+                    self.transaction_lost_log(now, id);
+                } else if self.partitions[id as usize].in_flight.is_empty() {
                     self.bump(id, false);
                 } else {
                     self.partitions[id as usize].sequences.log_made_anew();

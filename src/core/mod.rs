@@ -38,18 +38,20 @@ mod sender;
 mod split;
 pub mod time;
 mod timers;
+mod transactions;
 mod verdict;
 
 pub use accumulator::{Append, Appended, GroupHandle, Placement};
 pub use completion::{Callback, Completion, Done, Outcome, Run, Runs};
 pub use config::CoreConfig;
 pub use counters::{CoreCounts, Measured, Sampled, TopicCounts, Windows};
-pub use io::{Action, ConnectionId, NodeId, Transmit};
+pub use io::{Action, ConnectionId, NodeId, TransactionCall, Transmit};
 pub use memory::{MemoryPool, Permit};
 pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
 pub use partitioner::{murmur2, partition_of_key};
 pub use principal::Principal;
 pub use seal::{Sealed, Unsealed};
+pub use transactions::{SendGate, TransactionConfig};
 
 pub use crate::protocol::compression::Compression;
 
@@ -73,6 +75,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use time::Instant;
 use timers::{Timer, Timers};
+use transactions::Transactions;
 
 /// Why nothing can be appended any more.
 #[derive(Debug)]
@@ -115,6 +118,7 @@ pub struct Core {
     connections: BTreeMap<ConnectionId, NodeId>,
     next_connection: u64,
     producer_id: ProducerId,
+    transactions: Option<Transactions>,
 
     /// Grows with every batch.
     next_order: u64,
@@ -163,7 +167,8 @@ impl Core {
             busy: BTreeSet::new(),
             connections: BTreeMap::new(),
             next_connection: 0,
-            producer_id: ProducerId::new(config.idempotence),
+            producer_id: ProducerId::new(config.idempotence, config.transactions.is_some()),
+            transactions: config.transactions.is_some().then(Transactions::new),
             next_order: 1,
             shared: BTreeMap::new(),
             active: IdSet::default(),
@@ -215,6 +220,7 @@ impl Core {
     /// not be handed back.
     pub fn abandon(&mut self) -> usize {
         let left = self.flushes.live();
+        self.end_calls(&Ended::Closed);
         self.fail_all(&Ended::Closed);
         self.ended.get_or_insert(Ended::Closed);
         left
@@ -223,6 +229,7 @@ impl Core {
     /// Fails everything that is not done, and all that is to come.
     pub fn fail_for_good(&mut self, reason: String) {
         let ended = Ended::Fatal(reason.into());
+        self.end_calls(&ended);
         self.fail_all(&ended);
         self.ended.get_or_insert(ended);
     }
@@ -260,6 +267,7 @@ impl Core {
                 Timer::Node(node) => self.node_timer(now, NodeId(node)),
                 Timer::Metadata => self.tries_for_metadata(now),
                 Timer::Rebootstrap => self.rebootstrap_timer(now),
+                Timer::Transaction => self.transaction_timer(now),
                 Timer::ProducerId => {}
             }
         }
@@ -289,9 +297,19 @@ impl Core {
         let failed: u32 = failed.map(|run| run.count).sum();
         if failed > 0 {
             self.count_errors(now, done.completion.topic(), failed.into());
+            self.note_failed(now, &done.runs);
         }
         self.pass_on(order, done);
         self.note_flushed();
+    }
+
+    /// A transaction is committed only if all of it was written.
+    fn note_failed(&mut self, now: Instant, runs: &[Run]) {
+        if self.transactions.is_some()
+            && let Some(error) = runs.iter().find_map(|run| run.outcome.error())
+        {
+            self.must_abort(now, || error.to_string().into());
+        }
     }
 
     fn note_flushed(&mut self) {

@@ -5,6 +5,7 @@ use super::counters::Sampled;
 use super::id_set::IdSet;
 use super::io::{ConnectionId, NodeId};
 use super::time::Instant;
+use super::transactions::Step;
 use crate::protocol::messages::{ApiVersions, ProduceRequest};
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub(super) struct InFlightRequest {
 pub(super) enum RequestKind {
     Metadata,
     InitProducerId,
+    /// Of a coordinator.
+    Transaction(Step),
     /// The partition and order of each batch.
     Produce(Vec<(u32, Order)>),
 }
@@ -75,6 +78,7 @@ impl RequestKind {
         match self {
             RequestKind::Metadata => "Metadata",
             RequestKind::InitProducerId => "InitProducerId",
+            RequestKind::Transaction(step) => step.name(),
             RequestKind::Produce(_) => "Produce",
         }
     }

@@ -212,6 +212,16 @@ impl Sequences {
         self.holes.iter().filter(|hole| hole.order < order).map(|hole| hole.definite).reduce(|a, b| a || b)
     }
 
+    /// Whether something has to be numbered anew, by a new epoch, before anything follows.
+    pub(super) fn is_torn(&self) -> bool {
+        self.made_anew || !self.holes.is_empty()
+    }
+
+    /// No leader is known to know them.
+    pub(super) fn unproven(&mut self) {
+        self.proven_on = None;
+    }
+
     /// What is in flight may be meant for a log that is no more.
     pub(super) fn log_made_anew(&mut self) {
         self.made_anew = true;

@@ -18,6 +18,8 @@ pub(super) enum ProducerId {
     Wanted { not_before: Instant, failures: u32 },
     /// The cluster does not allow it: asked for again, not before a time, once there is something to send.
     Refused { not_before: Instant, failures: u32 },
+    /// Transactions see to it, see [`super::transactions`].
+    OfTransactions,
     /// Asked for.
     Asked { failures: u32 },
     /// There.
@@ -25,8 +27,14 @@ pub(super) enum ProducerId {
 }
 
 impl ProducerId {
-    pub(super) fn new(idempotence: bool) -> ProducerId {
-        if idempotence { ProducerId::Wanted { not_before: Instant::default(), failures: 0 } } else { ProducerId::Off }
+    pub(super) fn new(idempotence: bool, transactions: bool) -> ProducerId {
+        if transactions {
+            ProducerId::OfTransactions
+        } else if idempotence {
+            ProducerId::Wanted { not_before: Instant::default(), failures: 0 }
+        } else {
+            ProducerId::Off
+        }
     }
 
     pub(super) fn current(&self) -> Option<ProducerIdAndEpoch> {
@@ -42,7 +50,7 @@ impl Core {
         match self.producer_id {
             ProducerId::Wanted { not_before, .. } => not_before <= now,
             ProducerId::Refused { not_before, .. } => not_before <= now && !self.active.is_empty(),
-            ProducerId::Off | ProducerId::Asked { .. } | ProducerId::Have(_) => false,
+            ProducerId::Off | ProducerId::OfTransactions | ProducerId::Asked { .. } | ProducerId::Have(_) => false,
         }
     }
 

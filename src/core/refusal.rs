@@ -45,7 +45,7 @@ impl Core {
     }
 
     /// Fails what is not in flight. The error is given topic, partition and fate.
-    fn fail_queue(&mut self, now: Instant, id: u32, error: impl Fn(Arc<str>, i32, Fate) -> ProduceError) {
+    pub(super) fn fail_queue(&mut self, now: Instant, id: u32, error: impl Fn(Arc<str>, i32, Fate) -> ProduceError) {
         let partition = &mut self.partitions[id as usize];
         let (topic, index) = (Arc::clone(&self.topics[partition.topic].name), partition.index);
         let failed: Vec<_> = std::mem::take(&mut partition.queue).into_iter().map(Slot::into_info).collect();

@@ -49,6 +49,9 @@ impl Core {
             });
             return self.transmit(now, node, request, RequestKind::InitProducerId, true);
         }
+        if let Some(transmit) = self.poll_transaction(now) {
+            return Some(transmit);
+        }
         if self.news.holds(now) {
             return None;
         }
@@ -78,7 +81,7 @@ impl Core {
         .copied()
     }
 
-    fn transmit(
+    pub(super) fn transmit(
         &mut self,
         now: Instant,
         node: NodeId,
@@ -87,8 +90,14 @@ impl Core {
         expects_response: bool,
     ) -> Option<Transmit> {
         let deadline = now + self.config.request_timeout;
+        let newest = match &kind {
+            RequestKind::Produce(_) => self.produce_version_max(),
+            RequestKind::Transaction(step) => self.transaction_version_max(step),
+            RequestKind::Metadata | RequestKind::InitProducerId => i16::MAX,
+        };
         let connection = self.nodes.get_mut(&node)?.connection_mut()?;
         let ours = versions::ours(request.api());
+        let ours = *ours.start()..=newest.min(*ours.end());
         let Some(mut api_version) = connection.versions.pick(request.api(), ours.clone()) else {
             let reason = format!(
                 "the broker speaks no version of {:?} that we do ({} to {})",
@@ -96,6 +105,10 @@ impl Core {
                 ours.start(),
                 ours.end()
             );
+            if let RequestKind::Transaction(_) = &kind {
+                self.transactions_unsupported(reason);
+                return None;
+            }
             // Booked as in flight first, so that losing the connection returns what it carries.
             connection.in_flight.push_back(InFlightRequest { correlation_id: -1, sent: now, deadline, kind });
             self.drop_connection(now, node, &reason);
@@ -116,17 +129,23 @@ impl Core {
             // From 13 on topics go by id (KIP-516).
             api_version = api_version.min(12);
         }
+        let connection_id = connection.id;
         let correlation_id = connection.next_correlation_id;
         connection.next_correlation_id = correlation_id.wrapping_add(1) & i32::MAX;
         connection.last_used = now;
         connection.in_flight.push_back(InFlightRequest { correlation_id, sent: now, deadline, kind });
-        let connection = connection.id;
+        if matches!(request, Request::Produce(_)) {
+            self.transaction_goes_out();
+        }
         self.set_node_timer(node);
-        Some(Transmit { connection, correlation_id, api_version, request, expects_response })
+        Some(Transmit { connection: connection_id, correlation_id, api_version, request, expects_response })
     }
 
     /// Whether the head of a ready partition may go out; bumps the epoch where that opens the gate.
-    pub(super) fn pass_gate(&mut self, id: u32) -> bool {
+    pub(super) fn pass_gate(&mut self, now: Instant, id: u32) -> bool {
+        if !self.transaction_lets(id) {
+            return false;
+        }
         let idempotence = self.config.idempotence;
         let gate = |core: &Core| {
             let partition = &core.partitions[id as usize];
@@ -139,6 +158,14 @@ impl Core {
         match gate(self) {
             Gate::Open => true,
             Gate::Closed => false,
+            Gate::Bump if self.transactions.is_some() => {
+                let partition = &self.partitions[id as usize];
+                let place = format!("{}-{}", self.topics[partition.topic].name, partition.index);
+                let why = "what follows a record that was lost, or its topic's end, needs another epoch";
+                // It did fail by that, mostly.
+                self.must_abort(now, || format!("{place}: {why}").into());
+                false
+            }
             Gate::Bump => {
                 // What was under way to a log that is no more may yet come to the new one.
                 let refused = !self.partitions[id as usize].sequences.is_made_anew();
@@ -159,7 +186,7 @@ impl Core {
         let mut size = 0;
         let mut sent: Vec<(usize, SentBatches)> = Vec::new();
         for id in in_turn {
-            if !self.pass_gate(id) {
+            if !self.pass_gate(now, id) {
                 // What opens it again schedules the partition.
                 self.unready(id);
                 continue;
@@ -195,7 +222,7 @@ impl Core {
                 sent.push((partition.topic, SentBatches::default()));
                 topics.len() - 1
             });
-            topics[at].partitions.push(batch.to_produce(partition.index));
+            topics[at].partitions.push(batch.to_produce(partition.index, self.config.transactions.is_some()));
             sent[at].1.add(SentBatch {
                 records: batch.info.count as u64,
                 bytes: batch.wire_len(),
@@ -234,7 +261,7 @@ impl Core {
         let request = ProduceRequest {
             acks: self.config.acks,
             timeout_ms: i32::try_from(self.config.request_timeout.as_millis()).unwrap_or(i32::MAX),
-            transactional_id: None,
+            transactional_id: self.config.transactions.as_ref().map(|of| of.id.to_string()),
             topics,
         };
         Some(Gathered { request, batches })
@@ -258,6 +285,7 @@ impl Core {
             (RequestKind::InitProducerId, Response::InitProducerId(response)) => {
                 self.handle_producer_id(now, &response);
             }
+            (RequestKind::Transaction(step), response) => self.handle_transaction(now, step, response),
             (RequestKind::Produce(batches), Response::Produce(response)) => {
                 self.count_latency(now, node, now - request.sent);
                 self.handle_produce(now, node, batches, response);
@@ -347,6 +375,7 @@ impl Core {
             after_unknown: !earlier && hole == Some(false),
             maybe_written: sent.batch.as_ref().is_some_and(|batch| batch.info.maybe_written),
             several: sent.batch.as_ref().is_some_and(|batch| batch.info.count > 1),
+            transactional: self.config.transactions.is_some(),
             names_records: sent.batch.as_ref().is_some_and(|batch| !split::refused(&batch.info, &answer).is_empty()),
         };
         let verdict = verdict(Asked::Produce(context), answer.error_code);
@@ -451,6 +480,9 @@ impl Core {
             },
         };
         self.complete(now, id, batch, Outcome::Failed(error));
+        if matches!(code, code::PRODUCER_FENCED | code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED) {
+            self.refused_for_good(code);
+        }
         self.schedule(now, id);
     }
 
@@ -507,6 +539,7 @@ impl Core {
         let (topic, records) = (partition.topic, batch.info.count as u64);
         partition.requeue(batch);
         self.active.insert(id);
+        self.batch_came_back(now);
         self.count_retry(now, topic, records);
     }
 

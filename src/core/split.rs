@@ -36,7 +36,7 @@ impl Core {
         self.topics[topic].ratio.reset(batch.info.record_bytes, batch.records.body.len());
         // The limit is not known. As Java does: what fits a batch uncompressed; but something smaller in any case.
         let target = self.config.batch_size.saturating_sub(HEADER_LEN).min(batch.info.record_bytes / 2);
-        self.make_anew(id, batch.info.clone(), Work::Split(batch, target));
+        self.make_anew(now, id, batch.info.clone(), Work::Split(batch, target));
     }
 
     /// The broker refuses some of the batch's records, for which it wrote none of them: fails those, and sends the
@@ -70,22 +70,24 @@ impl Core {
         } else {
             self.share(&mut batch.info);
             self.count_errors(now, batch.info.completion().topic(), refused.len() as u64);
+            self.note_failed(now, &runs);
             self.settle(order, runs);
             let refused: Vec<u32> = refused.into_keys().collect();
             let left = gaps(&refused, batch.info.count as u32);
             let pieces: Vec<_> = left.into_iter().flat_map(|range| batch.info.indexes(range)).collect();
             let count = batch.info.count - refused.len() as i32;
             let place = Box::new(BatchInfo { count, pieces, ..(*batch.info).clone() });
-            self.make_anew(id, place, Work::Without(batch, refused));
+            self.make_anew(now, id, place, Work::Without(batch, refused));
         }
         self.schedule(now, id);
     }
 
     /// Has something else made of a batch. `place` keeps its place meanwhile, and knows what may fail there.
-    fn make_anew(&mut self, id: u32, place: Box<BatchInfo>, work: Work) {
+    fn make_anew(&mut self, now: Instant, id: u32, place: Box<BatchInfo>, work: Work) {
         self.partitions[id as usize].note_accepted(place.accepted);
         self.partitions[id as usize].enqueue(Slot::Sealing(place));
         self.active.insert(id);
+        self.batch_came_back(now);
         self.unsealed.push_back(work);
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Rebootstrap,
     /// The next attempt to get a producer id.
     ProducerId,
+    /// The next attempt to ask a coordinator, or the end of a caller's patience.
+    Transaction,
 }
 
 #[derive(Debug, Default)]

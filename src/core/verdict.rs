@@ -30,6 +30,8 @@ pub(super) struct Context {
     pub(super) several: bool,
     /// The answer names records of it (KIP-467).
     pub(super) names_records: bool,
+    /// It is part of a transaction, whose epoch is not ours to bump.
+    pub(super) transactional: bool,
 }
 
 /// What becomes of a batch, or of what else was asked for.
@@ -292,6 +294,81 @@ pub(super) fn verdict(asked: Asked, error: i16) -> Verdict {
     }
 }
 
+/// What a coordinator was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OfTransaction {
+    FindCoordinator,
+    InitProducerId,
+    /// AddPartitionsToTxn.
+    AddPartitions,
+    /// AddOffsetsToTxn.
+    AddOffsets,
+    /// TxnOffsetCommit.
+    CommitOffsets,
+    /// EndTxn.
+    End {
+        commits: bool,
+    },
+}
+
+/// What becomes of a request to a coordinator, and of the transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TransactionVerdict {
+    Good,
+    /// Ask again.
+    Again,
+    /// Ask again, soon.
+    Soon,
+    /// Ask again, whoever is the coordinator by now.
+    Elsewhere,
+    /// The transaction cannot be committed.
+    Abort,
+    /// Nor aborted: the coordinator does not know the producer id any more, which takes another one.
+    Forgotten,
+    /// Another producer has taken over.
+    Fenced,
+    /// The `transactional.id` may not be used.
+    NotAllowed,
+    /// The producer is at fault.
+    Fatal,
+}
+
+/// What to do about a coordinator's answer: as Java's `TransactionManager`, but that TxnOffsetCommit may meet a topic that is
+/// not allowed without the producer's end, and a commit a transaction that the coordinator has ended.
+pub(super) fn transaction_verdict(asked: OfTransaction, error: i16) -> TransactionVerdict {
+    use ResponseError::*;
+    let Some(error) = ResponseError::try_from_code(error) else { return TransactionVerdict::Good };
+    let aborts = asked == OfTransaction::End { commits: false };
+    let abort = if aborts || asked == OfTransaction::InitProducerId {
+        TransactionVerdict::Fatal
+    } else {
+        TransactionVerdict::Abort
+    };
+    match error {
+        NotCoordinator | CoordinatorNotAvailable => TransactionVerdict::Elsewhere,
+        RequestTimedOut if asked == OfTransaction::CommitOffsets => TransactionVerdict::Elsewhere,
+        ConcurrentTransactions => TransactionVerdict::Soon,
+        UnknownTopicOrPartition => TransactionVerdict::Again,
+        InvalidProducerEpoch | ProducerFenced => TransactionVerdict::Fenced,
+        UnknownProducerId | InvalidProducerIdMapping if asked != OfTransaction::InitProducerId => {
+            TransactionVerdict::Forgotten
+        }
+        TransactionalIdAuthorizationFailed => TransactionVerdict::NotAllowed,
+        // The coordinator has ended it by itself. To Java that is fatal; but the abort finds out what may follow.
+        InvalidTxnState if asked == (OfTransaction::End { commits: true }) => abort,
+        TransactionAbortable
+        | TopicAuthorizationFailed
+        | GroupAuthorizationFailed
+        | FencedInstanceId
+        | UnknownMemberId
+        | IllegalGeneration
+        | StaleMemberEpoch
+        | RebalanceInProgress => abort,
+        _ if error.is_retriable() => TransactionVerdict::Again,
+        _ => TransactionVerdict::Fatal,
+    }
+}
+
 fn of_batch(sort: Sort, context: Context) -> Verdict {
     let retry = |refresh, ambiguous| Verdict::Retry { refresh, ambiguous };
     // Had an earlier attempt written it, the others would be there twice.
@@ -304,7 +381,7 @@ fn of_batch(sort: Sort, context: Context) -> Verdict {
         Sort::Good => Verdict::Good,
         Sort::Duplicate => Verdict::WrittenBefore,
         Sort::OutOfOrder if context.idempotence => {
-            if context.after_unknown {
+            if context.after_unknown && !context.transactional {
                 // Had the batch of unknown fate been written, this one would follow it.
                 Verdict::Renumber
             } else if context.next_expected {
@@ -314,9 +391,11 @@ fn of_batch(sort: Sort, context: Context) -> Verdict {
                 retry(false, false)
             }
         }
-        Sort::ForgottenProducer if context.idempotence => Verdict::Renumber,
+        Sort::ForgottenProducer if context.idempotence && !context.transactional => Verdict::Renumber,
         // A partition sees a new epoch only when nothing of the old one is left, so this is another attempt's doing.
-        Sort::OldEpoch if context.idempotence && !context.maybe_written => Verdict::Renumber,
+        Sort::OldEpoch if context.idempotence && !context.maybe_written && !context.transactional => Verdict::Renumber,
+        // The transaction before is about to end.
+        Sort::InTransaction if context.transactional => retry(false, false),
         // The broker also says these of a batch that it has appended, if it loses the partition while it waits for its
         // followers (DelayedProduce); the next leader may have it.
         Sort::Leadership | Sort::OtherRetriable => retry(true, true),
@@ -353,6 +432,7 @@ mod tests {
         maybe_written: false,
         several: true,
         names_records: false,
+        transactional: false,
     };
     const GOOD: Verdict = Verdict::Good;
     const AGAIN: Verdict = Verdict::Retry { refresh: false, ambiguous: false };
@@ -428,9 +508,54 @@ mod tests {
         }
     }
 
+    /// Of every code: what becomes of a request to find a coordinator, for an id, partitions, a group, its offsets, a commit
+    /// and an abort.
+    #[test]
+    fn every_code_has_its_verdicts_of_transactions() {
+        use TransactionVerdict::*;
+        let asked = [
+            OfTransaction::FindCoordinator,
+            OfTransaction::InitProducerId,
+            OfTransaction::AddPartitions,
+            OfTransaction::AddOffsets,
+            OfTransaction::CommitOffsets,
+            OfTransaction::End { commits: true },
+            OfTransaction::End { commits: false },
+        ];
+        let abort = [Abort, Fatal, Abort, Abort, Abort, Abort, Fatal];
+        let forgotten = [Forgotten, Fatal, Forgotten, Forgotten, Forgotten, Forgotten, Forgotten];
+        let table: &[(i16, [TransactionVerdict; 7])] = &[
+            (code::NONE, [Good; 7]),
+            (code::NOT_COORDINATOR, [Elsewhere; 7]),
+            (code::COORDINATOR_NOT_AVAILABLE, [Elsewhere; 7]),
+            (code::REQUEST_TIMED_OUT, [Again, Again, Again, Again, Elsewhere, Again, Again]),
+            (code::CONCURRENT_TRANSACTIONS, [Soon; 7]),
+            (code::INVALID_PRODUCER_EPOCH, [Fenced; 7]),
+            (code::PRODUCER_FENCED, [Fenced; 7]),
+            (code::UNKNOWN_PRODUCER_ID, forgotten),
+            (code::INVALID_PRODUCER_ID_MAPPING, forgotten),
+            (code::INVALID_TXN_STATE, [Fatal, Fatal, Fatal, Fatal, Fatal, Abort, Fatal]),
+            (code::TRANSACTIONAL_ID_AUTHORIZATION_FAILED, [NotAllowed; 7]),
+            (code::TRANSACTION_ABORTABLE, abort),
+            (code::TOPIC_AUTHORIZATION_FAILED, abort),
+            (code::GROUP_AUTHORIZATION_FAILED, abort),
+            (code::FENCED_INSTANCE_ID, abort),
+            (code::UNKNOWN_MEMBER_ID, abort),
+            (code::ILLEGAL_GENERATION, abort),
+            // STALE_MEMBER_EPOCH and REBALANCE_IN_PROGRESS.
+            (113, abort),
+            (27, abort),
+        ];
+        for error in (-1..200).chain([12_345]) {
+            let named = table.iter().find(|(code, _)| *code == error).map(|(_, verdicts)| *verdicts);
+            let expected = named.unwrap_or(if code::is_retriable(error) { [Again; 7] } else { [Fatal; 7] });
+            assert_eq!(asked.map(|asked| transaction_verdict(asked, error)), expected, "{}", code::name(error));
+        }
+    }
+
     #[test]
     fn only_success_is_good_wherever_the_batch_stands() {
-        for bits in 0..64 {
+        for bits in 0..128 {
             let bit = |at: u32| bits & (1 << at) != 0;
             let context = Context {
                 idempotence: bit(0),
@@ -439,6 +564,7 @@ mod tests {
                 maybe_written: bit(3),
                 several: bit(4),
                 names_records: bit(5),
+                transactional: bit(6),
             };
             for error in -1..200 {
                 let verdict = of_batch(error, context);

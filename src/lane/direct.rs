@@ -159,7 +159,7 @@ impl Shared {
     #[inline(always)]
     fn may_append(&self, core: &mut Core, record: &Record<'_>, may_wait: bool) -> Result<TopicHandle, Obstacle> {
         let bytes = self.check(record)?;
-        if self.direct.closed.load(Ordering::Acquire) {
+        if self.direct.closed.load(Ordering::Acquire) | !self.gate.is_open() {
             return Err(Obstacle::Closed);
         }
         let Some((topic, partitions)) = core.opened(record.topic) else { return Err(Obstacle::Topic) };
@@ -228,6 +228,8 @@ impl Shared {
                 delivery
             }
             Err(error) => {
+                core.fail_transaction(now(), &error);
+                after.has_news |= core.has_news();
                 let failed = after.failed.get_or_insert_default();
                 failed.push((callback, error.clone()));
                 Delivery::failed(error)

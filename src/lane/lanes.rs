@@ -148,6 +148,19 @@ impl Lanes {
         self.lanes.iter().map(|lane| lane.take_aside()).sum()
     }
 
+    /// How many records wait for memory or for their topics.
+    pub(crate) fn count_in_line(&self) -> usize {
+        self.lanes.iter().map(|lane| lane.count_in_line()).sum()
+    }
+
+    /// Refuses all of these, and fails what is set aside.
+    pub(crate) fn give_up(&self, error: impl Fn(&Arc<str>) -> ProduceError) {
+        self.lanes.iter().for_each(|lane| {
+            lane.refuse_line(&error);
+            lane.give_up_aside();
+        });
+    }
+
     /// See [`Shared::admit`], which is for all of them.
     pub(crate) fn admit(&self) {
         self.lanes[0].admit();

@@ -10,7 +10,7 @@ use super::waiting::Waiting;
 use super::wall_clock::WallClock;
 use super::{DeliveryThread, UserCallback};
 use crate::core::time::{Clock, Instant};
-use crate::core::{Core, Done, MemoryPool, Windows};
+use crate::core::{Core, Done, MemoryPool, SendGate, Windows};
 use crate::error::{Fate, ProduceError};
 use crate::lock::lock;
 use crate::plugin::{Chain, MayGoTo, Records};
@@ -59,6 +59,9 @@ pub(crate) struct Shared {
     pub(crate) delivery_thread: Arc<DeliveryThread>,
     pub(super) wall_clock: WallClock,
     pub(super) direct: Direct,
+    /// Whether records may be sent. Looked at under the lock behind which they are left, so that a flush after it was closed
+    /// comes after all of them.
+    pub(super) gate: SendGate,
     state: Mutex<State>,
     work: Condvar,
     pub(super) waiting: Mutex<Waiting>,
@@ -126,6 +129,8 @@ pub(crate) enum AckItem {
     Flushed(u64),
     /// A topic that was asked for became usable, or cannot be used.
     Topic(Arc<str>, Result<(), ProduceError>),
+    /// Nothing becomes of what was sent so far, as its transaction is aborted.
+    Aborted,
     /// Whoever closes has no time left.
     Abandoned,
     /// The driver is gone; nothing more will come.
@@ -169,7 +174,9 @@ impl Shared {
 
             counters: ChunkCounters::new(config.windows),
         };
+        let gate = lock(&core).unwrap_or_else(|poisoned| poisoned.into_inner()).send_gate();
         Shared {
+            gate,
             number,
             together,
             core,
@@ -348,7 +355,7 @@ impl Shared {
                 }
                 AckItem::Flushed(flush) => self.together.flushed(flush).into_iter().collect(),
                 AckItem::DriverDied(_) => self.together.bereaved(),
-                AckItem::Topic(..) | AckItem::Abandoned => continue,
+                AckItem::Topic(..) | AckItem::Abandoned | AckItem::Aborted => continue,
             };
             // Behind the outcomes that came before it.
             self.together.told_all(done.drain(..), &self.delivery_thread);
@@ -410,6 +417,21 @@ impl Shared {
     /// Counts a chunk whose records all failed.
     pub(super) fn count_chunk(&self, now: Instant, facts: ChunkFacts) {
         self.lock().counters.add(now, facts);
+    }
+
+    /// Fails what is set aside, for its transaction is aborted; what is staged fails by itself, as the core says so.
+    pub(crate) fn give_up_aside(&self) {
+        self.acknowledge(AckItem::Aborted);
+    }
+
+    /// A record was lost that somebody's transaction is not whole without.
+    pub(super) fn fail_transaction(&self, now: Instant, error: &ProduceError) {
+        let mut core = self.lock_core();
+        core.fail_transaction(now, error);
+        if core.has_news() {
+            drop(core);
+            (self.wake_driver)();
+        }
     }
 
     /// Fails what is set aside, and all that is to come.

@@ -153,7 +153,10 @@ impl SteppedLanes {
             Action::Topic { name, outcome } => self.lanes.topic_settled(&name, &outcome),
             Action::Topology { name, partitions } => self.lanes.topology_changed(&name, partitions),
             Action::Flushed(flush) => self.lanes.flushed(flush),
-            Action::Connect { .. } | Action::Disconnect { .. } => {}
+            Action::Connect { .. }
+            | Action::Disconnect { .. }
+            | Action::Transaction { .. }
+            | Action::TransactionLate { .. } => {}
         }
     }
 

@@ -36,7 +36,7 @@ pub(super) enum Obstacle {
     BadTimestamp(i64),
     /// It is larger than this, all of `buffer.memory` say.
     TooLarge { key: &'static str, limit: usize },
-    /// Nothing more is taken.
+    /// Nothing more is taken, or no transaction is open that takes it.
     Closed,
     /// Its topic is not known to the lane.
     Topic,
@@ -139,7 +139,7 @@ impl Shared {
     #[inline(always)]
     fn may_stage(&self, state: &mut State, record: &Record<'_>, may_wait: bool) -> Result<(usize, usize), Obstacle> {
         let bytes = self.check(record)?;
-        if state.is_closed() {
+        if state.is_closed() || !self.gate.is_open() {
             return Err(Obstacle::Closed);
         }
         let topic = match state.topic(record.topic) {
@@ -193,7 +193,7 @@ impl Shared {
     ) -> Submitted {
         let bytes = staged_size(record);
         match obstacle {
-            Obstacle::Closed => Submitted::refused(closed().at(&record.topic.into(), record.partition)),
+            Obstacle::Closed => self.refuse_at_gate(record),
             Obstacle::Topic => self.submit_to_new_topic(record, bytes, callback, may_wait),
             Obstacle::Partition => self.wait_for_partition(record, bytes, callback),
             Obstacle::BadPartition(partition) => {
@@ -224,9 +224,10 @@ impl Shared {
             return self.submit(record, callback, true);
         }
         let waiter = self.waiter(record, bytes, callback);
-        // Closing empties the line once.
-        if self.is_closed() {
-            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
+        // Closing empties the line once, and so does an abort.
+        if self.is_closed() || !self.gate.is_open() {
+            drop(waiting);
+            return self.refuse_at_gate(record);
         }
         waiting.push_for_topic(Arc::clone(&waiter));
         self.lock_core().refresh_topic(self.clock.now(), record.topic);
@@ -260,8 +261,9 @@ impl Shared {
         }
         // Held throughout, so that a record that waits for this topic is not overtaken.
         let mut waiting = self.lock_waiting();
-        if self.is_closed() {
-            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
+        if self.is_closed() || !self.gate.is_open() {
+            drop(waiting);
+            return self.refuse_at_gate(record);
         }
         let status = if waiting.has_topic(record.topic) {
             TopicStatus::Pending
@@ -286,6 +288,15 @@ impl Shared {
             }
             TopicStatus::Pending => Submitted::refused(ProduceError::TopicNotKnownYet { topic: record.topic.into() }),
         }
+    }
+
+    /// Nothing is taken any more, or now.
+    pub(super) fn refuse_at_gate(&self, record: &Record<'_>) -> Submitted {
+        if self.is_closed() {
+            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
+        }
+        self.count_refused();
+        Submitted::refused(self.lock_core().no_transaction(&record.topic.into()))
     }
 
     fn count_refused(&self) {

@@ -6,7 +6,7 @@
 use super::callbacks::let_go;
 use super::chunk::staged_size;
 use super::counters::WaitCounters;
-use super::delivery::{Delivery, closed};
+use super::delivery::Delivery;
 use super::direct::AfterAppends;
 use super::lookup::Lookup;
 use super::staging::{AckItem, Shared, State};
@@ -108,6 +108,11 @@ impl Waiting {
     pub(super) fn take_all(&mut self) -> Vec<Arc<Waiter>> {
         let topics = std::mem::take(&mut self.topics);
         topics.into_values().flatten().chain(std::mem::take(&mut self.memory)).collect()
+    }
+
+    /// How many have a place in a line.
+    fn count(&self) -> usize {
+        self.topics.values().flatten().chain(&self.memory).filter(|waiter| !waiter.is_over()).count()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
@@ -217,9 +222,10 @@ impl Shared {
     ) -> Submitted {
         let waiter = self.waiter(record, bytes, callback);
         let mut waiting = self.lock_waiting();
-        // Closing empties the line once.
-        if self.lock().is_closed() {
-            return Submitted::refused(closed().at(&record.topic.into(), record.partition));
+        // Closing empties the line once, and so does an abort.
+        if self.lock().is_closed() || !self.gate.is_open() {
+            drop(waiting);
+            return self.refuse_at_gate(record);
         }
         waiting.push_for_memory(Arc::clone(&waiter));
         self.set_waiting(waiting.memory.len());
@@ -263,6 +269,29 @@ impl Shared {
         }
         for lookup in lookups {
             lookup.settle(outcome.clone());
+        }
+    }
+
+    /// How many records are in line.
+    pub(super) fn count_in_line(&self) -> usize {
+        self.lock_waiting().count()
+    }
+
+    /// Refuses all records in line.
+    pub(super) fn refuse_line(&self, error: impl Fn(&Arc<str>) -> ProduceError) {
+        let mut waiting = self.lock_waiting();
+        let refused = waiting.take_all();
+        self.set_waiting(0);
+        let now = self.clock.now();
+        refused.iter().for_each(|_| waiting.counters.refused(now));
+        let mut core = self.lock_core();
+        for waiter in refused.iter().filter(|waiter| !waiting.lookups.contains_key(&waiter.record.topic)) {
+            core.forget(&waiter.record.topic);
+        }
+        drop(core);
+        drop(waiting);
+        for waiter in refused {
+            waiter.refuse(error(&waiter.topic()));
         }
     }
 

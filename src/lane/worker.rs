@@ -89,6 +89,10 @@ impl InUse {
 
 impl Drop for Worker {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // What it had in its hands is lost.
+            self.lane.0.fail_transaction(self.lane.0.clock.now(), &delivery::closed());
+        }
         // After a panic: what is aside has failed with its deliveries, and what the core has is still delivered.
         for job in self.aside.take_flushes() {
             self.lane.0.flush_core(job);
@@ -128,6 +132,12 @@ impl Drop for PassingBy {
     }
 }
 
+/// What becomes of records that never reached a batch when their transaction is aborted.
+fn aborted() -> ProduceError {
+    let (topic, reason) = ("".into(), "abort_transaction was called".into());
+    ProduceError::Aborted { topic, partition: None, reason, fate: Fate::NotWritten }
+}
+
 /// Fails a chunk's records for the same reason, each with its own topic and partition.
 fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
     let now = shared.clock.now();
@@ -136,6 +146,7 @@ fn fail_chunk(shared: &Shared, chunk: Chunk, error: &ProduceError) {
         now,
         ChunkFacts { records, bytes: chunk.bytes, queued, appended: queued, errors: records, dropped: 0 },
     );
+    shared.fail_transaction(now, error);
     let mut placed = Placed::of(records);
     let mut known = BTreeMap::new();
     for (&topic, &partition) in chunk.records.topic_of.iter().zip(&chunk.records.partitions) {
@@ -218,12 +229,13 @@ impl Worker {
     fn acknowledge(&mut self, items: Vec<AckItem>) {
         let now = self.lane.0.clock.now();
         let mut settled = Vec::new();
-        let mut over = None;
+        let (mut over, mut aborts) = (None, false);
         for item in &items {
             match item {
                 AckItem::Topic(name, outcome) => settled.push((Arc::clone(name), outcome.clone())),
                 AckItem::DriverDied(reason) => over = Some(died(reason)),
                 AckItem::Abandoned => over = Some(delivery::closed()),
+                AckItem::Aborted => aborts = true,
                 AckItem::Done(_) | AckItem::Flushed(_) => {}
             }
         }
@@ -239,6 +251,9 @@ impl Worker {
         drop(passing);
         for (topic, outcome) in settled {
             self.topic_settled(now, &topic, outcome);
+        }
+        if aborts {
+            self.end_aside(aborted());
         }
         if let Some(error) = over {
             self.end_aside(error.clone());
@@ -264,6 +279,10 @@ impl Worker {
         let shared = Arc::clone(&self.lane.0);
         if let Some(error) = &self.over {
             fail_chunk(&shared, chunk, error);
+            return;
+        }
+        if shared.gate.aborts() {
+            fail_chunk(&shared, chunk, &aborted());
             return;
         }
         let now = shared.clock.now();
@@ -388,6 +407,10 @@ impl Worker {
                 placed.ended(*slot, error.clone());
                 errors.insert(*slot, error);
             }
+        }
+        // One that is left out on purpose, or as its policy says, is no loss.
+        if let Some(error) = errors.values().find(|error| !matches!(error, ProduceError::Dropped { .. })) {
+            shared.fail_transaction(now, error);
         }
         deliveries.place(placed);
         callbacks.fail(|slot| errors.get(&slot).map_or_else(callbacks::lost, |error| (*error).clone()));

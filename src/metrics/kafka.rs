@@ -1,10 +1,12 @@
 //! Kafka's metrics, and the lane's, from the counters of the parts.
 
 use super::snapshot::{Metric, MetricKind};
+use super::sources::Calls;
 use crate::core::{CoreCounts, Measured, NodeId};
 use crate::lane::LaneCounts;
 use crate::net::{NetCounts, TrafficCounts};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 const PRODUCER: &str = "producer-metrics";
 const TOPIC: &str = "producer-topic-metrics";
@@ -56,8 +58,6 @@ pub(super) struct Counts {
     pub(super) core: CoreCounts,
     pub(super) net: NetCounts,
     pub(super) lane: LaneCounts,
-    /// Nanoseconds spent in `flush`, together.
-    pub(super) flush_ns: u64,
 }
 
 /// Adds the metrics of the whole producer.
@@ -71,13 +71,26 @@ pub(super) fn producer(counts: &Counts, tags: &[(String, String)], into: &mut Ve
         ["Records per second that failed", "Records that failed, or were refused by send after its checks"],
     );
     buffer(&mut sheet, &counts.lane);
-    sheet.counter("flush-time-ns-total", counts.flush_ns as f64, "Nanoseconds spent in flush");
     sheet.counter(
         "metadata-wait-time-ns-total",
         counts.lane.metadata_wait_ns,
         "Nanoseconds that records waited for the metadata of their topic",
     );
     network(&mut sheet, &counts.net);
+}
+
+/// Adds the time that calls took.
+pub(super) fn calls(calls: &Calls, tags: &[(String, String)], into: &mut Vec<Metric>) {
+    let mut sheet = Sheet { group: PRODUCER, tags: tags.to_vec(), into };
+    let mut spent = |name, nanos: &AtomicU64, description| {
+        sheet.counter(name, nanos.load(Ordering::Relaxed) as f64, description);
+    };
+    spent("flush-time-ns-total", &calls.flush, "Nanoseconds spent in flush");
+    spent("txn-init-time-ns-total", &calls.init_transactions, "Nanoseconds spent in init_transactions");
+    spent("txn-begin-time-ns-total", &calls.begin_transaction, "Nanoseconds spent in begin_transaction");
+    spent("txn-send-offsets-time-ns-total", &calls.send_offsets, "Nanoseconds spent in send_offsets_to_transaction");
+    spent("txn-commit-time-ns-total", &calls.commit_transaction, "Nanoseconds spent in commit_transaction");
+    spent("txn-abort-time-ns-total", &calls.abort_transaction, "Nanoseconds spent in abort_transaction");
 }
 
 fn sender(sheet: &mut Sheet<'_>, core: &CoreCounts) {

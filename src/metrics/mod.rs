@@ -18,7 +18,7 @@
 //! | `connection-count`, `connection-creation-rate`, `-total`, `connection-close-rate`, `-total` | yes: those past their handshake |
 //! | `successful-authentication-rate`, `-total`, `failed-authentication-rate`, `-total` | yes: TLS and login of a connection taken together; without either none is counted, as in Java |
 //! | `successful-reauthentication-rate`, `-total`, `failed-reauthentication-rate`, `-total`, `reauthentication-latency-avg`, `-max` | yes (KIP-368) |
-//! | `flush-time-ns-total` | yes |
+//! | `flush-time-ns-total` | yes; without that of commits and aborts, as in Java |
 //! | `incoming-byte-rate`, `-total`, `outgoing-byte-rate`, `-total`, `network-io-rate`, `-total`, `request-rate`, `-total`, `request-size-avg`, `-max`, `response-rate`, `-total` | yes; without the handshake's exchange |
 //! | `metadata-age` | yes; NaN before the first answer, where Java counts from 1970 |
 //! | `metadata-wait-time-ns-total` | yes |
@@ -31,8 +31,7 @@
 //! | `records-per-request-avg`, `requests-in-flight` | yes |
 //! | `request-latency-avg`, `-max` | yes, of Produce requests, as in Java |
 //! | `select-*`, `io-time-*`, `io-wait-*`, `io-ratio` (and the deprecated `iotime-total`, `io-waittime-total`) | no: the sockets are tokio's, which polls and works on them in one; any number would be made up |
-//! | `successful-*`, `failed-*` authentication, `reauthentication-latency-*` | not yet: with SASL |
-//! | `txn-*-time-ns-total` | not yet: with transactions |
+//! | `txn-init-time-ns-total`, `txn-begin-time-ns-total`, `txn-send-offsets-time-ns-total`, `txn-commit-time-ns-total`, `txn-abort-time-ns-total` | yes; calls that fail count, too, which Java leaves out |
 //! | `bufferpool-wait-time-total` | no: deprecated for its unit (KIP-773) |
 //! | **`producer-topic-metrics`**, tag `topic` | from a topic's first batch on |
 //! | `record-send-rate`, `-total`, `byte-rate`, `-total`, `compression-rate`, `record-retry-rate`, `-total`, `record-error-rate`, `-total` | yes |

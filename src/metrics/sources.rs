@@ -3,7 +3,7 @@
 use super::snapshot::MetricsSnapshot;
 use super::{kafka, plugins};
 use crate::core::Core;
-use crate::core::time::Clock;
+use crate::core::time::{Clock, Instant};
 use crate::lane::{self, LaneCounts};
 use crate::net::NetCounters;
 use crate::plugin::Meter;
@@ -11,7 +11,6 @@ use crate::wasm::Plugin;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 /// The counters of every part of a producer.
 pub(crate) struct Sources {
@@ -23,8 +22,7 @@ pub(crate) struct Sources {
     pub(crate) meter: Meter,
     pub(crate) plugins: Mutex<BTreeMap<String, Plugin>>,
     pub(crate) reloads: Reloads,
-    /// Nanoseconds spent in `flush`.
-    pub(crate) flush_ns: AtomicU64,
+    pub(crate) calls: Calls,
 }
 
 /// How often plugins were taken over from a changed configuration, and how often that failed.
@@ -34,10 +32,35 @@ pub(crate) struct Reloads {
     pub(crate) failed: AtomicU64,
 }
 
+/// Nanoseconds spent in each of the calls that wait, and in `begin_transaction`, whatever came of them.
+#[derive(Default)]
+pub(crate) struct Calls {
+    pub(crate) flush: AtomicU64,
+    pub(crate) init_transactions: AtomicU64,
+    pub(crate) begin_transaction: AtomicU64,
+    pub(crate) send_offsets: AtomicU64,
+    pub(crate) commit_transaction: AtomicU64,
+    pub(crate) abort_transaction: AtomicU64,
+}
+
+/// Counts the time until it is dropped: a call that is given up has taken its time, too.
+pub(crate) struct Timing<'a> {
+    clock: &'a dyn Clock,
+    began: Instant,
+    total: &'a AtomicU64,
+}
+
+impl Drop for Timing<'_> {
+    fn drop(&mut self) {
+        let took = (self.clock.now() - self.began).as_nanos();
+        self.total.fetch_add(u64::try_from(took).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+}
+
 impl Sources {
-    /// A flush took so long.
-    pub(crate) fn flushed(&self, took: Duration) {
-        self.flush_ns.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// One of the calls begins.
+    pub(crate) fn time<'a>(&'a self, which: impl FnOnce(&'a Calls) -> &'a AtomicU64) -> Timing<'a> {
+        Timing { clock: &*self.clock, began: self.clock.now(), total: which(&self.calls) }
     }
 
     /// The plugins that are in use, by their names in the config.
@@ -65,15 +88,11 @@ impl Sources {
         };
         let now = self.clock.now();
         let lanes = self.lanes.counts(now);
-        let counts = kafka::Counts {
-            core,
-            net: self.net.counts(now),
-            lane: LaneCounts::sum(&lanes),
-            flush_ns: self.flush_ns.load(Ordering::Relaxed),
-        };
+        let counts = kafka::Counts { core, net: self.net.counts(now), lane: LaneCounts::sum(&lanes) };
         let tags = [("client-id".to_owned(), self.client_id.clone())];
         let mut metrics = Vec::new();
         kafka::producer(&counts, &tags, &mut metrics);
+        kafka::calls(&self.calls, &tags, &mut metrics);
         kafka::topics(&counts.core, &tags, &mut metrics);
         kafka::nodes(&counts.core, &counts.net, &tags, &mut metrics);
         for (number, lane) in lanes.iter().enumerate() {

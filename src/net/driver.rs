@@ -33,10 +33,11 @@ use super::sealers::Sealers;
 use super::trouble::Trouble;
 use super::waker::Waker;
 use crate::core::time::Instant;
-use crate::core::{Action, ConnectionId, Done, NodeId, Transmit};
+use crate::core::{Action, ConnectionId, Done, NodeId, TransactionCall, Transmit};
 use crate::error::ProduceError;
 use crate::lock;
 use crate::protocol::codec::encode_request;
+use crate::transaction::TransactionError;
 use std::collections::{BTreeMap, VecDeque};
 use std::future::{Future, poll_fn};
 use std::io;
@@ -56,6 +57,10 @@ pub trait Events: Send {
     fn topic(&mut self, name: Arc<str>, outcome: Result<(), ProduceError>);
     /// A topic that is in use has more partitions than before, or other leaders.
     fn topology(&mut self, name: Arc<str>, partitions: usize);
+    /// A call about transactions has ended.
+    fn transaction(&mut self, call: TransactionCall, outcome: Result<(), TransactionError>);
+    /// A call about transactions takes longer than its caller is to wait.
+    fn transaction_late(&mut self, call: TransactionCall, error: TransactionError);
     /// Everything that was appended before this flush is done.
     fn flushed(&mut self, flush: u64);
     /// All of the above of one pass was said.
@@ -393,6 +398,8 @@ impl<M: Machine, E: Events> Driver<M, E> {
                 Action::Done(done) => self.events.done(done),
                 Action::Topic { name, outcome } => self.events.topic(name, outcome),
                 Action::Topology { name, partitions } => self.events.topology(name, partitions),
+                Action::Transaction { call, outcome } => self.events.transaction(call, outcome),
+                Action::TransactionLate { call, error } => self.events.transaction_late(call, error),
                 Action::Flushed(flush) => self.events.flushed(flush),
             }
         }

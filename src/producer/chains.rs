@@ -51,7 +51,7 @@ impl Chains {
     pub(crate) fn of(config: &Config) -> Result<Chains, StartError> {
         let mut config = config.clone();
         config.producer.lanes = 1;
-        let client_id = config.producer.client_id.clone().unwrap_or_else(super::next_client_id);
+        let client_id = super::client_id_of(&config.producer);
         let loaded = load_plugins(&config, &client_id, &BTreeMap::new())?;
         Chains::new(&config, &loaded, &Natives::default(), &Meter::default(), &[])
     }

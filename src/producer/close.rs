@@ -69,6 +69,11 @@ impl Ending {
         }
     }
 
+    /// Set when all that was accepted is done, if the end has begun.
+    pub(super) fn draining(&self) -> Option<Arc<Signal>> {
+        self.begun.load(Ordering::Acquire).then(|| Arc::clone(&self.drained))
+    }
+
     /// What ends with the producer, too.
     pub(super) fn add(&self, endpoint: Option<Endpoint>, statistics: Option<Statistics>) {
         if let Some(threads) = &mut *self.lock() {
@@ -117,6 +122,7 @@ impl Inner {
         let ending = &self.ending;
         let is_own = ending.is_own_thread();
         let patience = if is_own { Duration::ZERO } else { patience };
+        let began = self.clock.now();
         if !ending.begun.swap(true, Ordering::AcqRel) {
             self.lanes.close();
             self.lock_core().close(self.clock.now());
@@ -134,7 +140,12 @@ impl Inner {
             drop(core);
             self.lanes.abandon();
             self.waker.wake();
+        } else if !is_own {
+            self.end_transaction_at_close(patience - (self.clock.now() - began).min(patience));
         }
+        // Who still waits for a transaction waits for nothing.
+        self.lock_core().abandon();
+        self.waker.wake();
         if !is_own {
             ending.finish();
         } else if ending.lock().is_some() {

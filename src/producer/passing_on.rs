@@ -1,16 +1,19 @@
 //! What the driver learns goes to the lanes, and from there to whoever waits for it.
 
-use crate::core::{Action, Core, Done};
+use super::transactions::Calls;
+use crate::core::{Action, Core, Done, TransactionCall};
 use crate::error::ProduceError;
 use crate::lane::Lanes;
 use crate::lock;
 use crate::net::{self, Clock, Waker};
+use crate::transaction::TransactionError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Passes on what the driver learns.
 pub(super) struct PassingOn {
     lanes: Arc<Lanes>,
     core: Arc<Mutex<Core>>,
+    calls: Arc<Calls>,
     clock: Clock,
     waker: Waker,
     /// Of this pass: who is to hear of them is woken once.
@@ -18,8 +21,14 @@ pub(super) struct PassingOn {
 }
 
 impl PassingOn {
-    pub(super) fn new(lanes: Arc<Lanes>, core: Arc<Mutex<Core>>, clock: Clock, waker: Waker) -> PassingOn {
-        PassingOn { lanes, core, clock, waker, outcomes: Vec::new() }
+    pub(super) fn new(
+        lanes: Arc<Lanes>,
+        core: Arc<Mutex<Core>>,
+        calls: Arc<Calls>,
+        clock: Clock,
+        waker: Waker,
+    ) -> PassingOn {
+        PassingOn { lanes, core, calls, clock, waker, outcomes: Vec::new() }
     }
 
     fn hand_over_outcomes(&mut self) {
@@ -38,6 +47,14 @@ impl net::Events for PassingOn {
 
     fn topology(&mut self, name: Arc<str>, partitions: usize) {
         self.lanes.topology_changed(&name, partitions);
+    }
+
+    fn transaction(&mut self, call: TransactionCall, outcome: Result<(), TransactionError>) {
+        self.calls.ended(call, outcome);
+    }
+
+    fn transaction_late(&mut self, call: TransactionCall, error: TransactionError) {
+        self.calls.late(call, error);
     }
 
     fn flushed(&mut self, flush: u64) {
@@ -62,13 +79,17 @@ impl net::Events for PassingOn {
         let mut core = lock(&self.core);
         core.fail_for_good(reason.to_owned());
         while let Some(action) = core.poll_action() {
-            if let Action::Done(batch) = action {
-                self.outcomes.push(batch);
+            match action {
+                Action::Done(batch) => self.outcomes.push(batch),
+                Action::Transaction { call, outcome } => self.calls.ended(call, outcome),
+                _ => {}
             }
         }
         drop(core);
         self.hand_over_outcomes();
-        self.lanes.driver_died(&reason.into());
+        let reason: Arc<str> = reason.into();
+        self.calls.end_all(&reason);
+        self.lanes.driver_died(&reason);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the parts need to know of the configuration, in their own types.
 
 use crate::config::{Acks, CompressionType, DnsLookup, MetadataRecoveryStrategy, ProducerConfig};
-use crate::core::{Compression, CoreConfig, MemoryPool, Windows};
+use crate::core::{Compression, CoreConfig, MemoryPool, TransactionConfig, Windows};
 use crate::net::{self, NetConfig, SystemNames};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,11 @@ pub(super) fn core_config(
         bootstrap,
         acks: config.acks.code(),
         idempotence: config.enable_idempotence && config.acks == Acks::All,
+        transactions: config.transactional_id.as_ref().map(|id| TransactionConfig {
+            id: id.as_str().into(),
+            timeout: config.transaction_timeout,
+            max_block: config.max_block,
+        }),
         batch_size: config.batch_size,
         batch_size_max: config.batch_size_max,
         compression: compression(config),

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
-/// Set once; a thread or a task waits for it.
+/// Set once; threads and tasks wait for it.
 #[derive(Default)]
 pub(super) struct Signal {
-    state: Mutex<(bool, Option<Waker>)>,
+    state: Mutex<(bool, Vec<Waker>)>,
     condition: Condvar,
 }
 
@@ -18,12 +18,10 @@ impl Signal {
     pub(super) fn set(&self) {
         let mut state = self.lock();
         state.0 = true;
-        let waker = state.1.take();
+        let wakers = std::mem::take(&mut state.1);
         drop(state);
         self.condition.notify_all();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// Whether it was set within that time, or in the end.
@@ -47,7 +45,7 @@ impl Signal {
         true
     }
 
-    fn lock(&self) -> MutexGuard<'_, (bool, Option<Waker>)> {
+    fn lock(&self) -> MutexGuard<'_, (bool, Vec<Waker>)> {
         self.state.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 }
@@ -72,7 +70,9 @@ impl Future for Signalled {
         if state.0 {
             return Poll::Ready(());
         }
-        state.1 = Some(context.waker().clone());
+        if !state.1.iter().any(|known| known.will_wake(context.waker())) {
+            state.1.push(context.waker().clone());
+        }
         Poll::Pending
     }
 }

@@ -68,7 +68,7 @@ pub struct ApiVersions {
     /// Sorted by API number.
     pub apis: Vec<(i16, RangeInclusive<i16>)>,
     /// The level of the finalized feature `transaction.version` (KIP-584, KIP-890), 0 where there is none; from 2 on
-    /// transactions go by the second protocol.
+    /// transactions are V2.
     pub transaction_version: i16,
 }
 

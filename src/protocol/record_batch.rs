@@ -28,6 +28,9 @@ pub const NO_PRODUCER_EPOCH: i16 = -1;
 /// No sequence.
 pub const NO_SEQUENCE: i32 = -1;
 
+/// The attribute of a batch that is part of a transaction.
+pub const TRANSACTIONAL: i16 = 1 << 4;
+
 /// The parts of a batch's header that are not constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Header {

@@ -20,7 +20,7 @@ pub const DESCRIBE_CONFIGS: RangeInclusive<i16> = 1..=4;
 pub const SASL_HANDSHAKE: RangeInclusive<i16> = 1..=1;
 /// SaslAuthenticate: 1 says how long the session lives (KIP-368).
 pub const SASL_AUTHENTICATE: RangeInclusive<i16> = 0..=2;
-/// InitProducerId: 3 can continue an id (KIP-360), 4 names fencing, 5 is for transactions of the second protocol.
+/// InitProducerId: 3 can continue an id (KIP-360), 4 names fencing, 5 is for transactions V2.
 pub const INIT_PRODUCER_ID: RangeInclusive<i16> = 0..=5;
 /// FindCoordinator: 0 knows groups only; 4 takes several keys (KIP-699); 6 is for share groups.
 pub const FIND_COORDINATOR: RangeInclusive<i16> = 1..=4;
@@ -28,9 +28,9 @@ pub const FIND_COORDINATOR: RangeInclusive<i16> = 1..=4;
 pub const ADD_PARTITIONS_TO_TXN: RangeInclusive<i16> = 0..=3;
 /// AddOffsetsToTxn: 2 names fencing, 4 may say that the transaction can only be aborted.
 pub const ADD_OFFSETS_TO_TXN: RangeInclusive<i16> = 0..=4;
-/// TxnOffsetCommit: 3 tells the consumer's membership (KIP-447), 5 is for transactions of the second protocol.
+/// TxnOffsetCommit: 3 tells the consumer's membership (KIP-447), 5 is for transactions V2.
 pub const TXN_OFFSET_COMMIT: RangeInclusive<i16> = 0..=5;
-/// EndTxn: 2 names fencing, 5 is for transactions of the second protocol and answers with the next epoch.
+/// EndTxn: 2 names fencing, 5 is for transactions V2 and answers with the next epoch.
 pub const END_TXN: RangeInclusive<i16> = 0..=5;
 
 /// The versions of `api` that we speak.

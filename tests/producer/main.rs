@@ -22,6 +22,7 @@ mod reload;
 mod serializers;
 mod strangers;
 mod topics;
+mod transactions;
 
 use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control, FakeBroker};

@@ -3,6 +3,7 @@
 use super::{Broker, PATIENCE};
 use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control};
+use pointsman::transaction::{ConsumedOffset, ConsumerGroupMetadata};
 use pointsman::{Config, MetricsSnapshot, Producer, Record, StartError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -162,6 +163,44 @@ fn who_waits_for_memory_is_counted() {
     assert!(of_producer(&now, "bufferpool-wait-time-ns-total") >= refused * 190e6);
     assert!(of_producer(&now, "bufferpool-wait-ratio") > 0.0);
     drop(producer.close_blocking(Duration::ZERO));
+}
+
+#[test]
+fn the_time_of_calls_about_transactions_is_counted_in_each_of_them() {
+    let broker = Broker::start();
+    // The embedded broker takes offsets of transactions V2 only.
+    broker.broker.set_transaction_version(2);
+    broker.broker.on(ApiKey::EndTxn, |_| Control::Delay(Duration::from_millis(20)));
+    let producer = broker.producer(&[("transactional.id", "timed")]);
+    let times = || {
+        let now = producer.metrics();
+        let of = |call: &str| of_producer(&now, &format!("txn-{call}-time-ns-total"));
+        ["init", "begin", "send-offsets", "commit", "abort"].map(of)
+    };
+    let mut expected = [false; 5];
+    let mut check = |call: Option<usize>| {
+        expected[call.unwrap_or(0)] |= call.is_some();
+        assert_eq!(times().map(|nanos| nanos > 0.0), expected);
+    };
+    check(None);
+    producer.init_transactions_blocking().unwrap();
+    check(Some(0));
+    producer.begin_transaction().unwrap();
+    check(Some(1));
+    send(&producer, 0, 1);
+    let offset = ConsumedOffset { topic: "in".into(), partition: 0, offset: 7, leader_epoch: None, metadata: None };
+    producer.send_offsets_to_transaction_blocking(&[offset], &ConsumerGroupMetadata::of("group")).unwrap();
+    check(Some(2));
+    producer.commit_transaction_blocking().unwrap();
+    check(Some(3));
+    producer.begin_transaction().unwrap();
+    send(&producer, 0, 1);
+    producer.abort_transaction_blocking().unwrap();
+    check(Some(4));
+    let [.., commit, _] = times();
+    assert!(commit >= 20e6, "{commit}");
+    assert_eq!(of_producer(&producer.metrics(), "flush-time-ns-total"), 0.0, "nobody called flush");
+    producer.close_blocking(PATIENCE).unwrap();
 }
 
 #[test]
@@ -333,7 +372,7 @@ fn labels(mut text: &str) -> Option<(Vec<(&str, &str)>, &str)> {
 }
 
 /// The names are Kafka's, to the letter: dashboards for the Java producer fit. What it measures of threads that this
-/// one does not have (io-wait-*, io-time-*, select-*), of its JVM and of transactions and logins is not there.
+/// one does not have (io-wait-*, io-time-*, select-*) and of its JVM is not there.
 #[test]
 fn metrics_have_kafkas_names_and_no_others() {
     let table: [(&str, &[&str], &[&str]); 3] = [
@@ -375,6 +414,11 @@ fn metrics_have_kafkas_names_and_no_others() {
                 // KafkaProducerMetrics
                 "flush-time-ns-total",
                 "metadata-wait-time-ns-total",
+                "txn-abort-time-ns-total",
+                "txn-begin-time-ns-total",
+                "txn-commit-time-ns-total",
+                "txn-init-time-ns-total",
+                "txn-send-offsets-time-ns-total",
                 // Selector
                 "connection-close-rate",
                 "connection-close-total",

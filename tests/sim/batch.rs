@@ -4,6 +4,9 @@
 use pointsman::protocol::compression::decompress;
 use pointsman::protocol::record_batch::HEADER_LEN;
 
+/// DefaultRecordBatch.TRANSACTIONAL_FLAG_MASK.
+const TRANSACTIONAL: i16 = 0x10;
+
 /// One record as it stands in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredRecord {
@@ -19,6 +22,8 @@ pub struct Batch {
     pub producer_id: i64,
     pub epoch: i16,
     pub base_sequence: i32,
+    /// It is part of a transaction.
+    pub transactional: bool,
     pub max_timestamp: i64,
     /// Bytes of the whole batch, as `max.message.bytes` counts them.
     pub size: usize,
@@ -48,10 +53,10 @@ impl Batch {
             return Err(format!("the checksum says {:08x}, the bytes {crc:08x}", int32(17)));
         }
         let attributes = int16(21);
-        if attributes & !7 != 0 {
+        if attributes & !(7 | TRANSACTIONAL) != 0 {
             return wrong("the attributes", attributes.into());
         }
-        let body = decompress(attributes, &bytes[HEADER_LEN..], 64 << 20).map_err(|error| error.to_string())?;
+        let body = decompress(attributes & 7, &bytes[HEADER_LEN..], 64 << 20).map_err(|error| error.to_string())?;
         let count = int32(57);
         if count < 1 || int32(23) != count - 1 {
             return Err(format!("{count} records, last offset delta {}", int32(23)));
@@ -79,7 +84,12 @@ impl Batch {
         if producer_id >= 0 && (epoch < 0 || base_sequence < 0) {
             return Err(format!("producer id {producer_id} with epoch {epoch} and sequence {base_sequence}"));
         }
-        Ok(Batch { producer_id, epoch, base_sequence, max_timestamp, size: bytes.len(), records })
+        let transactional = attributes & TRANSACTIONAL != 0;
+        // DefaultRecordBatch.writeHeader: without a producer id nothing can be transactional.
+        if transactional && producer_id < 0 {
+            return Err("a transactional batch without a producer id".to_owned());
+        }
+        Ok(Batch { producer_id, epoch, base_sequence, transactional, max_timestamp, size: bytes.len(), records })
     }
 
     pub fn last_sequence(&self) -> i32 {

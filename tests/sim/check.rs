@@ -334,6 +334,11 @@ impl World {
                     }
                 }
                 // The rules of sequences are the producer's own business while the cluster remembers what it wrote.
+                // Whoever was fenced off hears it from leaders first.
+                Told::Failed(ProduceError::Broker { code: code::INVALID_PRODUCER_EPOCH, .. })
+                    if !self.cluster.coordinators.fences.is_empty() => {}
+                Told::Failed(ProduceError::Broker { code: code::OUT_OF_ORDER_SEQUENCE_NUMBER, .. })
+                    if self.cluster.stale_verification => {}
                 Told::Failed(ProduceError::Broker { code, .. }) if exactly_once && OF_SEQUENCES.contains(code) => {
                     wrong.push(format!("{place}: record {record} failed with {}", code::name(*code)));
                 }
@@ -349,7 +354,7 @@ impl World {
         let one_by_one = self.config.max_in_flight == 1 && self.config.acks != 0;
         if (exactly_once || one_by_one) && lost.is_empty() {
             // What was in a deleted log, too, has its place there.
-            in_order.retain(|record| !deleted.contains(record));
+            in_order.retain(|record| !deleted.contains(record) && !self.cluster.astray.contains(record));
             self.check_order(&place, &in_order, wrong);
         }
         if exactly_once {
@@ -379,6 +384,10 @@ impl World {
         let mut expected: BTreeMap<(i64, i16), i32> = BTreeMap::new();
         let mut known = BTreeSet::new();
         for batch in &self.cluster.topics[at].partitions[number].log.batches {
+            if batch.marker.is_some() {
+                known.insert(batch.producer_id);
+                continue;
+            }
             // A leader that knows nothing of a producer takes any sequence as its first: the batches before were
             // refused, and this one keeps its sequence because it may be there already.
             let first = if known.insert(batch.producer_id) { batch.base_sequence } else { 0 };

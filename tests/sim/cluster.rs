@@ -3,7 +3,8 @@
 //! learned (its `view`), also a leader that was deposed and does not know it yet.
 
 use crate::batch::{Batch, StoredRecord};
-use crate::log::Log;
+use crate::coordinators::{Asking, Coordinators};
+use crate::log::{Log, Marker};
 use crate::rng::Rng;
 use pointsman::core::time::Instant;
 use pointsman::protocol::error_code as code;
@@ -11,7 +12,7 @@ use pointsman::protocol::messages::{
     ApiVersions, Broker as Address, InitProducerIdRequest, InitProducerIdResponse, MetadataRequest, MetadataResponse,
     PartitionMetadata, PartitionResponse, TopicId, TopicMetadata,
 };
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 pub type BrokerId = i32;
@@ -33,6 +34,13 @@ pub struct Cluster {
     /// The epochs that the next producer ids come with; 0 behind them.
     pub first_epochs: VecDeque<i16>,
     pub auto_create: bool,
+    pub coordinators: Coordinators,
+    /// Records that brokers took which do not ask, although the coordinator knew nothing of them: they may hang, or become
+    /// visible with what comes behind them (KAFKA-14402).
+    pub astray: BTreeSet<u64>,
+    /// A batch that was long written came again, after its transaction: the leader asked about it in vain, and from then on
+    /// takes nothing of the next transaction that has a higher sequence, until that is aborted.
+    pub stale_verification: bool,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration_ms: i64,
     /// How often a cached duplicate was answered in old brokers' words.
@@ -111,6 +119,8 @@ pub enum BatchFault {
     OldDuplicate,
     /// Forget every producer of the partition first, then go on.
     ForgetProducers,
+    /// The coordinator takes the partition into the transaction, and its word does not reach the leader.
+    LoseVerification,
 }
 
 impl Cluster {
@@ -126,6 +136,9 @@ impl Cluster {
             next_producer_id: 4000,
             first_epochs: VecDeque::new(),
             auto_create: false,
+            coordinators: Coordinators::default(),
+            astray: BTreeSet::new(),
+            stale_verification: false,
             producer_id_expiration_ms: 86_400_000,
             old_duplicates: 0,
             failed_after_append: false,
@@ -224,11 +237,12 @@ impl Cluster {
         &mut self,
         now: Instant,
         broker: BrokerId,
-        acks: i16,
+        request: Producing<'_>,
         named: &Named,
         batch: Result<Batch, String>,
         fault: Option<BatchFault>,
     ) -> Slot {
+        let acks = request.acks;
         let answer = named.answer();
         let refuse = |error_code| Slot::Answer(PartitionResponse { error_code, ..answer.clone() });
         let batch = match batch {
@@ -253,6 +267,10 @@ impl Cluster {
             let answer = PartitionResponse { error_code: code::NOT_LEADER_OR_FOLLOWER, current_leader, ..answer };
             return Slot::Answer(answer);
         }
+        let verified = match self.verify_in_transaction(now, broker, request, tp, &batch, fault) {
+            Ok(verified) => verified,
+            Err(error_code) => return refuse(error_code),
+        };
         let expiration = self.producer_id_expiration_ms;
         let (max_message_bytes, compacted) = (self.topics[tp.0].max_message_bytes, self.topics[tp.0].compacted);
         let partition = self.partition(tp);
@@ -277,13 +295,9 @@ impl Cluster {
             partition.producers_forgotten = true;
         }
         let (current, own_epoch) = (partition.leader == broker && partition.epoch == view.epoch, view.epoch);
-        let log = if current {
-            &mut partition.log
-        } else {
-            partition.ghosts.entry(broker).or_insert_with(|| partition.log.clone())
-        };
+        let log = partition.log_at(broker, current);
         log.expire_producers(wall_ms(now), expiration);
-        let appended = match log.append(batch) {
+        let appended = match log.append(batch, verified) {
             Ok(appended) => appended,
             Err(error_code) => return refuse(error_code),
         };
@@ -306,6 +320,85 @@ impl Cluster {
             -1 => Slot::Replicating { tp, epoch: own_epoch, end_offset: appended.end_offset, answer },
             _ => Slot::Answer(answer),
         }
+    }
+
+    /// ReplicaManager.maybeSendPartitionsToTransactionCoordinator: before a partition's first batch of a transaction, its
+    /// leader asks the coordinator whether it is part of that, or, with V2, has it made so.
+    fn verify_in_transaction(
+        &mut self,
+        now: Instant,
+        broker: BrokerId,
+        request: Producing<'_>,
+        tp: Tp,
+        batch: &Batch,
+        fault: Option<BatchFault>,
+    ) -> Result<bool, i16> {
+        if !batch.transactional {
+            return Ok(false);
+        }
+        let (adds, verifies) = (request.version >= 12, self.coordinators.verifies);
+        let epoch = self.brokers[&broker].view[&tp].epoch;
+        let partition = self.partition(tp);
+        let current = partition.leader == broker && partition.epoch == epoch;
+        let log = partition.log_at(broker, current);
+        let is_open = log.has_open(batch.producer_id, batch.epoch);
+        if is_open && (adds || verifies) {
+            return Ok(false);
+        }
+        if adds || verifies {
+            log.begin_verification(batch, adds)?;
+        }
+        let is_stale = !adds && log.is_behind(batch);
+        let partition = (Arc::clone(&self.topics[tp.0].name), tp.1);
+        let asking = Asking { producer_id: batch.producer_id, epoch: batch.epoch };
+        let id = request.transactional_id.unwrap_or_default();
+        if !adds && !verifies {
+            if self.coordinators.verify_partition(id, asking, &partition) != code::NONE {
+                self.astray.extend(batch.records.iter().filter_map(crate::check::number_of));
+            }
+            return Ok(true);
+        }
+        let mut error = if self.coordinator_of_transactions(id).is_some_and(|at| at.loaded <= now) {
+            match adds {
+                true => self.coordinators.add_partitions(id, asking, &[partition]),
+                false => self.coordinators.verify_partition(id, asking, &partition),
+            }
+        } else {
+            code::COORDINATOR_NOT_AVAILABLE
+        };
+        if fault == Some(BatchFault::LoseVerification) {
+            error = code::NETWORK_EXCEPTION;
+        }
+        self.stale_verification |= is_stale && error != code::NONE;
+        match error {
+            0 => Ok(true),
+            code::PRODUCER_FENCED => Err(code::INVALID_PRODUCER_EPOCH),
+            code::TRANSACTION_ABORTABLE if request.version <= 10 => Err(code::INVALID_TXN_STATE),
+            // Older clients know these as errors of coordinators only.
+            code::NETWORK_EXCEPTION
+            | code::COORDINATOR_LOAD_IN_PROGRESS
+            | code::COORDINATOR_NOT_AVAILABLE
+            | code::NOT_COORDINATOR => Err(code::NOT_ENOUGH_REPLICAS),
+            code::CONCURRENT_TRANSACTIONS if !adds => Err(code::NOT_ENOUGH_REPLICAS),
+            error => Err(error),
+        }
+    }
+
+    /// WriteTxnMarkers, from the coordinator to a partition's leader. Whether there is nothing more to do: of a topic that
+    /// is gone nothing is, and a partition without a leader or without replicas takes it later.
+    pub fn write_marker(&mut self, now: Instant, at: &(Arc<str>, i32), asking: Asking, marker: Marker) -> bool {
+        let found = self.topics.iter().position(|topic| topic.exists && topic.name == at.0);
+        let Some(topic) = found.filter(|topic| (at.1 as usize) < self.topics[*topic].partitions.len()) else {
+            return true;
+        };
+        let partition = self.partition((topic, at.1));
+        if partition.leader < 0 || !partition.enough_in_sync {
+            return false;
+        }
+        partition.log.append_marker(asking.producer_id, asking.epoch, wall_ms(now), marker);
+        // Its answer waits for the replicas; what stands before it is on them by then.
+        partition.high_watermark = partition.log.end_offset();
+        true
     }
 
     /// DelayedProduce: the answer to a batch that waits for its replicas, if it can be given now.
@@ -414,12 +507,28 @@ impl Partition {
         logs.flat_map(|log| &log.batches).flat_map(|batch| &batch.records).chain(&self.truncated)
     }
 
+    /// The log that a broker which takes itself for the leader writes to.
+    fn log_at(&mut self, broker: BrokerId, current: bool) -> &mut Log {
+        match current {
+            true => &mut self.log,
+            false => self.ghosts.entry(broker).or_insert_with(|| self.log.clone()),
+        }
+    }
+
     /// A deposed leader gives up its own log, and with it the records that only it had.
     fn bury(&mut self, broker: BrokerId) {
         if let Some(ghost) = self.ghosts.remove(&broker) {
             self.truncated.extend(ghost.batches.into_iter().flat_map(|batch| batch.records));
         }
     }
+}
+
+/// What a Produce request says of all its batches.
+#[derive(Clone, Copy, Debug)]
+pub struct Producing<'a> {
+    pub version: i16,
+    pub acks: i16,
+    pub transactional_id: Option<&'a str>,
 }
 
 /// A partition as a Produce request names it.
@@ -462,8 +571,27 @@ pub fn versions(produce: i16) -> ApiVersions {
         7 => (7, 1),
         _ => (5, 0),
     };
+    // FindCoordinator, AddPartitionsToTxn, AddOffsetsToTxn, EndTxn, TxnOffsetCommit.
+    let [find, partitions, offsets, end, commit] = match produce {
+        12.. => [6, 5, 4, 5, 5],
+        11 => [5, 5, 4, 4, 4],
+        9..=10 => [4, 4, 3, 3, 3],
+        8 => [3, 2, 2, 2, 3],
+        7 => [2, 1, 1, 1, 2],
+        _ => [1, 0, 0, 0, 0],
+    };
     ApiVersions {
-        apis: vec![(0, 3..=produce), (3, 1..=metadata), (18, 0..=4), (22, 0..=init)],
+        apis: vec![
+            (0, 3..=produce),
+            (3, 1..=metadata),
+            (10, 0..=find),
+            (18, 0..=4),
+            (22, 0..=init),
+            (24, 0..=partitions),
+            (25, 0..=offsets),
+            (26, 0..=end),
+            (28, 0..=commit),
+        ],
         ..ApiVersions::default()
     }
 }

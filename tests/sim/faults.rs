@@ -39,7 +39,16 @@ pub struct Rates {
     pub init_error: u32,
     pub throttle: u32,
     pub replication_stalls: u32,
+    /// A coordinator refuses, for reasons that pass.
+    pub coordinator_refuse: u32,
+    /// It does what it was asked, and says that it did not.
+    pub coordinator_fail: u32,
+    /// Markers are written late.
+    pub slow_markers: u32,
+    pub lose_verification: u32,
     /// Of a thousand draws of a fault of the cluster.
+    pub coordinator_moves: u32,
+    /// As above. draws of a fault of the cluster.
     pub leader_moves: u32,
     pub out_of_sync: u32,
     pub broker_crashes: u32,
@@ -83,6 +92,12 @@ impl Rates {
             init_error: rate(500),
             throttle: rate(100),
             replication_stalls: rate(60),
+            // Of those with transactions only, see `transactions`.
+            coordinator_refuse: 0,
+            coordinator_fail: 0,
+            slow_markers: 0,
+            lose_verification: 0,
+            coordinator_moves: 0,
             leader_moves: rate(400),
             out_of_sync: rate(300),
             broker_crashes: rate(150),
@@ -129,6 +144,9 @@ impl Rates {
             let codes = [code::NOT_ENOUGH_REPLICAS_AFTER_APPEND, code::REQUEST_TIMED_OUT, code::NOT_LEADER_OR_FOLLOWER];
             return Some(BatchFault::AppendAndFail(*rng.pick(&codes)));
         }
+        if self.lose_verification > 0 && rng.chance(self.lose_verification) {
+            return Some(BatchFault::LoseVerification);
+        }
         rng.chance(self.old_duplicate).then_some(BatchFault::OldDuplicate)
     }
 }
@@ -146,6 +164,7 @@ impl World {
         self.trace.line(self.now, || "faults end".to_owned());
         self.rates = Rates::none();
         (self.batch_script, self.request_script, self.throttle_next) = (None, None, None);
+        (self.api_script, self.coordinator_script) = (None, None);
         for broker in self.cluster.brokers.keys().copied().collect::<Vec<_>>() {
             self.broker_back(broker);
         }
@@ -158,6 +177,7 @@ impl World {
             self.cluster.replicate(tp, epoch, end_offset);
         }
         self.cluster.learn_all();
+        self.learn_all_seats();
         self.answer_waiting();
     }
 
@@ -214,6 +234,9 @@ impl World {
         if self.rng.chance(self.rates.made_anew) {
             self.make_anew(tp.0);
         }
+        if self.rates.coordinator_moves > 0 && self.rng.chance(self.rates.coordinator_moves) {
+            self.move_some_seat();
+        }
         if self.rng.chance(self.rates.cuts) {
             let open = self.connections.values().filter(|connection| connection.side == Side::Open);
             let open: Vec<_> = open.map(|connection| connection.id).collect();
@@ -237,7 +260,8 @@ impl World {
         // sequence as the first: Kafka cannot keep its promise there.
         let by_name =
             |broker: &Broker| broker.versions.apis.iter().any(|(api, versions)| *api == 0 && *versions.end() < 13);
-        let forgotten = self.cluster.brokers.values().any(by_name);
+        // So do all whose transactions go by V1.
+        let forgotten = self.cluster.brokers.values().any(by_name) || !self.transactions.is_empty();
         let topic = &mut self.cluster.topics[new];
         (topic.max_message_bytes, topic.compacted) = (max_message_bytes, compacted);
         topic.partitions.iter_mut().for_each(|partition| partition.producers_forgotten = forgotten);
@@ -306,6 +330,7 @@ impl World {
                 }
             }
         }
+        self.leave_seats(broker);
         let back = self.rng.millis(100, 8_000);
         self.after(back, Event::Fault(Fault::BrokerBack(broker)));
     }
@@ -323,6 +348,7 @@ impl World {
             // It catches up before it is let in.
             self.cluster.learn(broker, tp);
         }
+        self.take_seats(broker);
     }
 
     /// A client asked for topics: those that do not exist are made, where the cluster does that.

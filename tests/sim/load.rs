@@ -225,7 +225,7 @@ impl World {
         }
     }
 
-    fn append(&mut self, topic: pointsman::core::TopicHandle, planned: Planned) {
+    pub fn append(&mut self, topic: pointsman::core::TopicHandle, planned: Planned) {
         let record = &planned.record;
         let mut headers = Vec::new();
         let named = record.headers.iter().map(|(name, value)| (name.as_slice(), value.as_deref()));
@@ -259,11 +259,15 @@ impl World {
                 self.trace.line(self.now, || format!("append {number} {topic}-{} at {index}", completion.partition()));
                 let wrong = self.ledger.accept(self.now, planned, completion, index);
                 wrong.into_iter().for_each(|wrong| self.violation(wrong));
+                if !self.transactions.is_empty() {
+                    self.taken_in_transaction(number);
+                }
                 // Whoever fills a batch seals it.
                 if filled {
                     self.seal_full();
                 }
             }
+            Err(error) if !self.transactions.is_empty() => self.refused_in_transaction(planned.number, &error),
             Err(ProduceError::TooLarge { .. }) if size + 200 > limit => {}
             Err(ProduceError::NoSuchPartition { partition, .. }) if partition >= count => {}
             Err(ProduceError::Closed { .. } | ProduceError::Fatal { .. }) if self.ledger.abandoned => {}

@@ -1,6 +1,7 @@
 //! A seeded simulator: the producer's core against a cluster in one thread on virtual time.
 //!
-//! `seeds` is the core alone, `lanes` the core behind lanes in which plugins fail.
+//! `seeds` is the core alone, `lanes` the core behind lanes in which plugins fail, `transactions` the core with transactions
+//! and perhaps another producer that takes over.
 //!
 //! `tests/run --seeds 5000`, or `POINTSMAN_SIM_SEEDS=5000 cargo test --test sim seeds`, runs more seeds,
 //! `POINTSMAN_SIM_SEED=17` one of them, with `POINTSMAN_SIM_TRACE=1` and `-- --nocapture` its whole trace. The same seed
@@ -11,6 +12,8 @@
 mod batch;
 mod check;
 mod cluster;
+mod coordination;
+mod coordinators;
 mod faults;
 mod groups;
 mod lanes;
@@ -23,6 +26,7 @@ mod sabotage;
 mod scale;
 mod scenarios;
 mod seeds;
+mod transactions;
 mod wire;
 mod world;
 
@@ -32,6 +36,8 @@ use std::env;
 const REGRESSIONS: &[u64] = &[397];
 /// The same of those with lanes.
 const LANE_REGRESSIONS: &[u64] = &[3004];
+/// The same of those with transactions.
+const TRANSACTION_REGRESSIONS: &[u64] = &[712, 1867, 2383, 2678, 2688];
 
 #[test]
 fn seeds() {
@@ -45,6 +51,13 @@ fn seeds() {
 fn lanes() {
     let (written, failed) = run_seeds("lanes", LANE_REGRESSIONS, 300, lanes::run);
     assert!(written + failed < 1_000 || written > failed, "{written} written, {failed} failed");
+}
+
+/// With transactions, by either protocol.
+#[test]
+fn transactions() {
+    let (committed, others) = run_seeds("transactions", TRANSACTION_REGRESSIONS, 500, transactions::run);
+    assert!(committed + others < 1_000 || committed > others, "{committed} committed, {others} not");
 }
 
 /// How many records were written, and how many were not.
@@ -65,7 +78,7 @@ fn run_seeds(test: &str, regressions: &[u64], usually: u64, run: fn(u64) -> seed
             broken.push((report.seed, report.violations[0].clone()));
         }
     }
-    println!("{} seeds, {written} records written, {failed} failed", seeds.len());
+    println!("{} seeds of {test}, {written} well, {failed} failed", seeds.len());
     for (seed, what) in &broken {
         println!("seed {seed}: {what}");
     }
@@ -78,6 +91,7 @@ fn same_seed_same_trace() {
     for seed in [1, 2, 3, 5, 8] {
         assert_eq!(seeds::run(seed).hash, seeds::run(seed).hash, "seed {seed}");
         assert_eq!(lanes::run(seed).hash, lanes::run(seed).hash, "seed {seed} with lanes");
+        assert_eq!(transactions::run(seed).hash, transactions::run(seed).hash, "seed {seed} with transactions");
     }
 }
 

@@ -4,11 +4,31 @@
 
 use crate::batch::Batch;
 use crate::cluster::{BrokerId, Named, Slot, Tp};
-use pointsman::core::ConnectionId;
+use pointsman::core::ConnectionId as OfCore;
 use pointsman::core::time::Instant;
-use pointsman::protocol::messages::{InitProducerIdRequest, MetadataRequest, ProduceRequest, Request};
+use pointsman::protocol::messages::{
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest,
+    MetadataRequest, ProduceRequest, Request, TxnOffsetCommitRequest,
+};
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
+
+/// A connection, by whose it is and what the producer's core calls it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ConnectionId {
+    pub producer: usize,
+    pub of_core: OfCore,
+}
+
+impl fmt::Debug for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.producer {
+            0 => self.of_core.fmt(f),
+            producer => write!(f, "{:?} of producer {producer}", self.of_core),
+        }
+    }
+}
 
 /// What happens to one request on its way. Scenarios choose it, seeds draw it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,14 +51,20 @@ pub enum RequestFault {
 #[derive(Debug)]
 pub enum WireRequest {
     Metadata(i16, MetadataRequest),
-    InitProducerId(InitProducerIdRequest),
+    InitProducerId(i16, InitProducerIdRequest),
     Produce(WireProduce),
+    FindCoordinator(FindCoordinatorRequest),
+    AddPartitionsToTxn(i16, AddPartitionsToTxnRequest),
+    AddOffsetsToTxn(i16, AddOffsetsToTxnRequest),
+    TxnOffsetCommit(i16, TxnOffsetCommitRequest),
+    EndTxn(i16, EndTxnRequest),
 }
 
 #[derive(Debug)]
 pub struct WireProduce {
     pub version: i16,
     pub acks: i16,
+    pub transactional_id: Option<String>,
     pub timeout: Duration,
     pub batches: Vec<(Named, Result<Batch, String>)>,
 }
@@ -54,6 +80,7 @@ impl WireProduce {
         WireProduce {
             version,
             acks: request.acks,
+            transactional_id: request.transactional_id.clone(),
             timeout: Duration::from_millis(request.timeout_ms.max(0) as u64),
             batches: batches.collect(),
         }
@@ -64,7 +91,19 @@ impl WireRequest {
     pub fn read(version: i16, request: &Request) -> WireRequest {
         match request {
             Request::Metadata(request) => WireRequest::Metadata(version, request.clone()),
-            Request::InitProducerId(request) => WireRequest::InitProducerId(request.clone()),
+            Request::InitProducerId(request) => {
+                let mut request = request.clone();
+                if version < 3 {
+                    // Such a one cannot say that it wants to go on (KIP-360).
+                    (request.producer_id, request.producer_epoch) = (-1, -1);
+                }
+                WireRequest::InitProducerId(version, request)
+            }
+            Request::FindCoordinator(request) => WireRequest::FindCoordinator(request.clone()),
+            Request::AddPartitionsToTxn(request) => WireRequest::AddPartitionsToTxn(version, request.clone()),
+            Request::AddOffsetsToTxn(request) => WireRequest::AddOffsetsToTxn(version, request.clone()),
+            Request::TxnOffsetCommit(request) => WireRequest::TxnOffsetCommit(version, request.clone()),
+            Request::EndTxn(request) => WireRequest::EndTxn(version, request.clone()),
             Request::Produce(request) => WireRequest::Produce(WireProduce::read(version, request)),
             other => panic!("the simulator does not know {other:?}"),
         }

@@ -70,3 +70,14 @@ fn failing_open_is_noticed() {
     let what = noticed_by(crate::lanes::run, Sabotage::FailOpen, 20);
     assert!(what.contains("leaves"), "{what}");
 }
+
+#[test]
+fn sending_before_the_coordinator_knows_is_noticed() {
+    let what = noticed_by(crate::transactions::run, Sabotage::SendBeforeJoined, 20);
+    assert!(what.contains("which is not part of its transaction"), "{what}");
+}
+
+#[test]
+fn an_epoch_that_is_kept_after_an_abort_is_noticed() {
+    noticed_by(crate::transactions::run, Sabotage::KeepEpochAfterAbort, 100);
+}

@@ -77,7 +77,7 @@ impl World {
         batches.iter().map(|batch| (batch.epoch, batch.base_sequence, batch.records.len())).collect()
     }
 
-    fn story(&self) -> String {
+    pub fn story(&self) -> String {
         let lines = self.trace.lines.iter().chain(&self.violations);
         lines.map(String::as_str).collect::<Vec<_>>().join("\n")
     }
@@ -734,6 +734,30 @@ fn broker_dies_and_comes_back() {
     let end = world.now + 100 * SECOND;
     world.run_until(end, |world| world.load.is_over() && world.core().is_idle());
     assert!(world.ledger.failed() == 0, "{} failed\n{}", world.ledger.failed(), world.story());
+    world.finished();
+}
+
+/// A topic that nobody used had lost its leader when it was asked for last, and is asked for anew when it is used again.
+#[test]
+fn a_topic_that_was_idle_is_asked_for_when_it_is_used() {
+    let idle = 5 * SECOND;
+    let mut world = world(2, 1, CoreConfig { metadata_max_idle: idle, metadata_max_age: 300 * SECOND, ..config() });
+    world.send(0, 1);
+    world.settled();
+    world.cluster.move_leader((0, 0), -1, 1);
+    world.cluster.learn_all();
+    for id in world.connections.keys().copied().collect::<Vec<_>>() {
+        world.cut(id);
+    }
+    world.run_for(20 * SECOND);
+    world.cluster.move_leader((0, 0), 2, 1);
+    world.cluster.learn_all();
+    world.run_for(SECOND);
+    let start = world.now;
+    let sent = world.send(0, 2);
+    world.settled();
+    assert_eq!(world.told_all(&sent), offsets(1, 2));
+    assert!(world.now - start < SECOND, "took {:?}", world.now - start);
     world.finished();
 }
 

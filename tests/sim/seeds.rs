@@ -93,6 +93,7 @@ pub fn draw_config(rng: &mut Rng) -> CoreConfig {
         bootstrap: Vec::new(),
         acks,
         idempotence,
+        transactions: None,
         batch_size,
         // Not drawn by itself, so that all the others are what they were.
         batch_size_max: if request_timeout.as_millis().is_multiple_of(2) { 4 * batch_size } else { 0 },

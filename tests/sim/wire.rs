@@ -1,9 +1,9 @@
 //! What travels: connects, requests, responses, and how a broker serves them.
 
-use crate::cluster::{self, BatchFault, Named, Slot, Tp};
-use crate::network::{Connection, InFlight, RequestFault, Side, Waiting, WireProduce, WireRequest};
+use crate::cluster::{self, BatchFault, Named, Producing, Slot, Tp};
+use crate::network::{Connection, ConnectionId, InFlight, RequestFault, Side, Waiting, WireProduce, WireRequest};
 use crate::world::{Event, World};
-use pointsman::core::{ConnectionId, Transmit};
+use pointsman::core::Transmit;
 use pointsman::protocol::error_code as code;
 use pointsman::protocol::messages::{InitProducerIdResponse, PartitionResponse, ProduceResponse, Request, Response};
 use std::time::Duration;
@@ -21,8 +21,8 @@ impl World {
             self.violation(format!("a connection to {host}:{port}, which no broker advertises"));
             return self.after(delay, Event::ConnectFailed(id));
         };
-        let open =
-            self.connections.values().filter(|other| other.broker == broker && other.side != Side::Closed).count();
+        let open = self.connections.values().filter(|other| other.broker == broker && other.side != Side::Closed);
+        let open = open.filter(|other| other.id.producer == id.producer).count();
         // One for the address in bootstrap.servers, one for the node.
         if open > 1 {
             self.violation(format!("a third connection to broker {broker}"));
@@ -62,7 +62,8 @@ impl World {
     }
 
     pub fn transmit(&mut self, transmit: Transmit) {
-        let Transmit { connection: id, correlation_id, api_version, request, expects_response } = transmit;
+        let Transmit { connection, correlation_id, api_version, request, expects_response } = transmit;
+        let id = self.connection_id(connection);
         let Some(connection) = self.connections.get(&id).filter(|connection| connection.side == Side::Open) else {
             return self.violation(format!("a request on {id:?}, which is not open"));
         };
@@ -96,7 +97,8 @@ impl World {
         self.trace.line(self.now, || {
             format!("send {:?} v{api_version} #{correlation_id} on {id:?} {names:?}", request.api())
         });
-        let fault = self.request_fault(is_produce);
+        self.transaction_leaves(id.producer, &request, api_version);
+        let fault = self.request_fault(&request);
         let connection = self.connections.get_mut(&id).expect("as above");
         connection.last_correlation_id = Some(correlation_id);
         let unwritten = Some(request);
@@ -115,12 +117,17 @@ impl World {
         self.at(at, Event::Written(id, correlation_id));
     }
 
-    fn request_fault(&mut self, is_produce: bool) -> Option<RequestFault> {
-        if is_produce {
+    fn request_fault(&mut self, request: &Request) -> Option<RequestFault> {
+        let scripted = if matches!(request, Request::Produce(_)) {
             self.produce_requests += 1;
-        }
-        let nth = self.produce_requests.saturating_sub(1);
-        let scripted = self.request_script.as_mut().filter(|_| is_produce).and_then(|script| script(nth));
+            let nth = self.produce_requests - 1;
+            self.request_script.as_mut().and_then(|script| script(nth))
+        } else {
+            let nth = self.requests.entry(request.api().code()).or_default();
+            *nth += 1;
+            let nth = *nth - 1;
+            self.api_script.as_mut().and_then(|script| script(request.api(), nth))
+        };
         scripted.or_else(|| self.rates.request_fault(&mut self.rng))
     }
 
@@ -143,16 +150,21 @@ impl World {
                     let (name, index) = (&named.name, named.index);
                     self.trace
                         .line(self.now, || format!("  {name}-{index} pid {pid} epoch {epoch} seq {sequence}+{count}"));
+                    if batch.transactional != self.config.transactions.is_some() {
+                        let not = if batch.transactional { "" } else { "not " };
+                        self.violation(format!("{named:?}: a batch leaves that is {not}transactional"));
+                    }
                     if batch.producer_id < 0 && self.config.idempotence {
                         self.violation(format!("{named:?}: no producer id although idempotence is on"));
                     }
                 }
                 Err(why) => self.violation(format!("{named:?}: a broken batch leaves: {why}")),
             }
-            self.check_alone(named, batch);
+            self.check_alone(id.producer, named, batch);
             let elsewhere = self.connections.values().find(|other| {
                 let holds = |request: &InFlight| request.partitions.contains(&(named.name.clone(), named.index));
-                other.broker != broker && other.side == Side::Open && other.in_flight.values().any(holds)
+                let same = other.id.producer == id.producer;
+                same && other.broker != broker && other.side == Side::Open && other.in_flight.values().any(holds)
             });
             if let Some(other) = elsewhere {
                 let what = format!(
@@ -172,9 +184,10 @@ impl World {
 
     /// A batch that goes out again goes alone, and nothing of its partition follows it until it is answered: else each
     /// answer would throw the followers back too.
-    fn check_alone(&mut self, named: &Named, batch: &Result<crate::batch::Batch, String>) {
+    fn check_alone(&mut self, producer: usize, named: &Named, batch: &Result<crate::batch::Batch, String>) {
         let Ok(batch) = batch else { return };
         let open = self.connections.values().filter(|connection| connection.side == Side::Open);
+        let open = open.filter(|connection| connection.id.producer == producer);
         let requests = open.flat_map(|connection| connection.in_flight.values());
         let mut beside = requests.filter(|request| request.partitions.contains(&(named.name.clone(), named.index)));
         let again = self.ledger.went_before(batch);
@@ -232,7 +245,7 @@ impl World {
         connection.side = Side::Open;
         self.trace.line(self.now, || format!("connected {id:?}"));
         let versions = broker.versions.clone();
-        self.core().handle_connected(self.now, id, versions);
+        self.core_of(id).handle_connected(self.now, id.of_core, versions);
     }
 
     fn lost(&mut self, id: ConnectionId) {
@@ -244,7 +257,7 @@ impl World {
             connection.in_flight.clear();
         }
         self.trace.line(self.now, || format!("lost {id:?}"));
-        self.core().handle_disconnected(self.now, id, "the simulator cut it".to_owned());
+        self.core_of(id).handle_disconnected(self.now, id.of_core, "the simulator cut it".to_owned());
     }
 
     fn written(&mut self, id: ConnectionId, correlation_id: i32) {
@@ -284,7 +297,7 @@ impl World {
             self.at(at, Event::Arrive(id, correlation_id, wire));
         }
         if !expects_response {
-            self.core().handle_written(self.now, id, correlation_id);
+            self.core_of(id).handle_written(self.now, id.of_core, correlation_id);
         }
     }
 
@@ -328,7 +341,10 @@ impl World {
                 }
                 self.respond(id, correlation_id, Response::Metadata(answer), Duration::ZERO);
             }
-            WireRequest::InitProducerId(request) => {
+            WireRequest::InitProducerId(version, request) if request.transactional_id.is_some() => {
+                self.serve_producer_id(id, correlation_id, version, &request);
+            }
+            WireRequest::InitProducerId(_, request) => {
                 let refusal = self
                     .init_refusals
                     .pop_front()
@@ -342,12 +358,25 @@ impl World {
                 self.respond(id, correlation_id, Response::InitProducerId(answer), Duration::ZERO);
             }
             WireRequest::Produce(produce) => self.serve_produce(id, correlation_id, produce),
+            WireRequest::FindCoordinator(request) => self.serve_find_coordinator(id, correlation_id, &request),
+            WireRequest::AddPartitionsToTxn(version, request) => {
+                self.serve_add_partitions(id, correlation_id, version, &request);
+            }
+            WireRequest::AddOffsetsToTxn(version, request) => {
+                self.serve_add_offsets(id, correlation_id, version, &request);
+            }
+            WireRequest::TxnOffsetCommit(version, request) => {
+                self.serve_offset_commit(id, correlation_id, version, &request);
+            }
+            WireRequest::EndTxn(version, request) => self.serve_end(id, correlation_id, version, &request),
         }
     }
 
     fn serve_produce(&mut self, id: ConnectionId, correlation_id: i32, produce: WireProduce) {
         let broker = self.connections[&id].broker;
         let mut slots = Vec::new();
+        let transactional_id = produce.transactional_id.as_deref();
+        let request = Producing { version: produce.version, acks: produce.acks, transactional_id };
         for (named, batch) in produce.batches {
             let fault = self.batch_fault(&named);
             if let Some(fault) = fault {
@@ -355,7 +384,8 @@ impl World {
                 self.trace.line(self.now, || format!("fault: {fault:?} for {name}-{index} at {broker}"));
             }
             let tp = self.cluster.resolve(broker, &named);
-            let slot = self.cluster.produce(self.now, broker, produce.acks, &named, batch, fault);
+            let slot = self.cluster.produce(self.now, broker, request, &named, batch, fault);
+            self.schedule_due();
             if let Slot::Replicating { tp, epoch, end_offset, .. } = slot {
                 let delay = self.replication_delay();
                 self.after(delay, Event::Replicate { tp, epoch, end_offset });
@@ -467,7 +497,7 @@ impl World {
         self.respond(id, waiting.correlation_id, Response::Produce(response), muted);
     }
 
-    fn respond(&mut self, id: ConnectionId, correlation_id: i32, response: Response, muted: Duration) {
+    pub fn respond(&mut self, id: ConnectionId, correlation_id: i32, response: Response, muted: Duration) {
         let latency = self.latency();
         let delay = if self.rng.chance(self.rates.slow_response) { self.rng.millis(50, 3_000) } else { latency };
         let now = self.now;
@@ -519,7 +549,7 @@ impl World {
             connection.throttled_until = connection.throttled_until.max(until);
         }
         self.trace.line(self.now, || format!("response #{correlation_id} on {id:?}"));
-        self.core().handle_response(self.now, id, correlation_id, response);
+        self.core_of(id).handle_response(self.now, id.of_core, correlation_id, response);
     }
 
     fn latency(&mut self) -> Duration {

@@ -26,6 +26,10 @@ struct Recorder {
 }
 
 impl Events for Recorder {
+    fn transaction(&mut self, _: TransactionCall, _: Result<(), TransactionError>) {}
+
+    fn transaction_late(&mut self, _: TransactionCall, _: TransactionError) {}
+
     fn done(&mut self, done: Done) {
         assert!(!self.panics_at_done, "a plugin of the test");
         let outcomes = done.runs.iter().map(|run| (run.count, run.outcome.clone())).collect();

@@ -6,7 +6,7 @@
 //! | 2 | | may answer PRODUCER_FENCED |
 //! | 3 | flexible | flexible |
 //! | 4 | | may answer TRANSACTION_ABORTABLE (KIP-890) |
-//! | 5 | transactions of the second protocol (KIP-890) | the id and epoch of the next transaction |
+//! | 5 | transactions V2 (KIP-890) | the id and epoch of the next transaction |
 
 use super::frame::Frame;
 use super::read::{DecodeError, Reader};

@@ -6,7 +6,7 @@
 //! | 2 | flexible | flexible |
 //! | 3 | the id and epoch to continue (KIP-360) | |
 //! | 4 | | may answer PRODUCER_FENCED |
-//! | 5 | transactions of the second protocol (KIP-890) | |
+//! | 5 | transactions V2 (KIP-890) | |
 
 use super::frame::Frame;
 use super::read::{DecodeError, Reader};

@@ -9,7 +9,7 @@
 //! | 9 | flexible | flexible |
 //! | 10 | | current leader, and where it is (KIP-951), as tagged fields |
 //! | 11 | | may answer TRANSACTION_ABORTABLE (KIP-890) |
-//! | 12 | takes partitions into the transaction by itself: the second protocol (KIP-890) | |
+//! | 12 | takes partitions into the transaction by itself: transactions V2 (KIP-890) | |
 //! | 13 | topics by id (KIP-516) | topics by id |
 
 use super::frame::Frame;

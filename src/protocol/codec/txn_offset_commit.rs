@@ -6,7 +6,7 @@
 //! | 2 | leader epochs | |
 //! | 3 | flexible; generation, member and instance (KIP-447) | flexible |
 //! | 4 | | may answer TRANSACTION_ABORTABLE (KIP-890) |
-//! | 5 | takes the group into the transaction by itself: the second protocol (KIP-890) | |
+//! | 5 | takes the group into the transaction by itself: transactions V2 (KIP-890) | |
 
 use super::add_partitions_to_txn::partition_errors;
 use super::frame::Frame;
