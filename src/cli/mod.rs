@@ -14,6 +14,7 @@ mod signals;
 mod stopwatch;
 mod terminal;
 mod topic;
+mod transactions;
 
 #[cfg(feature = "embedded-broker")]
 mod demo;

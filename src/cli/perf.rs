@@ -7,13 +7,15 @@ use super::options::ConfigOptions;
 use super::servers::Servers;
 use super::stopwatch::{Stopwatch, process_cpu};
 use super::terminal::{Progress, count, print, say, thousands};
+use super::transactions::{self, TransactionOptions};
 use super::{EXIT_FAILED, Usage};
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use clap::Args;
-use latency::Latencies;
+use latency::{Latencies, Sorted};
 use pointsman::config::Config;
+use pointsman::transaction::TransactionError;
 use pointsman::{Delivery, Producer, Record};
-use report::Report;
+use report::{Commits, Report};
 use std::collections::VecDeque;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -52,6 +54,9 @@ pub(super) struct Perf {
     #[arg(long, value_name = "N", default_value_t = 0)]
     warmup: u64,
 
+    #[command(flatten)]
+    transactions: TransactionOptions,
+
     /// Write the result as one JSON object
     #[arg(long)]
     json: bool,
@@ -65,6 +70,20 @@ struct Run<'a> {
     open: VecDeque<Delivery>,
     failed: u64,
     first_error: Option<String>,
+    transactions: Option<Transactions>,
+}
+
+/// Transactions, one after the other.
+#[derive(Default)]
+struct Transactions {
+    /// Records of each.
+    records_max: u64,
+    /// Of the one that is open, if one is.
+    records: Option<u64>,
+    failed_before: u64,
+    /// Microseconds of each commit.
+    commits: Vec<u32>,
+    aborted: u64,
 }
 
 /// Values cut from random letters, each at another place, so that neighbours are not alike.
@@ -80,12 +99,17 @@ impl Perf {
         if self.size > most {
             return Err(Usage(format!("--size {} is larger than max.request.size ({most})", self.size)).into());
         }
+        let records_max = self.transactions.records(&config)?;
         for notice in config.notices.drain(..) {
             say(format!("note: {notice}"));
         }
         self.require_topic(&config)?;
+        let transactional_id = config.producer.transactional_id.clone();
         let (batch_size, patience) = (config.producer.batch_size, config.producer.delivery_timeout);
         let producer = Producer::start(config)?;
+        if let Some(id) = transactional_id {
+            transactions::init(&producer, &id)?;
+        }
         let mut run = Run {
             producer: &producer,
             perf: self,
@@ -93,10 +117,12 @@ impl Perf {
             open: VecDeque::new(),
             failed: 0,
             first_error: None,
+            transactions: records_max.map(|records_max| Transactions { records_max, ..Transactions::default() }),
         };
         let progress = Progress::start(true);
         run.send(self.warmup, None, &progress, "warming up")?;
         run.settle()?;
+        run.transactions.iter_mut().for_each(|transactions| transactions.commits.clear());
         let warm_up_failed = std::mem::take(&mut run.failed);
         if warm_up_failed > 0 {
             let why = run.first_error.unwrap_or_default();
@@ -121,6 +147,9 @@ impl Perf {
             batch_bytes: metric("batch-size-avg"),
             compression_rate: metric("compression-rate-avg"),
             batch_size,
+            commits: run
+                .transactions
+                .map(|Transactions { commits, aborted, .. }| Commits { times: Sorted::from(commits), aborted }),
             failed: run.failed,
             first_error: run.first_error.as_deref(),
         };
@@ -156,6 +185,7 @@ impl Run<'_> {
                     std::thread::sleep(early);
                 }
             }
+            self.begin()?;
             let mut record = Record::to(&self.perf.topic).value(self.payloads.value(number));
             if let Some(keys) = self.perf.keys {
                 use std::fmt::Write;
@@ -175,6 +205,7 @@ impl Run<'_> {
                 self.open.pop_front();
                 outcome.err().iter().for_each(|error| self.fail(error));
             }
+            self.commit_if_full()?;
             if number % 4096 == 0 && progress.is_shown() {
                 progress.set(format!("{what}: {} of {}", thousands(number), count(records, "record")));
             }
@@ -184,10 +215,57 @@ impl Run<'_> {
 
     /// Until every fate is known.
     fn settle(&mut self) -> Result<()> {
+        self.commit()?;
         // Callbacks included.
         self.producer.flush_blocking()?;
+        self.take_outcomes();
+        Ok(())
+    }
+
+    fn take_outcomes(&mut self) {
         while let Some(delivery) = self.open.pop_front() {
             delivery.wait().err().iter().for_each(|error| self.fail(error));
+        }
+    }
+
+    /// Has a transaction open for the next record, where there are to be any.
+    fn begin(&mut self) -> Result<()> {
+        let Some(transactions) = &mut self.transactions else { return Ok(()) };
+        if transactions.records.is_none() {
+            self.producer.begin_transaction()?;
+            (transactions.records, transactions.failed_before) = (Some(0), self.failed);
+        }
+        transactions.records = transactions.records.map(|records| records + 1);
+        Ok(())
+    }
+
+    fn commit_if_full(&mut self) -> Result<()> {
+        let is_full = |of: &Transactions| of.records.is_some_and(|records| records >= of.records_max);
+        if self.transactions.as_ref().is_some_and(is_full) { self.commit() } else { Ok(()) }
+    }
+
+    /// Ends the transaction that is open, if one is. What is aborted has failed, every record of it.
+    fn commit(&mut self) -> Result<()> {
+        let Some(records) = self.transactions.as_mut().and_then(|transactions| transactions.records.take()) else {
+            return Ok(());
+        };
+        let started = Stopwatch::start();
+        let committed = self.producer.commit_transaction_blocking();
+        let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
+        let failed = |error| anyhow!(transactions::words(&error));
+        match committed {
+            Ok(()) => {}
+            Err(TransactionError::MustAbort { .. }) => self.producer.abort_transaction_blocking().map_err(failed)?,
+            Err(error) => return Err(failed(error)),
+        }
+        self.take_outcomes();
+        let Some(transactions) = &mut self.transactions else { return Ok(()) };
+        if let Err(error) = committed {
+            transactions.aborted += 1;
+            self.failed = transactions.failed_before + records;
+            self.first_error.get_or_insert_with(|| error.to_string());
+        } else {
+            transactions.commits.push(micros);
         }
         Ok(())
     }
@@ -224,8 +302,14 @@ const AFTER_HELP: &str = "\
 Latency is from the call of send, a wait for memory included, to the delivery; of runs beyond 100,000 records it is
 taken of every so-manieth. CPU is the whole process's. How full batches are is that of the last minute.
 
+Where transactional.id is set, all records are one transaction, or with --commit-every several, and
+those of the warm-up are others. The time of a commit is that of the call, which waits for what is
+under way. A transaction of which a record fails is aborted, all of its records have failed then,
+and the next one begins.
+
 Examples:
   pointsman perf -c pointsman.toml -t orders --records 1000000 --size 100 --warmup 100000
   pointsman perf -b localhost:9092 -t orders --records 60000 --size 1000 --keys 500 --rate 2000 --json
+  pointsman perf -c pointsman.toml -t orders --records 60000 --size 100 --commit-every 1000
 
 Exit status: 0 every record was delivered, 1 not all were, 2 the command line or the configuration makes no sense";

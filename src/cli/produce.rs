@@ -6,6 +6,7 @@ mod kafka;
 mod results;
 mod run;
 mod topics;
+mod transactions;
 mod window;
 
 use super::input::Source;
@@ -13,6 +14,7 @@ use super::options::{ConfigOptions, RecordOptions};
 use super::servers::Servers;
 use super::signals;
 use super::terminal::say;
+use super::transactions::{self as of_commands, TransactionOptions};
 use super::{EXIT_FAILED, EXIT_USAGE};
 use anyhow::{Result, anyhow};
 use clap::{Args, ValueEnum};
@@ -45,6 +47,9 @@ pub(super) struct Produce {
     #[arg(long, value_enum, value_name = "FORMAT")]
     report: Option<ReportFormat>,
 
+    #[command(flatten)]
+    transactions: TransactionOptions,
+
     /// Stop at the first line that is no record
     #[arg(long)]
     strict: bool,
@@ -65,6 +70,7 @@ impl Produce {
     pub(super) fn run(&self) -> Result<ExitCode> {
         let mut config = self.config.load()?;
         let job = self.job(&config)?;
+        let transactions = self.transactions.records(&config)?;
         // Taken out: the library logs those that are left.
         for notice in config.notices.drain(..).filter(|_| !self.quiet) {
             say(format!("note: {notice}"));
@@ -85,7 +91,8 @@ impl Produce {
         }
         let report: Option<BufWriter<Stdout>> = self.report.map(|ReportFormat::Jsonl| BufWriter::new(io::stdout()));
         let is_torn = report.is_some() && io::stdout().is_terminal();
-        let options = Options { report, is_quiet: self.quiet, shows_progress: !self.quiet && !is_torn, close_deadline };
+        let shows_progress = !self.quiet && !is_torn;
+        let options = Options { report, is_quiet: self.quiet, shows_progress, close_deadline, transactions };
         Ok(match run::run(job, producer, topics, options, (events, &inbox)) {
             Outcome::Delivered => ExitCode::SUCCESS,
             Outcome::NotAll => ExitCode::from(EXIT_FAILED),
@@ -145,12 +152,16 @@ enum Started {
 
 fn prepare(config: Config, create: Create, topic: Option<&str>) -> Result<(Producer, Topics<Servers>)> {
     let mut topics = Topics::new(Servers::new(&config.producer)?, create);
+    let transactional_id = config.producer.transactional_id.clone();
     // Plugins first: what is wrong with them needs no broker to be found out.
     let producer = Producer::start(config)?;
     if let Some(topic) = topic {
         topics.require(topic).map_err(|error| match error {
             TopicError::Unreachable(why) | TopicError::Absent(why) => anyhow!(why),
         })?;
+    }
+    if let Some(id) = transactional_id {
+        of_commands::init(&producer, &id)?;
     }
     Ok((producer, topics))
 }
@@ -177,17 +188,31 @@ Report (--report jsonl), on stdout, in the order of the input:
   {"line":1,"topic":"orders","partition":3,"offset":17,"timestamp":1700000000000}
   {"line":2,"error":"…","fate":"not-written"}     or "unknown": it may be written all the same
   With several files, "file" says which. An offset may be null: with acks=0, or for a repeated batch.
+  A transaction has a line behind those of its records, which tell what is written, committed or not:
+  {"transaction":1,"outcome":"committed","records":1000}   or "aborted", or "unknown"
+  Its "error", if there is one, says why it was not committed.
+
+Transactions, where transactional.id is set:
+  All of the input is one, or with --commit-every 1000 each 1000 records are. It is begun by its
+  first record, and committed if every line was a record and every record was delivered. At the
+  first that is not (one that a plugin drops is not), reading ends and the transaction is aborted,
+  as at a signal. So what is committed is the beginning of the input, and how far that goes is said;
+  consumers with isolation.level=read_committed see nothing else. A transaction that is open for
+  longer than transaction.timeout.ms, as when input comes slowly, is aborted by the broker, and that
+  is an error.
 
 Examples:
   pointsman produce -c pointsman.toml -t orders -K "\t" orders.tsv
   pointsman produce -b localhost:9092 -t orders --format json --key-field customer.id < orders.jsonl
   pointsman produce -c pointsman.toml --format jsonl --create-topics=6 --report jsonl a.jsonl b.jsonl
+  pointsman produce -c pointsman.toml -t orders -X transactional.id=import orders.tsv
   tail -F app.log | pointsman produce -c pointsman.toml -t logs -X linger.ms=100 -X compression.type=lz4
 
-Ctrl-C and SIGTERM end the reading; what was accepted is delivered. A second one aborts.
+Ctrl-C and SIGTERM end the reading; what was accepted is delivered, but an open transaction is
+aborted. A second one aborts at once.
 
 Exit status:
-  0        every line was a record, and every record was delivered
+  0        every line was a record, and every record was delivered (and committed)
   1        not all were: bad lines, failed deliveries, no broker, no such topic, an early end
   2        the command line or the configuration makes no sense
   130 143  stopped by Ctrl-C or SIGTERM before anything was sent, or aborted by a second one"#;

@@ -1,6 +1,7 @@
 //! Against an embedded broker.
 
 use super::{Ran, file, pointsman};
+use krafka::error::ErrorCode;
 use krafka::testing::{ApiKey, Control, FakeBroker};
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -36,6 +37,16 @@ impl Broker {
 
     fn produce(&self, arguments: &[&str], input: &str) -> Ran {
         pointsman(&[&["produce", "-b", &self.address], arguments].concat(), input)
+    }
+
+    /// Values that consumers of committed records see.
+    fn committed(&self) -> Vec<String> {
+        let _in_runtime = self.runtime.enter();
+        let records = self.broker.committed_records("orders").unwrap();
+        let value = |bytes: &Option<bytes::Bytes>| String::from_utf8(bytes.as_ref().unwrap().to_vec()).unwrap();
+        let mut values: Vec<String> = records.iter().map(|record| value(&record.value)).collect();
+        values.sort();
+        values
     }
 
     /// `partition key value`, in the order of the log.
@@ -334,4 +345,263 @@ fn perf_measures_what_it_sends() {
     let ran = perf(&["-t", "ordres", "--records", "1", "--size", "1"]);
     ran.fails(1, &["topic ordres does not exist", "did you mean orders?"]);
     perf(&["-t", "orders", "--records", "1", "--size", "2000000"]).fails(2, &["larger than max.request.size"]);
+}
+
+const IN_TRANSACTIONS: [&str; 4] = ["-t", "orders", "-X", "transactional.id=t"];
+
+fn produce_in_transactions(broker: &Broker, arguments: &[&str], input: &str) -> Ran {
+    broker.produce(&[&IN_TRANSACTIONS, arguments].concat(), input)
+}
+
+#[track_caller]
+fn says(stderr: &str, said: &[&str]) {
+    for part in said {
+        assert!(stderr.contains(part), "{part:?} is not in:\n{stderr}");
+    }
+}
+
+#[test]
+fn with_an_id_all_is_one_transaction() {
+    for version in [0, 2] {
+        let broker = Broker::start();
+        broker.broker.set_transaction_version(version);
+        let ran = produce_in_transactions(&broker, &["--report", "jsonl"], "a\nb\nc\n");
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        says(&ran.stderr, &["3 records: 3 delivered; 3 committed in 1 transaction; "]);
+        assert_eq!(ran.stdout.lines().count(), 4);
+        assert_eq!(ran.stdout.lines().last(), Some(r#"{"transaction":1,"outcome":"committed","records":3}"#));
+        assert_eq!(broker.committed(), ["a", "b", "c"]);
+        assert_eq!(produce_in_transactions(&broker, &[], "").code, Some(0));
+        assert_eq!(broker.broker.request_count(ApiKey::EndTxn), 1, "nothing is no transaction");
+    }
+}
+
+#[test]
+fn a_record_that_fails_leaves_nothing_of_its_transaction() {
+    for version in [0, 2] {
+        let broker = Broker::start();
+        broker.broker.set_transaction_version(version);
+        let lines = "{\"value\":\"a\"}\n{\"value\":\"b\"}\n{\"partition\":7,\"value\":\"c\"}\n{\"value\":\"d\"}\n";
+        let ran = produce_in_transactions(&broker, &["--format", "jsonl"], lines);
+        assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+        says(
+            &ran.stderr,
+            &["stdin:3: orders has 3 partitions", "transaction 1 (", "is aborted", "nothing is committed"],
+        );
+        assert_eq!(broker.committed(), [""; 0]);
+        assert!(!broker.broker.transaction_is_open("t"));
+    }
+}
+
+#[test]
+fn what_a_broker_refuses_leaves_nothing_of_its_transaction() {
+    let broker = Broker::start();
+    broker.broker.on_once(ApiKey::Produce, |_| Control::Error(ErrorCode::TopicAuthorizationFailed));
+    let lines = "a\n".repeat(5000);
+    let ran = produce_in_transactions(&broker, &["--report", "jsonl"], &lines);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    says(&ran.stderr, &["TOPIC_AUTHORIZATION_FAILED", "transaction 1 (", "is aborted", "nothing is committed"]);
+    let told = ran.stderr.lines().filter(|line| line.contains("its transaction is aborted"));
+    assert_eq!(told.count(), 0, "those that were given up are counted only: {}", ran.stderr);
+    let last = ran.stdout.lines().last().unwrap();
+    assert!(last.starts_with(r#"{"transaction":1,"outcome":"aborted","records":"#), "{last}");
+    assert_eq!(broker.committed(), [""; 0]);
+}
+
+#[test]
+fn transactions_of_so_many_records_are_committed_up_to_the_first_that_fails() {
+    let broker = Broker::start();
+    let every = ["--commit-every", "2", "--format", "json", "--report", "jsonl"];
+    let ran = produce_in_transactions(&broker, &every, "1\n2\n3\n4\n5\n");
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    says(&ran.stderr, &["5 records: 5 delivered; 5 committed in 3 transactions; "]);
+    assert_eq!(broker.committed(), ["1", "2", "3", "4", "5"]);
+
+    let ran = produce_in_transactions(&broker, &every, "6\n7\n8\nnonsense\n9\n");
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    says(
+        &ran.stderr,
+        &[
+            "stdin:4:2: not JSON",
+            "transaction 2 (1 record) is aborted",
+            "stopped after stdin:4, as no transaction is to lack a record; what follows was not sent",
+            "all up to stdin:2 is committed, and nothing behind it",
+            "; 1 bad line; 2 committed in 1 transaction, 1 aborted; ",
+        ],
+    );
+    assert_eq!(broker.committed(), ["1", "2", "3", "4", "5", "6", "7"]);
+    let ran = broker.produce(&["-t", "orders", "--commit-every", "2"], "a\n");
+    ran.fails(2, &["--commit-every is about transactions, and transactional.id is not set"]);
+}
+
+#[test]
+fn a_signal_aborts_the_transaction() {
+    let broker = Broker::start();
+    let mut child = spawn(&broker, &["-X", "transactional.id=t", "--report", "jsonl"]);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a\n").unwrap();
+    let mut report = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(report.next().unwrap().unwrap().contains("\"line\":1"));
+    terminate(&child);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    says(
+        &stderr,
+        &[
+            "terminated: aborting transaction 1; once more",
+            "transaction 1 (1 record) is aborted\n",
+            "nothing is committed",
+        ],
+    );
+    assert_eq!(report.next().unwrap().unwrap(), r#"{"transaction":1,"outcome":"aborted","records":1}"#);
+    assert_eq!(broker.committed(), [""; 0]);
+    assert!(!broker.broker.transaction_is_open("t"));
+    drop(input);
+}
+
+#[test]
+fn a_second_signal_leaves_the_transaction_to_the_broker() {
+    let broker = Broker::start();
+    broker.broker.on(ApiKey::EndTxn, |_| Control::Silence);
+    let mut child = spawn(&broker, &["-X", "transactional.id=t", "--report", "jsonl"]);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a\n").unwrap();
+    assert!(BufReader::new(child.stdout.take().unwrap()).lines().next().unwrap().unwrap().contains("\"line\":1"));
+    terminate(&child);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = stderr.next().unwrap().unwrap();
+    assert!(first.starts_with("terminated: aborting transaction 1"), "{first}");
+    std::thread::sleep(Duration::from_millis(400));
+    terminate(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+    let rest = stderr.map(Result::unwrap).collect::<Vec<_>>().join("\n");
+    says(
+        &rest,
+        &["terminated again: aborted", "transaction 1 is left open; the broker aborts it", "nothing is committed"],
+    );
+    drop(input);
+}
+
+/// The thread that reads waits for memory then.
+#[test]
+fn a_signal_aborts_a_transaction_that_is_stuck() {
+    let broker = Broker::start();
+    broker.broker.on(ApiKey::Produce, |_| Control::Silence);
+    let settings = ["transactional.id=t", "buffer.memory=40000", "request.timeout.ms=500", "linger.ms=0"];
+    let mut child = spawn(&broker, &settings.iter().flat_map(|setting| ["-X", setting]).collect::<Vec<_>>());
+    let mut input = child.stdin.take().unwrap();
+    input.write_all("some more than a few bytes\n".repeat(3000).as_bytes()).unwrap();
+    drop(input);
+    while broker.broker.request_count(ApiKey::Produce) == 0 {
+        std::thread::yield_now();
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    terminate(&child);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    says(
+        &stderr,
+        &[
+            "terminated: aborting transaction 1",
+            " × given up with its transaction",
+            "is aborted\n",
+            "nothing is committed",
+        ],
+    );
+    assert!(!broker.broker.transaction_is_open("t"));
+    assert_eq!(broker.committed(), [""; 0]);
+}
+
+/// As when it is open for longer than `transaction.timeout.ms`.
+#[test]
+fn a_transaction_that_the_broker_has_ended_is_told_with_its_causes() {
+    let broker = Broker::start();
+    let mut child = spawn(&broker, &["-X", "transactional.id=t", "--report", "jsonl"]);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a\n").unwrap();
+    let mut report = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(report.next().unwrap().unwrap().contains("\"line\":1"));
+    assert!(broker.broker.abort_transaction("t"));
+    input.write_all(b"b\n").unwrap();
+    assert!(report.next().unwrap().unwrap().contains("\"line\":2"));
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    says(
+        &stderr,
+        &["transactional.id t is fenced off", "for longer than transaction.timeout.ms", "nothing is committed"],
+    );
+    assert_eq!(broker.committed(), [""; 0]);
+}
+
+#[test]
+fn a_commit_that_nobody_answers_is_one_of_which_nothing_is_known() {
+    let broker = Broker::start();
+    broker.broker.on(ApiKey::EndTxn, |_| Control::Silence);
+    let quick = ["max.block.ms=200", "delivery.timeout.ms=300", "request.timeout.ms=150", "linger.ms=0"];
+    let quick: Vec<&str> = quick.iter().flat_map(|setting| ["-X", setting]).collect();
+    let mut child = spawn(&broker, &[&["-X", "transactional.id=t", "--report", "jsonl"], &quick[..]].concat());
+    child.stdin.take().unwrap().write_all(b"a\n").unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+    let first = stderr.find(|line| line.as_ref().unwrap().contains("still waiting")).unwrap().unwrap();
+    assert!(first.starts_with("no end of the commit within max.block.ms (200 ms), "), "{first}");
+    broker.broker.clear_hooks();
+    let mut report = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(report.next().unwrap().unwrap().contains("\"line\":1"));
+    assert_eq!(report.next().unwrap().unwrap(), r#"{"transaction":1,"outcome":"committed","records":1}"#);
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert_eq!(broker.committed(), ["a"]);
+}
+
+#[test]
+fn an_id_that_cannot_be_had_is_told_before_anything_is_read() {
+    let broker = Broker::start();
+    broker.broker.on(ApiKey::FindCoordinator, |_| Control::Error(ErrorCode::CoordinatorNotAvailable));
+    for command in [&["produce"][..], &["perf", "--records", "1", "--size", "1"]] {
+        let arguments = [command, &["-b", &broker.address, "-X", "max.block.ms=300"], &IN_TRANSACTIONS[..]].concat();
+        let ran = pointsman(&arguments, "a\n");
+        let said = "error: transactional.id t: no producer id within max.block.ms (300 ms), looking for the transaction's \
+                    coordinator; the broker answered COORDINATOR_NOT_AVAILABLE to FindCoordinator";
+        ran.fails(1, &[said]);
+    }
+    broker.broker.clear_hooks();
+    broker.broker.on(ApiKey::InitProducerId, |_| Control::Error(ErrorCode::TransactionalIdAuthorizationFailed));
+    let ran = produce_in_transactions(&broker, &[], "a\n");
+    ran.fails(1, &["error: transactional.id t: ", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED"]);
+    // What sends nothing needs none.
+    pointsman(&["config", "check", "-b", &broker.address, "-X", "transactional.id=t"], "").shows(&["is valid"]);
+    let explain = [&["explain", "-b", &broker.address][..], &IN_TRANSACTIONS].concat();
+    pointsman(&explain, "a\n").shows(&["orders, one of 0-2"]);
+}
+
+#[test]
+fn perf_measures_commits() {
+    let broker = Broker::start();
+    let perf = |arguments: &[&str]| {
+        let records = ["--records", "100", "--size", "10", "--warmup", "5"];
+        pointsman(&[&["perf", "-b", &broker.address], &IN_TRANSACTIONS[..], &records, arguments].concat(), "")
+    };
+    let ran = perf(&["--commit-every", "30", "--json"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    let report: serde_json::Value = serde_json::from_str(&ran.stdout).unwrap();
+    assert_eq!((&report["commits"]["count"], &report["commits"]["aborted"]), (&4.into(), &0.into()));
+    assert!(report["commits"]["p50_ms"].as_f64() > Some(0.0), "{report}");
+    assert_eq!(broker.committed().len(), 105);
+    let ran = perf(&[]);
+    ran.shows(&["commits  1: p50 ", "failed   0"]);
+    assert_eq!(broker.committed().len(), 210);
+    // One of the four is lost, after the warm-up's.
+    broker.broker.clear_requests();
+    let count = std::sync::atomic::AtomicUsize::new(0);
+    broker.broker.on(ApiKey::Produce, move |_| match count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        1 => Control::Error(ErrorCode::TopicAuthorizationFailed),
+        _ => Control::Pass,
+    });
+    let ran = perf(&["--commit-every", "30", "-X", "linger.ms=1000"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    says(&ran.stdout, &["commits  3: p50", "; 1 aborted", "failed   30; the first: ", "TOPIC_AUTHORIZATION_FAILED"]);
+    assert_eq!(broker.committed().len(), 210 + 5 + 70);
 }

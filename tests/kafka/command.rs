@@ -4,8 +4,10 @@ use crate::harness::{Cluster, Setup};
 use crate::npm;
 use crate::plugins::component;
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// A table of `tests/data/fetch`.
 fn table(name: &str) -> PathBuf {
@@ -264,4 +266,136 @@ fn an_advertised_listener_that_cannot_be_reached_is_named() {
     let quick = ["-X", "max.block.ms=5000", "-X", "delivery.timeout.ms=6000", "-X", "request.timeout.ms=2000"];
     let produce = ["produce", "-b", cluster.bootstrap(), "-t", "flights", "--create-topics=1", rows.to_str().unwrap()];
     fails(&[&produce[..], &quick].concat(), &["127.0.0.1:9", "broker 1", "refused"]);
+}
+
+/// What consumers see of a topic, in the order of its one partition.
+fn committed(cluster: &Cluster, topic: &str) -> Vec<String> {
+    let value = |line| {
+        let record: serde_json::Value = serde_json::from_str(line).unwrap();
+        String::from_utf8(base64(record["value"].as_str().unwrap())).unwrap()
+    };
+    cluster.tool(&["read", topic, "--isolation", "read_committed"]).lines().map(value).collect()
+}
+
+/// Produces lines in transactions of a name.
+fn in_transactions(cluster: &Cluster, id: &str, topic: &str, more: &[&str], lines: &[String]) -> Output {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("lines.txt");
+    std::fs::write(&file, lines.join("\n")).unwrap();
+    let id = format!("transactional.id={id}");
+    let produce = ["produce", "-b", cluster.bootstrap(), "-t", topic, "-X", &id, "--report", "jsonl"];
+    pointsman(&[&produce[..], more, &[file.to_str().unwrap()]].concat())
+}
+
+fn numbers(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("{number}")).collect()
+}
+
+/// The report's lines about transactions.
+fn ends(output: &Output) -> Vec<serde_json::Value> {
+    let report = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines = report.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter(|line| line.get("transaction").is_some()).collect()
+}
+
+#[test]
+#[ignore = "broker"]
+fn a_transaction_is_seen_when_all_of_it_is_there() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "whole", "1"]);
+    let output = in_transactions(cluster, "whole", "whole", &[], &numbers(0..10_000));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    assert!(stderr.contains("10,000 records: 10,000 delivered; 10,000 committed in 1 transaction; "), "{stderr}");
+    assert_eq!(ends(&output), [serde_json::json!({"transaction": 1, "outcome": "committed", "records": 10_000})]);
+    assert_eq!(committed(cluster, "whole"), numbers(0..10_000));
+}
+
+#[test]
+#[ignore = "broker"]
+fn nothing_is_seen_of_a_transaction_that_lacks_a_record() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "torn", "1", "--config", "max.message.bytes=2000"]);
+    let mut lines = numbers(0..3000);
+    lines[2000] = "x".repeat(5000);
+    let output = in_transactions(cluster, "torn", "torn", &[], &lines);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for said in ["lines.txt:2001: torn-0: ", "transaction 1 (", "is aborted", "nothing is committed"] {
+        assert!(stderr.contains(said), "{said:?} is not in:\n{stderr}");
+    }
+    assert_eq!(ends(&output)[0]["outcome"], "aborted");
+    assert_eq!(committed(cluster, "torn"), [""; 0]);
+    assert!(cluster.tool(&["read", "torn"]).lines().count() > 0, "some of it is there, for those that ask for it");
+    // The same id goes on, and so does its topic.
+    let output = in_transactions(cluster, "torn", "torn", &[], &numbers(0..10));
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(committed(cluster, "torn"), numbers(0..10));
+}
+
+#[test]
+#[ignore = "broker"]
+fn what_is_committed_is_the_beginning_of_the_input() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "begun", "1", "--config", "max.message.bytes=2000"]);
+    let mut lines = numbers(0..1000);
+    lines[720] = "x".repeat(5000);
+    let every = ["--commit-every", "100"];
+    let output = in_transactions(cluster, "begun", "begun", &every, &lines);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    for said in ["lines.txt:700 is committed, and nothing behind it", "; 700 committed in 7 transactions, "] {
+        assert!(stderr.contains(said), "{said:?} is not in:\n{stderr}");
+    }
+    assert_eq!(ends(&output).len(), 8);
+    assert_eq!(committed(cluster, "begun"), numbers(0..700));
+    let output = in_transactions(cluster, "begun", "begun", &every, &numbers(700..1050));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("350 records: 350 delivered; 350 committed in 4 transactions; "), "{stderr}");
+    assert_eq!(committed(cluster, "begun"), numbers(0..1050));
+}
+
+#[test]
+#[ignore = "broker"]
+fn perf_measures_commits() {
+    let cluster = Cluster::shared();
+    cluster.tool(&["create", "measured-in-transactions", "3"]);
+    let perf =
+        ["perf", "-b", cluster.bootstrap(), "-t", "measured-in-transactions", "--records", "5000", "--size", "100"];
+    let said = shows(&[&perf[..], &["-X", "transactional.id=perf", "--commit-every", "250", "--json"]].concat());
+    let report: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&report["commits"]["count"], &report["failed"]), (&20.into(), &0.into()));
+    assert!(report["commits"]["p99_ms"].as_f64() >= report["commits"]["p50_ms"].as_f64(), "{report}");
+    assert_eq!(committed(cluster, "measured-in-transactions").len(), 5000);
+}
+
+/// Input that comes slower than the broker waits.
+#[test]
+#[ignore = "broker"]
+fn a_transaction_that_is_open_for_too_long_is_told_with_its_cause() {
+    let often = ["transaction.abort.timed.out.transaction.cleanup.interval.ms=500"];
+    let cluster = Cluster::start_with(Setup { properties: &often, ..Setup::default() });
+    cluster.tool(&["create", "slow", "1"]);
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["produce", "-b", cluster.bootstrap(), "-t", "slow", "-X", "transactional.id=slow"])
+        .args(["-X", "transaction.timeout.ms=1000"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"a\n").unwrap();
+    std::thread::sleep(Duration::from_secs(5));
+    input.write_all(b"b\n").unwrap();
+    drop(input);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    // With transactions V2 the record learns of it, and the abort is well.
+    for said in
+        ["open for longer than transaction.timeout.ms", "transaction 1 (2 records) is aborted", "nothing is committed"]
+    {
+        assert!(stderr.contains(said), "{said:?} is not in:\n{stderr}");
+    }
+    assert_eq!(committed(&cluster, "slow"), [""; 0]);
 }

@@ -15,7 +15,7 @@ pub(super) struct Sample {
     taken: Arc<Mutex<Vec<u32>>>,
 }
 
-/// Latencies in ascending order.
+/// Latencies, or other microseconds, in ascending order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Sorted(Vec<u32>);
 
@@ -33,9 +33,7 @@ impl Latencies {
     }
 
     pub(super) fn sorted(self) -> Sorted {
-        let mut taken = std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner));
-        taken.sort_unstable();
-        Sorted(taken)
+        std::mem::take(&mut *self.taken.lock().unwrap_or_else(PoisonError::into_inner)).into()
     }
 }
 
@@ -49,7 +47,19 @@ impl Sample {
     }
 }
 
+impl From<Vec<u32>> for Sorted {
+    fn from(mut taken: Vec<u32>) -> Sorted {
+        taken.sort_unstable();
+        Sorted(taken)
+    }
+}
+
 impl Sorted {
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// So many in a thousand took no longer than this, in microseconds; `None` where nothing was delivered.
     pub(super) fn permille(&self, permille: usize) -> Option<u32> {
         let rank = (self.0.len() * permille).div_ceil(1000);

@@ -20,9 +20,20 @@ pub(super) struct Report<'a> {
     /// Bytes as sent over bytes before.
     pub(super) compression_rate: Option<f64>,
     pub(super) batch_size: usize,
+    /// Where there were transactions.
+    pub(super) commits: Option<Commits>,
     pub(super) failed: u64,
     pub(super) first_error: Option<&'a str>,
 }
+
+/// How transactions ended.
+pub(super) struct Commits {
+    pub(super) times: Sorted,
+    pub(super) aborted: u64,
+}
+
+/// The times of commits told, in the same way.
+const COMMITS_TOLD: [(usize, &str); 2] = [(500, "p50"), (990, "p99")];
 
 /// The latencies told: in a thousand, and the name.
 const TOLD: [(usize, &str); 4] = [(500, "p50"), (950, "p95"), (990, "p99"), (999, "p99.9")];
@@ -37,11 +48,11 @@ impl Report<'_> {
         line("sent", format!("{records} of {size} to {}, in {:.3} s", self.topic, self.elapsed.as_secs_f64()));
         let megabytes = self.per_second() * self.size as f64 / 1e6;
         line("rate", format!("{} records/s, {megabytes:.1} MB/s of values", thousands(self.per_second() as u64)));
-        let told = TOLD.map(|(permille, name)| match self.latencies.permille(permille) {
+        let told = |of: &Sorted, permille, name: &str| match of.permille(permille) {
             Some(micros) => format!("{name} {:.2} ms", f64::from(micros) / 1e3),
             None => format!("{name} -"),
-        });
-        line("latency", told.join("   "));
+        };
+        line("latency", TOLD.map(|(permille, name)| told(&self.latencies, permille, name)).join("   "));
         line("CPU", format!("{} ns a record", thousands(self.cpu_nanos())));
         line(
             "batches",
@@ -55,6 +66,11 @@ impl Report<'_> {
                 _ => "none were sent".to_owned(),
             },
         );
+        if let Some(Commits { times, aborted }) = &self.commits {
+            let [p50, p99] = COMMITS_TOLD.map(|(permille, name)| told(times, permille, name));
+            let aborted = if *aborted > 0 { format!("; {} aborted", thousands(*aborted)) } else { String::new() };
+            line("commits", format!("{}: {p50}   {p99}{aborted}", thousands(times.count() as u64)));
+        }
         let error = self.first_error.map(|error| format!("; the first: {error}")).unwrap_or_default();
         line("failed", format!("{}{error}", thousands(self.failed)));
         text
@@ -72,6 +88,16 @@ impl Report<'_> {
             "cpu_ns_per_record": self.cpu_nanos(),
             "batch_bytes": self.batch_bytes,
             "batch_fill": self.fill(),
+            "commits": self.commits.as_ref().map(|Commits { times, aborted }| {
+                let millis = |(permille, name)| {
+                    let millis = times.permille(permille).map(|micros| f64::from(micros) / 1e3);
+                    (format!("{name}_ms"), json!(millis))
+                };
+                let mut commits = serde_json::Map::from_iter(COMMITS_TOLD.map(millis));
+                commits.insert("count".to_owned(), json!(times.count()));
+                commits.insert("aborted".to_owned(), json!(aborted));
+                commits
+            }),
             "failed": self.failed,
             "first_error": self.first_error,
         });
@@ -109,9 +135,23 @@ mod tests {
             batch_bytes: Some(4096.0),
             compression_rate: Some(0.5),
             batch_size: 16_384,
+            commits: None,
             failed: 500,
             first_error: Some("no"),
         }
+    }
+
+    #[test]
+    fn commits_are_told_where_there_were_transactions() {
+        let of =
+            |aborted| Report { commits: Some(Commits { times: vec![1500, 500, 9000].into(), aborted }), ..report() };
+        assert!(of(0).table().contains("commits  3: p50 1.50 ms   p99 9.00 ms\n"), "{}", of(0).table());
+        assert!(of(2).table().contains("9.00 ms; 2 aborted\n"), "{}", of(2).table());
+        let read: serde_json::Value = serde_json::from_str(&of(2).json()).unwrap();
+        assert_eq!(read["commits"], json!({"count": 3, "p50_ms": 1.5, "p99_ms": 9.0, "aborted": 2}));
+        assert!(!report().table().contains("commits"));
+        let read: serde_json::Value = serde_json::from_str(&report().json()).unwrap();
+        assert!(read["commits"].is_null());
     }
 
     #[test]

@@ -1,14 +1,18 @@
 //! The thread that reads lines and hands records to the producer.
 
 use super::kafka::Producer;
-use super::results::{Entry, Outcome};
+use super::results::{Counts, Entry, Outcome};
 use super::topics::{Cluster, Topics};
+use super::transactions::{How, NotCommitted, Transactions};
 use super::window::Window;
 use crate::cli::format::{BadLine, Format, Line};
 use crate::cli::input::{Found, Lines, Source};
+use crate::cli::terminal::say;
+use crate::cli::transactions::words;
 use pointsman::error::ProduceError;
 use pointsman::{Header, Record};
 use std::io::BufRead;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
@@ -35,6 +39,8 @@ pub(super) enum End {
     Strict,
     /// The producer cannot go on.
     Fatal,
+    /// The transaction that is open cannot be committed, or it is not known whether it is.
+    Uncommitted,
 }
 
 /// How far it is, and the switch that stops it.
@@ -91,14 +97,22 @@ impl Progress {
     }
 }
 
+/// Where the records go, and what is known of them.
+pub(super) struct Way<P: Producer> {
+    pub(super) producer: Arc<P>,
+    pub(super) window: Arc<Window<Entry<P::Delivery>>>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) progress: Arc<Progress>,
+    /// Where records are sent in transactions.
+    pub(super) transactions: Option<Arc<Transactions>>,
+}
+
 /// Reads all, until the end or a reason to stop.
-pub(super) fn feed<P: Producer, C: Cluster>(
-    job: &Job,
-    producer: &P,
-    topics: &mut Topics<C>,
-    window: &Window<Entry<P::Delivery>>,
-    progress: &Progress,
-) -> End {
+pub(super) fn feed<P: Producer, C: Cluster>(job: &Job, way: &Way<P>, topics: &mut Topics<C>) -> End {
+    let Way { window, progress, transactions, .. } = way;
+    // One that is not whole is not committed.
+    let is_strict = job.is_strict || transactions.is_some();
+    let at_unreadable = if job.is_strict { End::Strict } else { End::Uncommitted };
     let bytes_max = job.format.line_bytes_max(job.record_bytes_max);
     let mut bytes_before = 0;
     for (source, from) in job.sources.iter().enumerate() {
@@ -110,26 +124,26 @@ pub(super) fn feed<P: Producer, C: Cluster>(
             Ok(lines) => lines,
             Err(error) => {
                 unreadable(0, error);
-                if job.is_strict {
-                    return End::Strict;
+                if is_strict {
+                    return at_unreadable;
                 }
                 continue;
             }
         };
         progress.source.store(source, Relaxed);
         progress.line.store(0, Relaxed);
-        let mut each = Each { job, producer, topics, window, source };
+        let mut each = Each { job, way, topics, source };
         loop {
-            let end = match each.next(&mut lines, progress) {
+            let end = match each.next(&mut lines) {
                 Ok(true) => None,
                 Ok(false) => break,
                 Err(Stop::End(end)) => Some(end),
                 Err(Stop::Unreadable(error)) => {
                     unreadable(lines.number() + 1, error);
-                    if !job.is_strict {
+                    if !is_strict {
                         break;
                     }
-                    Some(End::Strict)
+                    Some(at_unreadable)
                 }
             };
             progress.bytes.store(bytes_before + lines.bytes(), Relaxed);
@@ -139,15 +153,48 @@ pub(super) fn feed<P: Producer, C: Cluster>(
         }
         bytes_before += lines.bytes();
     }
-    End::Input
+    if transactions.is_none() {
+        return End::Input;
+    }
+    if !progress.begin() {
+        return End::Stopped;
+    }
+    let end = way.commit();
+    progress.end();
+    end.unwrap_or(End::Input)
+}
+
+impl<P: Producer> Way<P> {
+    /// Commits the transaction that is open, if one is. Something: it is not committed.
+    fn commit(&self) -> Option<End> {
+        let transactions = self.transactions.as_deref().filter(|transactions| transactions.is_open())?;
+        // What is refused is told by the deliveries.
+        let _ = self.producer.flush();
+        self.window.wait_until_settled();
+        if self.progress.is_stopped() {
+            return Some(End::Stopped);
+        }
+        if self.counts.has_failures() {
+            return Some(End::Uncommitted);
+        }
+        let (source, line) = self.progress.at();
+        match transactions.commit(&*self.producer, (source, line)) {
+            Ok(ended) => {
+                let is_committed = ended.how == How::Committed;
+                self.window.push(Entry { source, line, outcome: Outcome::Ended(ended) });
+                (!is_committed).then_some(End::Uncommitted)
+            }
+            Err(NotCommitted::MustAbort) => Some(End::Uncommitted),
+            Err(NotCommitted::NotOpen) => Some(End::Stopped),
+        }
+    }
 }
 
 /// What happens with the lines of a source.
 struct Each<'a, P: Producer, C> {
     job: &'a Job,
-    producer: &'a P,
+    way: &'a Way<P>,
     topics: &'a mut Topics<C>,
-    window: &'a Window<Entry<P::Delivery>>,
     source: usize,
 }
 
@@ -158,40 +205,67 @@ enum Stop {
 
 impl<P: Producer, C: Cluster> Each<'_, P, C> {
     /// Reads a line and hands its record over. False: there are no more.
-    fn next<R: BufRead>(&mut self, lines: &mut Lines<R>, progress: &Progress) -> Result<bool, Stop> {
+    fn next<R: BufRead>(&mut self, lines: &mut Lines<R>) -> Result<bool, Stop> {
+        let Way { progress, counts, transactions, .. } = self.way;
         let number = lines.number() + 1;
         let Some(line) = lines.next().map_err(Stop::Unreadable)? else { return Ok(false) };
         if !progress.begin() {
             return Err(Stop::End(End::Stopped));
         }
-        let end = self.deal_with(line, number, progress);
-        if end != Some(End::Stopped) {
-            progress.line.store(number, Relaxed);
-        }
+        let is_lost = transactions.is_some() && counts.has_failures();
+        let dealt = if is_lost { Err(End::Uncommitted) } else { self.deal_with(line, number) };
+        let end = match dealt {
+            Err(end) => Some(end),
+            Ok(end) => {
+                progress.line.store(number, Relaxed);
+                let is_full = transactions.as_ref().is_some_and(|transactions| transactions.is_full());
+                end.or_else(|| if is_full { self.way.commit() } else { None })
+            }
+        };
         progress.end();
         end.map_or(Ok(true), |end| Err(Stop::End(end)))
     }
 
-    fn deal_with(&mut self, line: Found<'_>, number: u64, progress: &Progress) -> Option<End> {
+    /// Something is a reason to stop; an error, that the line was not dealt with any more.
+    fn deal_with(&mut self, line: Found<'_>, number: u64) -> Result<Option<End>, End> {
+        let Way { window, progress, transactions, .. } = self.way;
         let outcome = match line {
-            Found::Line(line) => self.send(line).transpose()?,
+            Found::Line(line) => match self.send(line).transpose() {
+                Some(outcome) => outcome,
+                None => return Ok(None),
+            },
             Found::TooLong(length) => Err(BadLine::new(format!(
                 "a line of {length} bytes is longer than max.request.size ({} bytes) allows",
                 self.job.record_bytes_max
             ))),
         };
         let (outcome, end) = match outcome {
-            Err(bad) => (Outcome::Bad(bad), self.job.is_strict.then_some(End::Strict)),
+            Err(bad) if self.job.is_strict => (Outcome::Bad(bad), Some(End::Strict)),
+            Err(bad) => (Outcome::Bad(bad), transactions.is_some().then_some(End::Uncommitted)),
             Ok(Ok(delivery)) => (Outcome::Sent(delivery), None),
             // Closing woke it: the record is none that failed, but the first that was not sent any more.
-            Ok(Err(ProduceError::Closed { .. })) if progress.is_stopped() => return Some(End::Stopped),
+            Ok(Err(ProduceError::Closed { .. } | ProduceError::NoTransaction { .. })) if progress.is_stopped() => {
+                return Err(End::Stopped);
+            }
+            Ok(Err(ProduceError::NoTransaction { reason, .. })) => {
+                let is_open = transactions.as_ref().is_some_and(|transactions| transactions.cannot_go_on(&reason));
+                if is_open {
+                    return Err(End::Uncommitted);
+                }
+                say(&*reason);
+                return Err(End::Fatal);
+            }
             Ok(Err(error)) => {
                 let is_over = matches!(error, ProduceError::Closed { .. } | ProduceError::Fatal { .. });
-                (Outcome::Refused(error), is_over.then_some(End::Fatal))
+                let is_lost = transactions.is_some().then_some(End::Uncommitted);
+                (Outcome::Refused(error), if is_over { Some(End::Fatal) } else { is_lost })
             }
         };
-        self.window.push(Entry { source: self.source, line: number, outcome });
-        end
+        if let (Some(transactions), Outcome::Sent(_) | Outcome::Refused(_)) = (transactions, &outcome) {
+            transactions.add();
+        }
+        window.push(Entry { source: self.source, line: number, outcome });
+        Ok(end)
     }
 
     /// Nothing for a line that is blank.
@@ -207,6 +281,16 @@ impl<P: Producer, C: Cluster> Each<'_, P, C> {
         let (key, value) = (key.as_deref(), value.as_deref());
         let record =
             Record { partition: *partition, timestamp: *timestamp, key, value, headers: &headers, ..Record::to(topic) };
-        Ok(Some(self.producer.send(&record)))
+        if let Some(transactions) = &self.way.transactions {
+            let refused = match transactions.begin(&*self.way.producer) {
+                Ok(true) => None,
+                Ok(false) => Some("no more are begun".into()),
+                Err(error) => Some(words(&error).into()),
+            };
+            if let Some(reason) = refused {
+                return Ok(Some(Err(ProduceError::NoTransaction { topic: topic.into(), reason, must_abort: false })));
+            }
+        }
+        Ok(Some(self.way.producer.send(&record)))
     }
 }

@@ -4,6 +4,7 @@ use super::topics::Cluster;
 use crate::cli::servers::{BROKER_DEFAULT, Servers};
 use pointsman::error::ProduceError;
 use pointsman::protocol::codec::create_topics::NewTopic;
+use pointsman::transaction::TransactionError;
 use pointsman::{Record, RecordMetadata};
 use std::time::Duration;
 
@@ -14,6 +15,18 @@ pub(super) trait Producer: Send + Sync + 'static {
 
     /// Hands a record over; waits while there is no room for it.
     fn send(&self, record: &Record<'_>) -> Result<Self::Delivery, ProduceError>;
+
+    /// Waits until all that was accepted has its outcome.
+    fn flush(&self) -> Result<(), ProduceError>;
+
+    /// From now on records belong to a transaction.
+    fn begin_transaction(&self) -> Result<(), TransactionError>;
+
+    /// Commits it.
+    fn commit_transaction(&self) -> Result<(), TransactionError>;
+
+    /// Aborts it. Wakes a `send` that waits.
+    fn abort_transaction(&self) -> Result<(), TransactionError>;
 
     /// Delivers all that was accepted, and ends. Wakes a `send` that waits.
     fn close(&self, deadline: Duration) -> Result<(), String>;
@@ -35,6 +48,22 @@ impl Producer for pointsman::Producer {
 
     fn send(&self, record: &Record<'_>) -> Result<pointsman::Delivery, ProduceError> {
         self.send_blocking(record)
+    }
+
+    fn flush(&self) -> Result<(), ProduceError> {
+        self.flush_blocking()
+    }
+
+    fn begin_transaction(&self) -> Result<(), TransactionError> {
+        pointsman::Producer::begin_transaction(self)
+    }
+
+    fn commit_transaction(&self) -> Result<(), TransactionError> {
+        self.commit_transaction_blocking()
+    }
+
+    fn abort_transaction(&self) -> Result<(), TransactionError> {
+        self.abort_transaction_blocking()
     }
 
     fn close(&self, deadline: Duration) -> Result<(), String> {

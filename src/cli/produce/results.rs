@@ -1,7 +1,8 @@
-//! What became of each line: the report, which is in the order of the input, the failures, the counts. Without a report
+//! What became of each line, and of each transaction: the report, which is in the order of the input, the failures, the counts. Without a report
 //! each line is settled as soon as its outcome is known: a partition that is stuck holds up no other.
 
 use super::kafka::Delivery;
+use super::transactions::{Ended, How, Transactions};
 use super::window::Window;
 use crate::cli::format::BadLine;
 use crate::cli::terminal::{say, thousands};
@@ -10,6 +11,7 @@ use pointsman::error::{Fate, ProduceError};
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -32,24 +34,35 @@ pub(super) enum Outcome<D> {
     Refused(ProduceError),
     /// It is no record.
     Bad(BadLine),
+    /// It is no line: a transaction ended here.
+    Ended(Ended),
 }
 
-/// Why a line did not become a record in the log.
-enum Failure {
-    Record(ProduceError),
-    Line(BadLine),
+/// What became of a line.
+enum Known {
+    Delivered(RecordMetadata),
+    Failed(ProduceError),
+    Bad(BadLine),
+    Ended(Ended),
+}
+
+impl From<Result<RecordMetadata, ProduceError>> for Known {
+    fn from(result: Result<RecordMetadata, ProduceError>) -> Known {
+        result.map_or_else(Known::Failed, Known::Delivered)
+    }
 }
 
 impl<D: Delivery> Outcome<D> {
     /// What became of the line; or its delivery, if that is not known yet.
-    fn known(self) -> Result<Result<RecordMetadata, Failure>, D> {
+    fn known(self) -> Result<Known, D> {
         match self {
             Outcome::Sent(delivery) => match delivery.try_result() {
-                Some(result) => Ok(result.map_err(Failure::Record)),
+                Some(result) => Ok(result.into()),
                 None => Err(delivery),
             },
-            Outcome::Refused(error) => Ok(Err(Failure::Record(error))),
-            Outcome::Bad(bad) => Ok(Err(Failure::Line(bad))),
+            Outcome::Refused(error) => Ok(Known::Failed(error)),
+            Outcome::Bad(bad) => Ok(Known::Bad(bad)),
+            Outcome::Ended(ended) => Ok(Known::Ended(ended)),
         }
     }
 }
@@ -67,18 +80,26 @@ pub(super) struct Counts {
     pub(super) bad: AtomicU64,
 }
 
+impl Counts {
+    /// Whether any line did not become a record.
+    pub(super) fn has_failures(&self) -> bool {
+        self.failed.load(Relaxed) + self.bad.load(Relaxed) > 0
+    }
+}
+
 /// Settles what stands in the window.
 pub(super) struct Results<W> {
     names: Vec<String>,
     report: Option<Report<W>>,
     failures: Failures,
+    transactions: Option<Arc<Transactions>>,
 }
 
 impl<W: Write> Results<W> {
     /// `names` are the sources'; `report` is where to write a line for each outcome.
-    pub(super) fn new(names: Vec<String>, report: Option<W>) -> Results<W> {
+    pub(super) fn new(names: Vec<String>, report: Option<W>, transactions: Option<Arc<Transactions>>) -> Results<W> {
         let report = report.map(|writer| Report { writer, names: (names.len() > 1).then(|| names.clone()) });
-        Results { names, report, failures: Failures::default() }
+        Results { names, report, failures: Failures::default(), transactions }
     }
 
     /// Settles all until the window is closed and empty. A report that cannot be written ends, once, with
@@ -116,7 +137,7 @@ impl<W: Write> Results<W> {
             };
             match delivery.wait_for(PATIENCE) {
                 Ok(result) => {
-                    let settled = self.settle(source, line, result.map_err(Failure::Record), counts);
+                    let settled = self.settle(source, line, result.into(), counts);
                     self.note(settled, &mut on_report_error);
                     window.settle(1);
                     if entries.is_empty() {
@@ -170,29 +191,40 @@ impl<W: Write> Results<W> {
         window.settle(before - entries.len());
     }
 
-    fn settle(
-        &mut self,
-        source: usize,
-        line: u64,
-        outcome: Result<RecordMetadata, Failure>,
-        counts: &Counts,
-    ) -> io::Result<()> {
-        let error = match outcome {
-            Ok(metadata) => {
+    fn settle(&mut self, source: usize, line: u64, known: Known, counts: &Counts) -> io::Result<()> {
+        let error = match known {
+            Known::Delivered(metadata) => {
                 counts.delivered.fetch_add(1, Relaxed);
                 return self.report.as_mut().map_or(Ok(()), |report| report.delivered(source, line, &metadata));
             }
-            Err(Failure::Record(error)) => error,
-            Err(Failure::Line(bad)) => {
+            Known::Failed(error) => error,
+            Known::Ended(ended) => {
+                ended.say();
+                return self.report.as_mut().map_or(Ok(()), |report| report.ended(&ended));
+            }
+            Known::Bad(bad) => {
                 counts.bad.fetch_add(1, Relaxed);
                 self.failures.add(&self.place(source, line, bad.column), &bad.what);
                 let report = self.report.as_mut();
                 return report.map_or(Ok(()), |report| report.failed(source, line, &bad.what, Fate::NotWritten));
             }
         };
+        let given_up = match &error {
+            ProduceError::Aborted { reason, .. } => Some(reason),
+            _ => None,
+        };
+        if let (Some(transactions), Some(reason)) = (&self.transactions, given_up) {
+            // Before the count, at which whoever reads looks.
+            transactions.cannot_go_on(reason);
+        }
         counts.failed.fetch_add(1, Relaxed);
         let (fate, mut text) = (error.fate(), error.to_string());
         let report = self.report.as_mut().map_or(Ok(()), |report| report.failed(source, line, &text, fate));
+        if given_up.is_some() {
+            // Many, and none is the culprit: that one may come behind them.
+            self.failures.count("given up with its transaction");
+            return report;
+        }
         if fate == Fate::Unknown {
             counts.unknown.fetch_add(1, Relaxed);
             text.push_str(" (it may be written all the same)");
@@ -235,6 +267,15 @@ impl<W: Write> Report<W> {
         self.write(&Failed { file: file.as_deref(), line, error, fate })
     }
 
+    fn ended(&mut self, Ended { number, records, how, error }: &Ended) -> io::Result<()> {
+        let outcome = match how {
+            How::Committed => "committed",
+            How::Aborted => "aborted",
+            How::Unknown => "unknown",
+        };
+        self.write(&Transaction { transaction: *number, outcome, records: *records, error: error.as_deref() })
+    }
+
     fn file(&self, source: usize) -> Option<&str> {
         self.names.as_ref().map(|names| names[source].as_str())
     }
@@ -269,6 +310,15 @@ struct Failed<'a> {
     fate: &'a str,
 }
 
+#[derive(Serialize)]
+struct Transaction<'a> {
+    transaction: u64,
+    outcome: &'a str,
+    records: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
 /// Tells of the first failures as they come, and of the others how many there were of each kind.
 #[derive(Default)]
 struct Failures {
@@ -285,7 +335,14 @@ impl Failures {
             if self.told == TOLD_MAX {
                 say("further failures are only counted");
             }
-        } else if let Some(count) = self.counts.get_mut(what) {
+        } else {
+            self.count(what);
+        }
+    }
+
+    /// As those that are not told any more.
+    fn count(&mut self, what: &str) {
+        if let Some(count) = self.counts.get_mut(what) {
             *count += 1;
         } else if self.counts.len() < KINDS_MAX {
             self.counts.insert(what.to_owned(), 1);

@@ -3,14 +3,15 @@
 //! | thread | does |
 //! |---|---|
 //! | main | waits for what the others tell and for signals, shows the progress |
-//! | feed | reads lines, hands records to the producer |
+//! | feed | reads lines, hands records to the producer, commits its transactions |
 //! | results | waits for the deliveries, writes the report |
-//! | close | delivers what was accepted, once the input has ended or a signal came |
+//! | close | aborts the transaction that is open, or else delivers what was accepted, once the input has ended or a signal came |
 
-use super::feed::{End, Job, Progress, feed};
+use super::feed::{End, Job, Progress, Way, feed};
 use super::kafka::Producer;
-use super::results::{Counts, Entry, Results};
+use super::results::{self, Counts, Entry, Results};
 use super::topics::{Cluster, Topics};
+use super::transactions::{Phase, Tally, Transactions};
 use super::window::Window;
 use crate::cli::input::Source;
 use crate::cli::signals::Signal;
@@ -49,6 +50,8 @@ pub(super) struct Options<W> {
     pub(super) shows_progress: bool,
     /// Longest time for delivering what was accepted.
     pub(super) close_deadline: Duration,
+    /// Records of a transaction, where there are any.
+    pub(super) transactions: Option<u64>,
 }
 
 /// How a run ended.
@@ -70,7 +73,7 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
     options: Options<W>,
     (events, inbox): (Sender<Event<S>>, &Receiver<Event<S>>),
 ) -> Outcome {
-    let Options { report, is_quiet, shows_progress, close_deadline } = options;
+    let Options { report, is_quiet, shows_progress, close_deadline, transactions } = options;
     let window_max = if report.is_some() { REPORTED_MAX } else { OUTSTANDING_MAX };
     let names: Vec<String> = job.sources.iter().map(Source::name).collect();
     let bytes: Option<u64> = job.sources.iter().map(Source::bytes).sum();
@@ -80,21 +83,28 @@ pub(super) fn run<P: Producer, C: Cluster + 'static, W: Write + Send + 'static, 
         window: Arc::new(Window::new(window_max)),
         counts: Arc::default(),
         progress: Arc::default(),
+        transactions: transactions.map(|records| Arc::new(Transactions::new(records, close_deadline))),
         started: Stopwatch::start(),
         is_quiet,
     };
-    let producer = Arc::new(producer);
+    let way = Way {
+        producer: Arc::new(producer),
+        window: Arc::clone(&watch.window),
+        counts: Arc::clone(&watch.counts),
+        progress: Arc::clone(&watch.progress),
+        transactions: watch.transactions.clone(),
+    };
+    let producer = Arc::clone(&way.producer);
 
-    let results = Results::new(names, report);
+    let results = Results::new(names, report, watch.transactions.clone());
     let (window, counts, tell) = (Arc::clone(&watch.window), Arc::clone(&watch.counts), events.clone());
     spawn("results", move || {
         results.run(&window, &counts, |error| drop(tell.send(Event::ReportLost(error))));
         drop(tell.send(Event::Settled));
     });
-    let (to, window, progress, tell) =
-        (Arc::clone(&producer), Arc::clone(&watch.window), Arc::clone(&watch.progress), events.clone());
+    let tell = events.clone();
     spawn("feed", move || {
-        let end = feed(&job, &*to, &mut topics, &window, &progress);
+        let end = feed(&job, &way, &mut topics);
         drop(tell.send(Event::Fed(end)));
     });
     let line = terminal::Progress::start(shows_progress);
@@ -108,6 +118,7 @@ struct Watch<D> {
     window: Arc<Window<Entry<D>>>,
     counts: Arc<Counts>,
     progress: Arc<Progress>,
+    transactions: Option<Arc<Transactions>>,
     started: Stopwatch,
     is_quiet: bool,
 }
@@ -140,8 +151,7 @@ impl<D: Send + 'static> Watch<D> {
                 }
                 Ok(Event::Signal(signal)) => {
                     signalled = Some(Stopwatch::start());
-                    let rest = count(self.window.open() as u64, "record");
-                    say(format!("{signal}: delivering {rest} under way; once more aborts"));
+                    say(format!("{signal}: {}", self.at_signal()));
                     self.stop(&mut end);
                     close();
                 }
@@ -167,6 +177,21 @@ impl<D: Send + 'static> Watch<D> {
         self.summarize(end, is_whole)
     }
 
+    fn at_signal(&self) -> String {
+        match self.transactions.as_ref().map(|transactions| transactions.phase()) {
+            Some((Phase::Open | Phase::Aborting, number)) => {
+                format!("aborting transaction {number}; once more leaves that to the broker")
+            }
+            Some((Phase::Committing, number)) => {
+                format!("waiting for the commit of transaction {number}; once more ends without it")
+            }
+            Some((Phase::Between | Phase::Over, _)) | None => {
+                let rest = count(self.window.open() as u64, "record");
+                format!("delivering {rest} under way; once more aborts")
+            }
+        }
+    }
+
     /// Ends the reading, if it has not ended by itself.
     fn stop(&self, end: &mut Option<End>) {
         end.get_or_insert(End::Stopped);
@@ -175,11 +200,17 @@ impl<D: Send + 'static> Watch<D> {
 
     fn close<P: Producer, S: Send + 'static>(&self, producer: Arc<P>, deadline: Duration, events: Sender<Event<S>>) {
         let (window, progress) = (Arc::clone(&self.window), Arc::clone(&self.progress));
+        let transactions = self.transactions.clone();
         spawn("close", move || {
+            let aborted = transactions.and_then(|transactions| transactions.abort(&*producer));
             let closed = producer.close(deadline);
             // Closing wakes a send that waits; what it hands over last must be in before the window ends.
             while progress.is_sending() {
                 thread::sleep(Duration::from_millis(1));
+            }
+            if let Some(aborted) = aborted {
+                let ((source, line), outcome) = (progress.at(), results::Outcome::Ended(aborted));
+                window.push(Entry { source, line, outcome });
             }
             drop(events.send(Event::Closed(closed)));
             window.close();
@@ -195,6 +226,9 @@ impl<D: Send + 'static> Watch<D> {
             thousands(per_second(delivered, self.started.elapsed())),
             thousands(self.window.open() as u64)
         );
+        if let Some(Tally { records_committed, .. }) = self.tally() {
+            text += &format!(", {} committed", thousands(records_committed));
+        }
         for (number, what) in [(failed.load(Relaxed), "failed"), (bad.load(Relaxed), "bad")] {
             if number > 0 {
                 text += &format!(", {} {what}", thousands(number));
@@ -223,6 +257,35 @@ impl<D: Send + 'static> Watch<D> {
             "{signal} again: aborted; {delivered} delivered, {failed} failed, and of {rest} more it is not known whether \
              they are written"
         ));
+        match self.transactions.as_ref().map(|transactions| transactions.phase()) {
+            Some((Phase::Open | Phase::Aborting, number)) => {
+                say(format!("transaction {number} is left open; the broker aborts it after transaction.timeout.ms"));
+            }
+            Some((Phase::Committing, number)) => {
+                say(format!("it is not known whether transaction {number} is committed"));
+            }
+            Some((Phase::Between | Phase::Over, _)) | None => {}
+        }
+        self.say_what_is_committed();
+    }
+
+    fn tally(&self) -> Option<Tally> {
+        self.transactions.as_ref().map(|transactions| transactions.tally())
+    }
+
+    fn place(&self, (source, line): (usize, u64)) -> String {
+        format!("{}:{line}", self.names[source])
+    }
+
+    /// Where not all of it is.
+    fn say_what_is_committed(&self) {
+        let Some(Tally { committed_up_to, records_unknown, .. }) = self.tally() else { return };
+        let rest = if records_unknown > 0 { "" } else { ", and nothing behind it" };
+        match committed_up_to {
+            Some(place) => say(format!("all up to {} is committed{rest}", self.place(place))),
+            None if records_unknown == 0 => say("nothing is committed"),
+            None => {}
+        }
     }
 
     fn summarize(&self, end: Option<End>, is_whole: bool) -> Outcome {
@@ -230,7 +293,7 @@ impl<D: Send + 'static> Watch<D> {
         let Counts { delivered, failed, unknown, bad } = &*self.counts;
         let [delivered, failed, unknown, bad] = [delivered, failed, unknown, bad].map(|count| count.load(Relaxed));
         let (source, line) = self.progress.at();
-        let at = format!("{}:{line}", self.names[source]);
+        let at = self.place((source, line));
         match end {
             Some(End::Stopped) if line == 0 => say(format!("stopped before the first line of {}", self.names[source])),
             Some(End::Stopped) => say(format!("stopped after {at}; what follows was not sent")),
@@ -238,7 +301,16 @@ impl<D: Send + 'static> Watch<D> {
             Some(End::Fatal) => {
                 say(format!("stopped at {at}, as the producer cannot go on; what follows was not sent"))
             }
+            Some(End::Uncommitted) => {
+                let is_unknown = self.tally().is_some_and(|tally| tally.records_unknown > 0);
+                let why = if is_unknown { "" } else { ", as no transaction is to lack a record" };
+                say(format!("stopped after {at}{why}; what follows was not sent"));
+            }
             Some(End::Input) | None => {}
+        }
+        let is_good = failed + bad == 0 && is_whole && end == Some(End::Input);
+        if !is_good {
+            self.say_what_is_committed();
         }
         if !self.is_quiet {
             let mut text = format!("{}: {} delivered", count(delivered + failed, "record"), thousands(delivered));
@@ -251,11 +323,27 @@ impl<D: Send + 'static> Watch<D> {
             if bad > 0 {
                 text += &format!("; {}", count(bad, "bad line"));
             }
+            if let Some(tally) = self.tally() {
+                text += &format!("; {}", committed(&tally));
+            }
             let rate = thousands(per_second(delivered, elapsed));
             say(format!("{text}; {:.2} s, {rate} records/s", elapsed.as_secs_f64()));
         }
-        if failed + bad == 0 && is_whole && end == Some(End::Input) { Outcome::Delivered } else { Outcome::NotAll }
+        if is_good { Outcome::Delivered } else { Outcome::NotAll }
     }
+}
+
+fn committed(tally: &Tally) -> String {
+    let mut text = format!("{} committed", thousands(tally.records_committed));
+    if tally.transactions_committed > 0 {
+        text += &format!(" in {}", count(tally.transactions_committed, "transaction"));
+    }
+    for (records, what) in [(tally.records_aborted, "aborted"), (tally.records_unknown, "perhaps committed")] {
+        if records > 0 {
+            text += &format!(", {} {what}", thousands(records));
+        }
+    }
+    text
 }
 
 fn per_second(count: u64, elapsed: Duration) -> u64 {

@@ -75,7 +75,15 @@ impl<T> Window<T> {
         let mut state = self.lock();
         state.open -= count;
         drop(state);
-        self.settled.notify_one();
+        self.settled.notify_all();
+    }
+
+    /// Waits until all that was pushed has its outcome.
+    pub(super) fn wait_until_settled(&self) {
+        let mut state = self.lock();
+        while state.open > 0 {
+            state = self.settled.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
     }
 
     /// No more will be pushed.
@@ -135,6 +143,21 @@ mod tests {
             let mut items = VecDeque::new();
             assert!(window.take(&mut items));
             assert!(!pushing.is_finished(), "taken is not settled");
+            window.settle(1);
+        });
+    }
+
+    #[test]
+    fn who_waits_for_all_of_it_waits_for_the_last() {
+        let window = Window::new(9);
+        window.wait_until_settled();
+        window.push(1);
+        window.push(2);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| window.wait_until_settled());
+            window.settle(1);
+            thread::sleep(Duration::from_millis(20));
+            assert!(!waiting.is_finished());
             window.settle(1);
         });
     }

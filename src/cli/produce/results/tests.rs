@@ -47,7 +47,7 @@ fn running(records: u64, report: Option<Vec<u8>>) -> Running {
     let decide = decide.collect();
     let thread = {
         let (window, counts) = (Arc::clone(&window), Arc::clone(&counts));
-        let results = Results::new(vec!["input".to_owned()], report);
+        let results = Results::new(vec!["input".to_owned()], report, None);
         thread::spawn(move || results.run(&window, &counts, |error| panic!("{error}")))
     };
     Running { window, counts, thread, decide }
