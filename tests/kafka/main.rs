@@ -22,4 +22,5 @@ mod proxy;
 mod reading;
 mod secure;
 mod topics;
+mod transactions;
 mod versions;

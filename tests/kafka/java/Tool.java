@@ -23,6 +23,8 @@ final class Tool {
               grow TOPIC PARTITIONS             more partitions
               describe TOPIC                    id, and per partition: leader, replicas, isr, begin and end offset
               wait-isr [--timeout S]            until every replica of every topic is in sync
+            groups
+              offsets GROUP                     what it has committed, a line for each partition
             who may what
               user NAME MECHANISM PASSWORD      a SCRAM user, or its new password
               allow PRINCIPAL OPERATION PREFIX  on all topics whose names begin so
@@ -98,6 +100,7 @@ final class Tool {
                 case "grow" -> Topics.grow(admin(), args);
                 case "describe" -> Topics.describe(admin(), args, json);
                 case "wait-isr" -> Topics.waitIsr(admin(), args);
+                case "offsets" -> Groups.offsets(admin(), args, json);
                 case "user" -> Security.user(admin(), args);
                 case "allow" -> Security.allow(admin(), args);
                 case "read" -> Reading.read(bootstrap(), args, json);
