@@ -144,7 +144,13 @@ impl TransactionError {
 
     /// Whether this producer can do no more.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, TransactionError::Fenced { .. } | TransactionError::Fatal { .. })
+        match self {
+            TransactionError::Fenced { .. } | TransactionError::Fatal { .. } => true,
+            TransactionError::Produce(error) => {
+                matches!(error, ProduceError::Closed { .. } | ProduceError::Fatal { .. })
+            }
+            _ => false,
+        }
     }
 }
 

@@ -68,6 +68,8 @@ struct Run<'a> {
     perf: &'a Perf,
     payloads: Payloads,
     open: VecDeque<Delivery>,
+    /// How long a commit is waited for.
+    patience: Duration,
     failed: u64,
     first_error: Option<String>,
     transactions: Option<Transactions>,
@@ -115,6 +117,7 @@ impl Perf {
             perf: self,
             payloads: Payloads::new(self.size),
             open: VecDeque::new(),
+            patience,
             failed: 0,
             first_error: None,
             transactions: records_max.map(|records_max| Transactions { records_max, ..Transactions::default() }),
@@ -250,7 +253,13 @@ impl Run<'_> {
             return Ok(());
         };
         let started = Stopwatch::start();
-        let committed = self.producer.commit_transaction_blocking();
+        let committed = loop {
+            match self.producer.commit_transaction_blocking() {
+                // Who gives it up does not know what is in the topic.
+                Err(TransactionError::Timeout { .. }) if started.elapsed() < self.patience => {}
+                committed => break committed,
+            }
+        };
         let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
         let failed = |error| anyhow!(transactions::words(&error));
         match committed {

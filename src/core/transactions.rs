@@ -93,6 +93,8 @@ pub(super) struct Transactions {
     known: Known,
     /// The coordinator was asked to commit it, and may have: nothing but its answer makes the commit fail.
     decided: bool,
+    /// It has said that it did; there is another epoch to be had yet.
+    committed: bool,
     /// Partitions that are part of it, and those that the coordinator is yet to be told of.
     members: BTreeSet<u32>,
     joining: BTreeSet<u32>,
@@ -118,9 +120,20 @@ enum State {
     Starting,
     Ready,
     Open,
-    Ending { commits: bool, flushed: bool },
+    Ending { commits: bool, stage: Stage },
     Failed(Arc<str>),
     Dead(TransactionError),
+}
+
+/// How far an end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// A commit that may be taken back, as there may be records in line.
+    Begun,
+    /// What was sent is on its way.
+    Flushing,
+    /// It is done.
+    Flushed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,6 +189,7 @@ impl Transactions {
             fresh: false,
             known: Known::No,
             decided: false,
+            committed: false,
             members: BTreeSet::new(),
             joining: BTreeSet::new(),
             offsets: None,
@@ -201,7 +215,11 @@ impl Transactions {
 
     /// Whether records may be appended: those that were staged before the call that ends it are still to come.
     fn takes_records(&self) -> bool {
-        matches!(self.state, State::Open | State::Ending { commits: true, flushed: false })
+        match self.state {
+            State::Open => true,
+            State::Ending { commits, stage } => commits && stage != Stage::Flushed,
+            _ => false,
+        }
     }
 
     /// Whether a batch for the partition may go out.
@@ -320,7 +338,8 @@ impl Core {
             State::Ending { commits: before, .. } if before == commits => return Ok(number),
             _ => return Err(transactions.does_not_fit(if commits { COMMIT } else { ABORT })),
         }
-        transactions.go(State::Ending { commits, flushed: false });
+        let stage = if commits { Stage::Begun } else { Stage::Flushing };
+        transactions.go(State::Ending { commits, stage });
         if !commits {
             transactions.offsets = None;
             self.settle_call(Err(TransactionError::MustAbort { reason: ABORTED.into() }));
@@ -332,10 +351,22 @@ impl Core {
     /// The commit of that number cannot go on, as there are records that wait for their turn: the transaction is open again.
     pub fn take_back_end(&mut self, number: u64) {
         if let Some(transactions) = &mut self.transactions
-            && matches!(transactions.state, State::Ending { commits: true, flushed: false })
+            && matches!(transactions.state, State::Ending { commits: true, stage: Stage::Begun })
             && transactions.number == number
         {
+            // Whoever began the same commit beside has not to do with the next one.
+            transactions.number += 1;
             transactions.go(State::Open);
+        }
+    }
+
+    /// No record is in line: the commit of that number is not taken back any more.
+    pub fn confirm_end(&mut self, number: u64) {
+        if let Some(transactions) = &mut self.transactions
+            && transactions.number == number
+            && let State::Ending { commits: true, stage: stage @ Stage::Begun } = &mut transactions.state
+        {
+            *stage = Stage::Flushing;
         }
     }
 
@@ -353,7 +384,7 @@ impl Core {
         let transactions = self.transactions_for_call()?;
         let is_it = transactions.number == number;
         match &mut transactions.state {
-            State::Ending { commits: before, flushed } if is_it && *before == commits => *flushed = true,
+            State::Ending { commits: before, stage } if is_it && *before == commits => *stage = Stage::Flushed,
             // Another caller's has come to an end.
             _ => return Err(transactions.does_not_fit(call)),
         }
@@ -363,24 +394,35 @@ impl Core {
     }
 
     /// Everything is done that was sent, and nothing more is to come: ends what is open, by an abort if nobody asked for its
-    /// commit. Says whether that is one; `None` where nothing is open, or can be ended.
-    pub fn end_at_close(&mut self, now: Instant) -> Option<(TransactionCall, bool)> {
-        let commits = matches!(self.transactions.as_ref()?.state, State::Ending { commits: true, .. });
+    /// commit. Says whether that is one, and of which number; `None` where nothing is open, or can be ended.
+    pub fn end_at_close(&mut self, now: Instant) -> Option<(TransactionCall, (bool, u64))> {
+        let transactions = self.transactions.as_mut()?;
+        if matches!(transactions.state, State::Ending { commits: true, stage: Stage::Begun }) {
+            // Whoever began it is about to hear that it cannot go on.
+            transactions.go(State::Open);
+        }
+        let commits = matches!(transactions.state, State::Ending { commits: true, .. });
         let number = self.prepare_end(now, commits).ok()?;
-        Some((self.end_transaction(now, commits, number).ok()?, commits))
+        Some((self.end_transaction(now, commits, number).ok()?, (commits, number)))
     }
 
     /// Something of the transaction failed, outside the core: it cannot be committed.
     pub fn fail_transaction(&mut self, now: Instant, error: &ProduceError) {
-        // What came beside its end is none of it.
-        if matches!(error, ProduceError::NoTransaction { .. } | ProduceError::Aborted { .. }) {
-            return;
+        let commits = |of: &Transactions| matches!(of.state, State::Ending { commits: true, .. });
+        match error {
+            // What came beside its end is none of it; but nothing should, beside a commit.
+            ProduceError::NoTransaction { .. } if !self.transactions.as_ref().is_some_and(commits) => return,
+            ProduceError::Aborted { .. } => return,
+            _ => {}
         }
         self.must_abort(now, || error.to_string().into());
     }
 
     /// Why no record can be sent now.
     pub fn no_transaction(&self, topic: &Arc<str>) -> ProduceError {
+        if let Some(ended) = &self.ended {
+            return ended.error(Fate::NotWritten).at(topic, None);
+        }
         let reason: Arc<str> = match self.transactions.as_ref().map(|transactions| &transactions.state) {
             Some(State::Fresh | State::Starting) => "init_transactions, then begin_transaction come first".into(),
             Some(State::Ending { commits: true, .. }) => "a commit is under way".into(),
@@ -482,8 +524,9 @@ impl Core {
 
     /// Nothing more comes of any call.
     pub(super) fn end_calls(&mut self, ended: &Ended) {
-        if self.transactions.is_some() {
-            self.settle_call(Err(TransactionError::Produce(ended.error(Fate::NotWritten))));
+        if let Some(transactions) = &self.transactions {
+            let fate = if transactions.decided { Fate::Unknown } else { Fate::NotWritten };
+            self.settle_call(Err(TransactionError::Produce(ended.error(fate))));
         }
     }
 
@@ -573,6 +616,8 @@ impl Core {
         if let Some(transactions) = &mut self.transactions
             && let Some(Call { id: call, .. }) = transactions.call.take()
         {
+            // Whatever becomes of the producer.
+            let outcome = if transactions.committed { Ok(()) } else { outcome };
             self.actions.push_back(Action::Transaction { call, outcome });
         }
     }
@@ -594,7 +639,7 @@ impl Core {
         let Some(transactions) = &mut self.transactions else { return };
         transactions.go(State::Ready);
         transactions.known = Known::No;
-        transactions.decided = false;
+        (transactions.decided, transactions.committed) = (false, false);
         transactions.renewal = None;
         transactions.offsets = None;
         let members = std::mem::take(&mut transactions.members);

@@ -185,6 +185,8 @@ impl Shared {
             // Whoever waits for memory has a topic that was known; it was made anew without a partition.
             None => {
                 let error = ProduceError::TopicNotKnownYet { topic: record.topic.into() };
+                core.fail_transaction(self.clock.now(), &error);
+                after.has_news |= core.has_news();
                 after.failed.get_or_insert_default().push((callback, error.clone()));
                 Delivery::failed(error)
             }

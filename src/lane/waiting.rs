@@ -277,9 +277,13 @@ impl Shared {
         self.lock_waiting().count()
     }
 
-    /// Refuses all records in line.
+    /// Refuses all records in line, as their transaction is being aborted.
     pub(super) fn refuse_line(&self, error: impl Fn(&Arc<str>) -> ProduceError) {
         let mut waiting = self.lock_waiting();
+        if !self.gate.aborts() {
+            // It is over, and they are the next transaction's.
+            return;
+        }
         let refused = waiting.take_all();
         self.set_waiting(0);
         let now = self.clock.now();

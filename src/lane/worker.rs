@@ -91,7 +91,7 @@ impl Drop for Worker {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // What it had in its hands is lost.
-            self.lane.0.fail_transaction(self.lane.0.clock.now(), &delivery::closed());
+            self.lane.0.fail_transaction(self.lane.0.clock.now(), &callbacks::lost());
         }
         // After a panic: what is aside has failed with its deliveries, and what the core has is still delivered.
         for job in self.aside.take_flushes() {
@@ -235,7 +235,8 @@ impl Worker {
                 AckItem::Topic(name, outcome) => settled.push((Arc::clone(name), outcome.clone())),
                 AckItem::DriverDied(reason) => over = Some(died(reason)),
                 AckItem::Abandoned => over = Some(delivery::closed()),
-                AckItem::Aborted => aborts = true,
+                // Of another transaction, perhaps, by now.
+                AckItem::Aborted => aborts = self.lane.0.gate.aborts(),
                 AckItem::Done(_) | AckItem::Flushed(_) => {}
             }
         }
@@ -253,7 +254,9 @@ impl Worker {
             self.topic_settled(now, &topic, outcome);
         }
         if aborts {
+            let topics: Vec<Arc<str>> = self.aside.topics().cloned().collect();
             self.end_aside(aborted());
+            topics.iter().for_each(|topic| self.lane.0.forget(topic));
         }
         if let Some(error) = over {
             self.end_aside(error.clone());

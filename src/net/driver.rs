@@ -410,9 +410,14 @@ impl<M: Machine, E: Events> Driver<M, E> {
     /// everything finds them. Each on its own, since anything may panic again.
     fn give_back(&mut self) {
         for action in self.actions.drain(..) {
-            if let Action::Done(done) = action {
-                let _ = catch_unwind(AssertUnwindSafe(|| done.complete()));
-            }
+            let events = &mut self.events;
+            let _ = match action {
+                Action::Done(done) => catch_unwind(AssertUnwindSafe(|| done.complete())),
+                Action::Transaction { call, outcome } => {
+                    catch_unwind(AssertUnwindSafe(|| events.transaction(call, outcome)))
+                }
+                _ => Ok(()),
+            };
         }
         self.sealers.drain(&mut self.sealed);
         let now = self.clock.now();

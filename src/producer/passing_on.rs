@@ -78,14 +78,16 @@ impl net::Events for PassingOn {
     fn driver_died(&mut self, reason: &str) {
         let mut core = lock(&self.core);
         core.fail_for_good(reason.to_owned());
+        let mut calls = Vec::new();
         while let Some(action) = core.poll_action() {
             match action {
                 Action::Done(batch) => self.outcomes.push(batch),
-                Action::Transaction { call, outcome } => self.calls.ended(call, outcome),
+                Action::Transaction { call, outcome } => calls.push((call, outcome)),
                 _ => {}
             }
         }
         drop(core);
+        calls.into_iter().for_each(|(call, outcome)| self.calls.ended(call, outcome));
         self.hand_over_outcomes();
         let reason: Arc<str> = reason.into();
         self.calls.end_all(&reason);

@@ -30,7 +30,11 @@ struct CallsState {
 enum Kind {
     Init,
     Offsets,
-    End { commits: bool },
+    /// Of the transaction of that number.
+    End {
+        commits: bool,
+        number: u64,
+    },
 }
 
 struct Call {
@@ -47,6 +51,14 @@ struct CallState {
     /// How often that was said.
     lates: u32,
     wakers: Vec<Waker>,
+}
+
+impl CallState {
+    fn note(&mut self, waker: &Waker) {
+        if !self.wakers.iter().any(|known| known.will_wake(waker)) {
+            self.wakers.push(waker.clone());
+        }
+    }
 }
 
 impl Calls {
@@ -72,9 +84,9 @@ impl Calls {
         }
     }
 
-    /// What there is of a call of this kind whose end nobody has heard of.
-    fn left(&self, kind: Kind) -> Option<Arc<Call>> {
-        self.lock().last.clone().filter(|call| call.kind == kind)
+    /// What there is of such a call whose end nobody has heard of.
+    fn left(&self, is_it: impl Fn(Kind) -> bool) -> Option<Arc<Call>> {
+        self.lock().last.clone().filter(|call| is_it(call.kind))
     }
 
     /// Under the core's lock, so that its end comes later.
@@ -103,6 +115,13 @@ impl Call {
         let wakers = std::mem::take(&mut state.wakers);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Whether its end is yet to come, or that it takes long: then the waker is woken.
+    fn wakes(&self, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        state.note(waker);
+        state.outcome.is_none()
     }
 
     fn is_over(&self) -> bool {
@@ -144,9 +163,7 @@ impl Future for Waiting<'_> {
         {
             return Poll::Ready(Err(late));
         }
-        if !state.wakers.iter().any(|known| known.will_wake(context.waker())) {
-            state.wakers.push(context.waker().clone());
-        }
+        state.note(context.waker());
         Poll::Pending
     }
 }
@@ -163,7 +180,7 @@ impl Producer {
         self.check_caller()?;
         let inner = &*self.inner;
         let _timing = inner.metrics.time(|calls| &calls.init_transactions);
-        if let Some(call) = inner.calls.left(Kind::Init) {
+        if let Some(call) = inner.calls.left(|kind| kind == Kind::Init) {
             return inner.wait_longer(call).await;
         }
         let call = {
@@ -181,7 +198,8 @@ impl Producer {
     /// [`TransactionError::State`] if one is open, or [`Producer::init_transactions`] has not ended.
     pub fn begin_transaction(&self) -> Result<(), TransactionError> {
         let _timing = self.inner.metrics.time(|calls| &calls.begin_transaction);
-        self.inner.lock_core().begin_transaction()?;
+        let mut core = self.inner.lock_core();
+        core.begin_transaction()?;
         // Nobody is to hear of what was before.
         self.inner.calls.lock().last = None;
         Ok(())
@@ -230,12 +248,13 @@ impl Producer {
 
     async fn end_transaction(&self, commits: bool) -> Result<(), TransactionError> {
         self.check_caller()?;
-        let (inner, kind) = (&*self.inner, Kind::End { commits });
+        let inner = &*self.inner;
         let _timing = inner.metrics.time(|calls| match commits {
             true => &calls.commit_transaction,
             false => &calls.abort_transaction,
         });
-        if let Some(call) = inner.calls.left(kind) {
+        let is_end = |kind| matches!(kind, Kind::End { commits: before, .. } if before == commits);
+        if let Some(call) = inner.calls.left(is_end) {
             return inner.wait_longer(call).await;
         }
         let number = inner.lock_core().prepare_end(inner.clock.now(), commits)?;
@@ -248,6 +267,7 @@ impl Producer {
                 inner.lock_core().take_back_end(number);
                 return Err(TransactionError::SendsWait { count });
             }
+            inner.lock_core().confirm_end(number);
         }
         self.settle().await;
         // Lanes that are closing are not flushed.
@@ -257,7 +277,8 @@ impl Producer {
         let call = {
             let mut core = inner.lock_core();
             // Whoever closes the producer may have gone on with it.
-            match inner.calls.left(kind) {
+            let kind = Kind::End { commits, number };
+            match inner.calls.left(|known| known == kind) {
                 Some(call) => call,
                 None => inner.calls.begin(core.end_transaction(inner.clock.now(), commits, number)?, kind),
             }
@@ -342,16 +363,15 @@ impl Inner {
         let until = self.clock.now() + patience;
         let call = {
             let mut core = self.lock_core();
-            let Some((id, commits)) = core.end_at_close(self.clock.now()) else { return };
-            self.calls.begin(id, Kind::End { commits })
+            let Some((id, kind)) = core.end_at_close(self.clock.now()) else { return };
+            let (commits, number) = kind;
+            self.calls.begin(id, Kind::End { commits, number })
         };
         self.waker.wake();
         let signal = Arc::new(WakeThread(Signal::default()));
-        let waker = Waker::from(Arc::clone(&signal));
-        let waits = Pin::new(&mut Waiting::on(&self.calls, call)).poll(&mut Context::from_waker(&waker)).is_pending();
         let left = until - self.clock.now();
-        if waits && !left.is_zero() {
-            // Whether it has ended, or `max.block.ms` is over.
+        // Who called it is to hear of its end.
+        if call.wakes(&Waker::from(Arc::clone(&signal))) && !left.is_zero() {
             signal.0.wait(Some((self.clock, left)));
         }
     }

@@ -434,9 +434,10 @@ fn a_commit_goes_on_beside_a_close() {
             }
             committing.commit_transaction_blocking()
         });
-        while producer.send_blocking(&Record::to("orders").value("beside it")).is_ok_and(|_| true)
-            && !commits.is_finished()
-        {}
+        // Until it has begun.
+        while producer.send_blocking(&Record::to("orders").value("beside it")).is_ok() && !commits.is_finished() {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         producer.close_blocking(PATIENCE).unwrap();
         commits.join().unwrap().unwrap();
         let values = committed(&broker, "orders");

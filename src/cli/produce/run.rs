@@ -135,11 +135,20 @@ impl<D: Send + 'static> Watch<D> {
             }
         };
         loop {
+            // A reader that waits for a line would learn of it with the next one.
+            if end.is_none() && self.transactions.is_some() && self.counts.has_failures() {
+                end = Some(End::Uncommitted);
+                self.progress.stop();
+                close();
+            }
             match inbox.recv_timeout(TICK) {
                 Err(RecvTimeoutError::Timeout) if line.is_shown() => line.set(self.line(end.is_some())),
                 Err(RecvTimeoutError::Timeout) | Ok(Event::Started(_)) => {}
                 Ok(Event::Fed(why)) => {
-                    end = Some(why);
+                    end = match (end, why) {
+                        (Some(End::Uncommitted), End::Stopped | End::Input) => end,
+                        _ => Some(why),
+                    };
                     close();
                 }
                 // Who signals a process and its group, as timeout(1) does, means it once.

@@ -8,7 +8,7 @@ use super::super::node::RequestKind;
 use super::super::producer_id::ProducerId;
 use super::super::time::Instant;
 use super::super::verdict::{OfTransaction, TransactionVerdict, transaction_verdict};
-use super::{Known, Offsets, Renewal, State, Transactions};
+use super::{Known, Offsets, Renewal, Stage, State, Transactions};
 use crate::error::Fate;
 use crate::protocol::error_code as code;
 use crate::protocol::messages::{
@@ -29,18 +29,21 @@ const SOON: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) enum Step {
     FindCoordinator,
-    FindGroupCoordinator,
+    /// Of this group.
+    FindGroupCoordinator(String),
     InitProducerId,
     AddPartitions(Vec<u32>),
     AddOffsets,
     CommitOffsets,
-    End { commits: bool },
+    End {
+        commits: bool,
+    },
 }
 
 impl Step {
     pub(in super::super) fn name(&self) -> &'static str {
         match self {
-            Step::FindCoordinator | Step::FindGroupCoordinator => "FindCoordinator",
+            Step::FindCoordinator | Step::FindGroupCoordinator(_) => "FindCoordinator",
             Step::InitProducerId => "InitProducerId",
             Step::AddPartitions(_) => "AddPartitionsToTxn",
             Step::AddOffsets => "AddOffsetsToTxn",
@@ -51,7 +54,7 @@ impl Step {
 
     fn of(&self) -> OfTransaction {
         match self {
-            Step::FindCoordinator | Step::FindGroupCoordinator => OfTransaction::FindCoordinator,
+            Step::FindCoordinator | Step::FindGroupCoordinator(_) => OfTransaction::FindCoordinator,
             Step::InitProducerId => OfTransaction::InitProducerId,
             Step::AddPartitions(_) => OfTransaction::AddPartitions,
             Step::AddOffsets => OfTransaction::AddOffsets,
@@ -84,13 +87,13 @@ impl Transactions {
                 if self.offsets.as_ref().is_some_and(|offsets| !offsets.joined && !self.is_v2) {
                     return Some(of_coordinator(Step::AddOffsets));
                 }
-                let group = self.offsets.as_ref().map(|offsets| offsets.group.group_id.as_str());
+                let group = &self.offsets.as_ref()?.group.group_id;
                 Some(match &self.group_coordinator {
-                    Some((of, node)) if Some(of.as_str()) == group => (Whom::Node(*node), Step::CommitOffsets),
-                    _ => (Whom::Anybody, Step::FindGroupCoordinator),
+                    Some((of, node)) if of == group => (Whom::Node(*node), Step::CommitOffsets),
+                    _ => (Whom::Anybody, Step::FindGroupCoordinator(group.clone())),
                 })
             }
-            State::Ending { commits, flushed: true } if is_quiet => match (self.known, self.renewal) {
+            State::Ending { commits, stage: Stage::Flushed } if is_quiet => match (self.known, self.renewal) {
                 (_, Some(Renewal::Id)) | (Known::No, Some(Renewal::Epoch)) => {
                     Some(of_coordinator(Step::InitProducerId))
                 }
@@ -103,7 +106,7 @@ impl Transactions {
 
     /// Whether it has come to its end without the coordinator, which knows nothing of it.
     fn is_over(&self) -> bool {
-        let ends = matches!(self.state, State::Ending { flushed: true, .. });
+        let ends = matches!(self.state, State::Ending { stage: Stage::Flushed, .. });
         ends && self.joining.is_empty() && self.offsets.is_none() && self.known == Known::No && self.renewal.is_none()
     }
 }
@@ -129,7 +132,7 @@ impl Core {
         let Some(transactions) = &self.transactions else { return "" };
         match transactions.next(true) {
             Some((_, Step::FindCoordinator)) => "looking for the transaction's coordinator",
-            Some((_, Step::FindGroupCoordinator)) => "looking for the group's coordinator",
+            Some((_, Step::FindGroupCoordinator(_))) => "looking for the group's coordinator",
             Some((_, Step::InitProducerId)) => "waiting for a producer id",
             Some((_, Step::AddPartitions(_))) => "adding partitions to the transaction",
             Some((_, Step::AddOffsets | Step::CommitOffsets)) => "adding offsets to the transaction",
@@ -218,12 +221,12 @@ impl Core {
                 key: transactional_id,
                 kind: CoordinatorKind::Transaction,
             }),
-            Step::FindGroupCoordinator => Request::FindCoordinator(FindCoordinatorRequest {
-                key: offsets?.group.group_id.clone(),
-                kind: CoordinatorKind::Group,
-            }),
+            Step::FindGroupCoordinator(group) => {
+                Request::FindCoordinator(FindCoordinatorRequest { key: group.clone(), kind: CoordinatorKind::Group })
+            }
             Step::InitProducerId => {
-                // A coordinator that has forgotten the id takes any; one that has given it another since knows who is fenced off.
+                // A coordinator that has forgotten the id takes any; one that has given it another since knows who is fenced off
+                // (from version 3 on, KIP-360: before Kafka 2.5 it does not, should it come between the end and this).
                 let continues = transactions.renewal.is_some();
                 Request::InitProducerId(InitProducerIdRequest {
                     transactional_id: Some(transactional_id),
@@ -331,7 +334,7 @@ impl Core {
         if let Some(transactions) = &mut self.transactions {
             match step {
                 Step::CommitOffsets => transactions.group_coordinator = None,
-                Step::FindCoordinator | Step::FindGroupCoordinator => {}
+                Step::FindCoordinator | Step::FindGroupCoordinator(_) => {}
                 Step::End { commits: false } => {
                     // It may have been done, and be forgotten by the time that it is asked for again.
                     transactions.known = Known::Perhaps;
@@ -356,15 +359,14 @@ impl Core {
         let Some(transactions) = &mut self.transactions else { return };
         transactions.asks = false;
         match (&step, response) {
-            (Step::FindCoordinator | Step::FindGroupCoordinator, Response::FindCoordinator(response)) => {
+            (Step::FindCoordinator | Step::FindGroupCoordinator(_), Response::FindCoordinator(response)) => {
                 if self.judge(now, &step, response.error_code, response.error_message.as_deref()) {
                     let node = NodeId(response.node.id);
                     self.take_brokers(now, &[response.node]);
                     if let Some(transactions) = &mut self.transactions {
-                        match step {
-                            Step::FindGroupCoordinator => {
-                                let group = transactions.offsets.as_ref().map(|offsets| offsets.group.group_id.clone());
-                                transactions.group_coordinator = group.map(|group| (group, node));
+                        match &step {
+                            Step::FindGroupCoordinator(group) => {
+                                transactions.group_coordinator = Some((group.clone(), node));
                             }
                             _ => transactions.coordinator = Some(node),
                         }
@@ -467,6 +469,7 @@ impl Core {
         }
         if producer.is_none() && renews {
             transactions.known = Known::No;
+            transactions.committed = matches!(transactions.state, State::Ending { commits: true, .. });
             transactions.renewal.get_or_insert(Renewal::Epoch);
             return;
         }

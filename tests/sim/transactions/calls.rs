@@ -257,7 +257,7 @@ impl World {
     }
 
     /// A call has come to its end.
-    fn heard(&mut self, outcome: Outcome) {
+    pub fn heard(&mut self, outcome: Outcome) {
         let producer = self.producer;
         let running = self.program().running.take();
         self.trace.line(self.now, || format!("producer {producer}: {running:?} ended: {outcome:?}"));

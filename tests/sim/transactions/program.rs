@@ -212,8 +212,13 @@ impl World {
                 return;
             }
             script.draw();
-            if let Err(error) = self.begin(producer) {
-                return self.violation(format!("producer {producer} cannot begin: {error}"));
+            match self.begin(producer) {
+                Ok(()) => {}
+                // Behind a commit that was well.
+                Err(error @ TransactionError::Fenced { .. }) => {
+                    return self.as_producer(producer, |world| world.heard(Err(error)));
+                }
+                Err(error) => return self.violation(format!("producer {producer} cannot begin: {error}")),
             }
         }
         self.send_some(producer);

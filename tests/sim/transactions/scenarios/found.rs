@@ -268,3 +268,58 @@ fn the_abort_is_forgotten_by_the_time_that_it_is_asked_for_again() {
     world.transaction(0, 1, true);
     world.over();
 }
+
+/// Two callers began the same commit, one of them found records in line and took it back: what is sent from then on is not
+/// committed by what the other one began (found by reading).
+#[test]
+fn a_commit_that_was_taken_back_is_ended_by_nobody() {
+    for second in BOTH {
+        let mut world = started(second);
+        world.begin(0).unwrap();
+        let mut records = world.write(0, 0, 1);
+        let now = world.now;
+        let one = world.core().prepare_end(now, true).unwrap();
+        let other = world.core().prepare_end(now, true).unwrap();
+        world.core().take_back_end(one);
+        let again = world.core().prepare_end(now, true).unwrap();
+        assert!(world.core().end_transaction(now, true, other).is_err(), "it is another commit by now");
+        world.core().take_back_end(again);
+        records.extend(world.write(0, 1, 1));
+        assert_eq!(world.ended(0, true), Ok(()));
+        world.rests();
+        assert_eq!(world.seen(), records);
+        world.over();
+    }
+}
+
+/// Another epoch is due behind a commit that is well, and another producer takes the id before it is there: the commit stands,
+/// and its caller is told so (found by reading).
+#[test]
+fn a_commit_that_stands_is_told_as_one_whatever_becomes_of_its_producer() {
+    let mut world = started(false);
+    world.begin(0).unwrap();
+    let records = world.write(0, 0, 2);
+    world.run_for(SECOND);
+    let asked = |world: &World, api: ApiKey| world.requests.get(&api.code()).copied().unwrap_or_default();
+    let (ended, ids) = (asked(&world, ApiKey::EndTxn), asked(&world, ApiKey::InitProducerId));
+    // An end that was not answered makes another epoch due.
+    world.api_script = Some(Box::new(move |api, at| {
+        let is_cut = api == ApiKey::EndTxn && at == ended || api == ApiKey::InitProducerId;
+        is_cut.then_some(RequestFault::CutBefore)
+    }));
+    world.end(0, true);
+    world.drain();
+    let end = world.now + 20 * SECOND;
+    assert!(world.run_until(end, |world| asked(world, ApiKey::InitProducerId) > ids), "{}", world.story());
+    world.api_script = None;
+    let other = world.add_producer();
+    world.init(other);
+    world.drain();
+    assert_eq!(world.ends(other), Ok(()), "{}", world.story());
+    assert_eq!(world.ends(0), Ok(()), "{}", world.story());
+    world.rests();
+    assert_eq!(world.seen(), records);
+    let fenced = world.begin(0).unwrap_err();
+    assert!(matches!(fenced, pointsman::TransactionError::Fenced { .. }), "{fenced}");
+    world.over();
+}
