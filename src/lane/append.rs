@@ -192,6 +192,7 @@ pub(super) fn user_callback(facts: Facts, origin: Option<Arc<Origin>>, callback:
 /// The headers of record after record, encoded: before the core is locked, and read when they are long in memory.
 #[derive(Default)]
 struct HeaderBlocks {
+    /// As long as there was ever need: what is behind the last of them means nothing.
     bytes: Vec<u8>,
     /// By record; none at all while no record has headers.
     lengths: Vec<usize>,
@@ -200,13 +201,18 @@ struct HeaderBlocks {
 impl HeaderBlocks {
     fn encode(&mut self, columns: &HeaderColumns) {
         let HeaderBlocks { bytes, lengths } = self;
-        bytes.clear();
         lengths.clear();
-        let mut each = columns.as_ref().each();
-        lengths.extend(columns.counts.iter().map(|&count| {
-            let start = bytes.len();
-            record_batch::encode_headers(bytes, count as usize, each.by_ref().take(count as usize));
-            bytes.len() - start
+        let HeaderColumns { counts, names, values } = columns;
+        let data = names.data.len() + values.data.len();
+        let most = record_batch::headers_max_len(counts.len(), names.lengths.len(), data);
+        if bytes.len() < most {
+            bytes.resize(most, 0);
+        }
+        let (mut each, mut at) = (columns.as_ref().each(), 0);
+        lengths.extend(counts.iter().map(|&count| {
+            let start = at;
+            record_batch::encode_headers_into(bytes, &mut at, count as usize, each.by_ref().take(count as usize));
+            at - start
         }));
     }
 

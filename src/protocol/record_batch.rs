@@ -277,27 +277,61 @@ pub fn encoded_records(body: &[u8]) -> impl Iterator<Item = EncodedRecord<'_>> {
     })
 }
 
+/// Writes the headers of one record to `room`, from `at` on: their count, then name and value of each. There has to be room for
+/// as much as [`headers_max_len`] says.
+#[inline(always)]
+pub fn encode_headers_into<'a>(
+    room: &mut [u8],
+    at: &mut usize,
+    count: usize,
+    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+) {
+    put_length(room, at, 2 * count as u64);
+    for (name, value) in headers {
+        put_length(room, at, zigzag_len(Some(name)));
+        put(room, at, name);
+        put_length(room, at, zigzag_len(value));
+        put(room, at, value.unwrap_or_default());
+    }
+}
+
+/// An upper bound of what the headers of so many records take, of so many bytes in all.
+pub fn headers_max_len(records: usize, headers: usize, bytes: usize) -> usize {
+    VARINT_MAX * (records + 2 * headers) + bytes + ENCODE_SLACK
+}
+
+/// A length, which is given in zigzag.
+#[inline(always)]
+fn put_length(room: &mut [u8], at: &mut usize, zigzag: u64) {
+    if zigzag < SHORT {
+        Short::varint(zigzag).put(room, at);
+    } else {
+        put_long_length(room, at, zigzag);
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn put_long_length(room: &mut [u8], at: &mut usize, zigzag: u64) {
+    varint_bytes((zigzag / 2) as i64, |byte| put(room, at, &[byte]));
+}
+
 /// Appends the headers of one record: their count, then name and value of each.
 pub fn encode_headers<'a>(
     out: &mut Vec<u8>,
     count: usize,
-    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
 ) {
-    put_varint(out, count as i64);
-    for (name, value) in headers {
-        put_bytes(out, Some(name));
-        put_bytes(out, value);
-    }
+    let bytes = headers.clone().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len)).sum();
+    let mut at = out.len();
+    out.resize(at + headers_max_len(1, count, bytes), 0);
+    encode_headers_into(out, &mut at, count, headers);
+    out.truncate(at);
 }
 
 #[inline(always)]
 fn bytes_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint_len(bytes.len() as i64) + bytes.len())
-}
-
-fn put_bytes(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
-    put_varint(out, bytes.map_or(-1, |bytes| bytes.len() as i64));
-    out.extend_from_slice(bytes.unwrap_or_default());
 }
 
 #[inline(always)]
