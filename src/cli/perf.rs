@@ -253,13 +253,8 @@ impl Run<'_> {
             return Ok(());
         };
         let started = Stopwatch::start();
-        let committed = loop {
-            match self.producer.commit_transaction_blocking() {
-                // Who gives it up does not know what is in the topic.
-                Err(TransactionError::Timeout { .. }) if started.elapsed() < self.patience => {}
-                committed => break committed,
-            }
-        };
+        let commit = || self.producer.commit_transaction_blocking();
+        let committed = transactions::commit_patiently(self.patience, commit, |_| ());
         let micros = u32::try_from(started.elapsed().as_micros()).unwrap_or(u32::MAX);
         let failed = |error| anyhow!(transactions::words(&error));
         match committed {

@@ -1,11 +1,13 @@
 //! Transactions, as the commands that send have them: as soon as `transactional.id` is set.
 
 use super::Usage;
-use anyhow::{Result, anyhow};
+use super::stopwatch::Stopwatch;
+use anyhow::anyhow;
 use clap::Args;
 use pointsman::Producer;
 use pointsman::config::Config;
 use pointsman::transaction::TransactionError;
+use std::time::Duration;
 
 /// How records are bound together.
 #[derive(Args, Clone, Debug)]
@@ -17,7 +19,7 @@ pub(crate) struct TransactionOptions {
 
 impl TransactionOptions {
     /// Records of a transaction, if there are to be any: all there are without the option.
-    pub(crate) fn records(&self, config: &Config) -> Result<Option<u64>> {
+    pub(crate) fn records(&self, config: &Config) -> anyhow::Result<Option<u64>> {
         match (config.producer.transactional_id.is_some(), self.commit_every) {
             (true, every) => Ok(Some(every.unwrap_or(u64::MAX))),
             (false, None) => Ok(None),
@@ -31,13 +33,29 @@ impl TransactionOptions {
 }
 
 /// Gets the right to the id, before anything is sent.
-pub(crate) fn init(producer: &Producer, id: &str) -> Result<()> {
+pub(crate) fn init(producer: &Producer, id: &str) -> anyhow::Result<()> {
     let refused = |error| match error {
         // It names the id itself.
         error @ TransactionError::Fenced { .. } => anyhow!(error),
         error => anyhow!("transactional.id {id}: {}", words(&error)),
     };
     producer.init_transactions_blocking().map_err(refused)
+}
+
+/// Commits; one that takes long is not given up at once: who does that does not know what is in the topics. `waits` is told
+/// each time that it is waited for once more.
+pub(crate) fn commit_patiently(
+    patience: Duration,
+    commit: impl Fn() -> Result<(), TransactionError>,
+    mut waits: impl FnMut(&TransactionError),
+) -> Result<(), TransactionError> {
+    let started = Stopwatch::start();
+    loop {
+        match commit() {
+            Err(error @ TransactionError::Timeout { .. }) if started.elapsed() < patience => waits(&error),
+            result => return result,
+        }
+    }
 }
 
 /// An error for users, who make no calls.
@@ -60,7 +78,6 @@ pub(crate) fn words(error: &TransactionError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     fn config(settings: &[(&str, &str)]) -> Config {
         let builder = Config::builder().set("bootstrap.servers", "localhost:9092");

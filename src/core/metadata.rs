@@ -197,7 +197,12 @@ impl Core {
     /// Why a topic that was asked for is not there yet, as far as is known.
     pub fn topic_trouble(&self, name: &str) -> Option<String> {
         let topic = self.topics_by_name.get(name).and_then(|&index| self.topics[index].last_error.clone());
-        topic.or_else(|| self.nodes.values().rev().find_map(|node| node.last_cause.clone()))
+        topic.or_else(|| self.node_trouble())
+    }
+
+    /// What went wrong last with some broker.
+    pub(super) fn node_trouble(&self) -> Option<String> {
+        self.nodes.values().rev().find_map(|node| node.last_cause.clone())
     }
 
     /// The partitions of a known topic.

@@ -51,6 +51,7 @@ pub use metadata::{TopicHandle, TopicInfo, TopicStatus};
 pub use partitioner::{murmur2, partition_of_key};
 pub use principal::Principal;
 pub use seal::{Sealed, Unsealed};
+pub(crate) use transactions::ABORTED;
 pub use transactions::{SendGate, TransactionConfig};
 
 pub use crate::protocol::compression::Compression;

@@ -98,6 +98,7 @@ pub(super) struct Transactions {
     /// Partitions that are part of it, and those that the coordinator is yet to be told of.
     members: BTreeSet<u32>,
     joining: BTreeSet<u32>,
+    /// While it is open, those that are yet to be taken.
     offsets: Option<Offsets>,
     /// What has to be asked for after the abort.
     renewal: Option<Renewal>,
@@ -145,7 +146,7 @@ enum Known {
 }
 
 /// Another epoch is to be had before the next transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Renewal {
     /// The next one: something of this one may still be under way, a batch or a request.
     Epoch,
@@ -175,7 +176,8 @@ const OFFSETS: &str = "send_offsets_to_transaction";
 const COMMIT: &str = "commit_transaction";
 const ABORT: &str = "abort_transaction";
 
-const ABORTED: &str = "abort_transaction was called";
+/// Why records fail that were not written when their transaction was aborted.
+pub(crate) const ABORTED: &str = "abort_transaction was called";
 
 impl Transactions {
     pub(super) fn new() -> Transactions {
@@ -308,9 +310,7 @@ impl Core {
                 return Err(TransactionError::State { call: OFFSETS, state });
             }
             None if offsets.is_empty() => {}
-            None => {
-                transactions.offsets = Some(Offsets { group, offsets, joined: false });
-            }
+            None => transactions.offsets = Some(Offsets { group, offsets, joined: false }),
         }
         let call = self.wait_for(now, OFFSETS);
         if self.transactions.as_ref().is_some_and(|transactions| transactions.offsets.is_none()) {
@@ -568,24 +568,18 @@ impl Core {
     }
 
     fn tell_lateness(&mut self, now: Instant) {
-        let config = self.config.transactions.clone();
-        let stage = self.stage();
-        let (Some(transactions), Some(config)) = (&mut self.transactions, config) else { return };
+        let (Some(transactions), Some(config)) = (&mut self.transactions, &self.config.transactions) else { return };
         let Some(call) = &mut transactions.call else { return };
-        if call.until.take_if(|until| *until <= now).is_some() {
-            let node = transactions.coordinator.and_then(|node| self.nodes.get(&node));
-            let trouble = || self.nodes.values().rev().find_map(|node| node.last_cause.clone());
-            let last_cause = transactions.last_cause.clone();
-            let last_cause = last_cause.or_else(|| node.and_then(|node| node.last_cause.clone())).or_else(trouble);
-            let error = TransactionError::Timeout {
-                call: call.name,
-                key: "max.block.ms",
-                limit: config.max_block,
-                stage,
-                last_cause,
-            };
-            self.actions.push_back(Action::TransactionLate { call: call.id, error });
+        if call.until.take_if(|until| *until <= now).is_none() {
+            return;
         }
+        let (id, call, limit) = (call.id, call.name, config.max_block);
+        let cause = transactions.last_cause.clone();
+        let node = transactions.coordinator.and_then(|node| self.nodes.get(&node));
+        let last_cause =
+            cause.or_else(|| node.and_then(|node| node.last_cause.clone())).or_else(|| self.node_trouble());
+        let error = TransactionError::Timeout { call, key: "max.block.ms", limit, stage: self.stage(), last_cause };
+        self.actions.push_back(Action::TransactionLate { call: id, error });
     }
 
     /// From now on somebody waits for the end of what is under way; one at a time.
@@ -641,7 +635,6 @@ impl Core {
         transactions.known = Known::No;
         (transactions.decided, transactions.committed) = (false, false);
         transactions.renewal = None;
-        transactions.offsets = None;
         let members = std::mem::take(&mut transactions.members);
         if let Some(producer) = producer {
             self.producer_id = ProducerId::Have(producer);

@@ -14,7 +14,7 @@ use super::passage::Passage;
 use super::staging::{AckItem, Item, Job, Shared, Work, died};
 use super::{callbacks, delivery};
 use crate::core::time::Instant;
-use crate::core::{GroupHandle, TopicHandle, TopicInfo};
+use crate::core::{ABORTED, GroupHandle, TopicHandle, TopicInfo};
 use crate::error::{Fate, ProduceError, Stage};
 use crate::plugin::{Chain, Consistency, End, Ended, NULL, Records, Targets, TopicFailure, Topology, TopologyBroker};
 use std::collections::BTreeMap;
@@ -134,7 +134,7 @@ impl Drop for PassingBy {
 
 /// What becomes of records that never reached a batch when their transaction is aborted.
 fn aborted() -> ProduceError {
-    let (topic, reason) = ("".into(), "abort_transaction was called".into());
+    let (topic, reason) = ("".into(), ABORTED.into());
     ProduceError::Aborted { topic, partition: None, reason, fate: Fate::NotWritten }
 }
 

@@ -2,7 +2,8 @@
 
 use super::signal::{Signal, Signalled};
 use super::{IN_A_TASK, Inner, Producer, block_on};
-use crate::core::TransactionCall;
+use crate::core::time::Instant;
+use crate::core::{Core, TransactionCall};
 use crate::error::ProduceError;
 use crate::net;
 use crate::transaction::{ConsumedOffset, ConsumerGroupMetadata, TransactionError};
@@ -183,12 +184,7 @@ impl Producer {
         if let Some(call) = inner.calls.left(|kind| kind == Kind::Init) {
             return inner.wait_longer(call).await;
         }
-        let call = {
-            let mut core = inner.lock_core();
-            inner.calls.begin(core.init_transactions(inner.clock.now())?, Kind::Init)
-        };
-        inner.waker.wake();
-        Waiting::on(&inner.calls, call).await
+        inner.call(Kind::Init, |core, now| core.init_transactions(now)).await
     }
 
     /// From now on, records belong to one transaction, whoever sends them, until it is committed or aborted. Waits for
@@ -218,13 +214,7 @@ impl Producer {
         self.check_caller()?;
         let inner = &*self.inner;
         let _timing = inner.metrics.time(|calls| &calls.send_offsets);
-        let call = {
-            let mut core = inner.lock_core();
-            let id = core.send_offsets(inner.clock.now(), offsets.to_vec(), group.clone())?;
-            inner.calls.begin(id, Kind::Offsets)
-        };
-        inner.waker.wake();
-        Waiting::on(&inner.calls, call).await
+        inner.call(Kind::Offsets, |core, now| core.send_offsets(now, offsets.to_vec(), group.clone())).await
     }
 
     /// Flushes, and makes all that was sent since [`Producer::begin_transaction`] visible at once. Nothing can be sent until
@@ -374,6 +364,20 @@ impl Inner {
         if call.wakes(&Waker::from(Arc::clone(&signal))) && !left.is_zero() {
             signal.0.wait(Some((self.clock, left)));
         }
+    }
+
+    /// Begins a call in the core, and waits for its end.
+    async fn call(
+        &self,
+        kind: Kind,
+        begin: impl FnOnce(&mut Core, Instant) -> Result<TransactionCall, TransactionError>,
+    ) -> Result<(), TransactionError> {
+        let call = {
+            let mut core = self.lock_core();
+            self.calls.begin(begin(&mut core, self.clock.now())?, kind)
+        };
+        self.waker.wake();
+        Waiting::on(&self.calls, call).await
     }
 
     async fn wait_longer(&self, call: Arc<Call>) -> Result<(), TransactionError> {

@@ -442,10 +442,7 @@ fn a_signal_aborts_the_transaction() {
     input.write_all(b"a\n").unwrap();
     let mut report = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(report.next().unwrap().unwrap().contains("\"line\":1"));
-    terminate(&child);
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let stderr = ended_by_signal(child);
     says(
         &stderr,
         &[
@@ -458,6 +455,15 @@ fn a_signal_aborts_the_transaction() {
     assert_eq!(broker.committed(), [""; 0]);
     assert!(!broker.broker.transaction_is_open("t"));
     drop(input);
+}
+
+/// What a process says that is terminated once, and ends by itself.
+fn ended_by_signal(child: Child) -> String {
+    terminate(&child);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    stderr
 }
 
 #[test]
@@ -497,10 +503,7 @@ fn a_signal_aborts_a_transaction_that_is_stuck() {
         std::thread::yield_now();
     }
     std::thread::sleep(Duration::from_millis(100));
-    terminate(&child);
-    let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    let stderr = ended_by_signal(child);
     says(
         &stderr,
         &[

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn config() -> CoreConfig {
+pub fn config() -> CoreConfig {
     CoreConfig {
         bootstrap: vec![("b1".to_owned(), 9092)],
         linger: Duration::ZERO,

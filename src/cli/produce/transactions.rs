@@ -4,9 +4,8 @@
 //! Since a run stops at the first one that is not committed, what is committed is the beginning of the input.
 
 use super::kafka::Producer;
-use crate::cli::stopwatch::Stopwatch;
 use crate::cli::terminal::{count, say};
-use crate::cli::transactions::words;
+use crate::cli::transactions::{commit_patiently, words};
 use pointsman::transaction::TransactionError;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -155,7 +154,16 @@ impl Transactions {
             }
             state.phase = Phase::Committing;
         }
-        let result = self.commit_patiently(producer);
+        let mut is_told = false;
+        let result = commit_patiently(
+            self.patience,
+            || producer.commit_transaction(),
+            |error| {
+                if !std::mem::replace(&mut is_told, true) {
+                    say(format!("{}; still waiting", words(error)));
+                }
+            },
+        );
         let mut state = self.lock();
         self.committed.notify_all();
         let (number, records) = (state.number, state.records);
@@ -178,22 +186,6 @@ impl Transactions {
             state.tally.records_unknown += records;
         }
         Ok(Ended { number, records, how, error })
-    }
-
-    /// A commit that takes long is not given up at once: who does that does not know what is in the topics.
-    fn commit_patiently<P: Producer>(&self, producer: &P) -> Result<(), TransactionError> {
-        let started = Stopwatch::start();
-        let mut is_told = false;
-        loop {
-            match producer.commit_transaction() {
-                Err(error @ TransactionError::Timeout { .. }) if started.elapsed() < self.patience => {
-                    if !std::mem::replace(&mut is_told, true) {
-                        say(format!("{}; still waiting", words(&error)));
-                    }
-                }
-                result => return result,
-            }
-        }
     }
 
     /// Aborts what is open; a commit that is under way is waited for. From now on none is begun.

@@ -71,8 +71,8 @@ enum Whom {
 }
 
 impl Transactions {
-    /// What comes next, of the coordinators. `is_quiet`: no batch is queued or under way.
-    fn next(&self, is_quiet: bool) -> Option<(Whom, Step)> {
+    /// What comes next, of the coordinators. `is_quiet`: no batch is queued or under way; asked only where it matters.
+    fn next(&self, is_quiet: impl FnOnce() -> bool) -> Option<(Whom, Step)> {
         let of_coordinator = |step| match self.coordinator {
             Some(node) => (Whom::Node(node), step),
             None => (Whom::Anybody, Step::FindCoordinator),
@@ -83,31 +83,32 @@ impl Transactions {
             State::Open | State::Ending { commits: true, .. } if !self.joining.is_empty() => {
                 Some(of_coordinator(Step::AddPartitions(self.joining.iter().copied().collect())))
             }
-            State::Open | State::Ending { commits: true, .. } if self.offsets.is_some() => {
-                if self.offsets.as_ref().is_some_and(|offsets| !offsets.joined && !self.is_v2) {
+            State::Open => {
+                let Offsets { group, joined, .. } = self.offsets.as_ref()?;
+                if !joined && !self.is_v2 {
                     return Some(of_coordinator(Step::AddOffsets));
                 }
-                let group = &self.offsets.as_ref()?.group.group_id;
+                let group = &group.group_id;
                 Some(match &self.group_coordinator {
                     Some((of, node)) if of == group => (Whom::Node(*node), Step::CommitOffsets),
                     _ => (Whom::Anybody, Step::FindGroupCoordinator(group.clone())),
                 })
             }
-            State::Ending { commits, stage: Stage::Flushed } if is_quiet => match (self.known, self.renewal) {
+            State::Ending { commits, stage: Stage::Flushed } if is_quiet() => match (self.known, self.renewal) {
                 (_, Some(Renewal::Id)) | (Known::No, Some(Renewal::Epoch)) => {
                     Some(of_coordinator(Step::InitProducerId))
                 }
                 (Known::No, None) => None,
                 (Known::Perhaps | Known::Yes, _) => Some(of_coordinator(Step::End { commits: *commits })),
             },
-            State::Open | State::Ending { .. } => None,
+            State::Ending { .. } => None,
         }
     }
 
     /// Whether it has come to its end without the coordinator, which knows nothing of it.
     fn is_over(&self) -> bool {
         let ends = matches!(self.state, State::Ending { stage: Stage::Flushed, .. });
-        ends && self.joining.is_empty() && self.offsets.is_none() && self.known == Known::No && self.renewal.is_none()
+        ends && self.joining.is_empty() && self.known == Known::No && self.renewal.is_none()
     }
 }
 
@@ -118,7 +119,7 @@ impl Core {
         if transactions.asks || transactions.not_before > now || self.ended.is_some() {
             return None;
         }
-        transactions.next(self.is_quiet(transactions))
+        transactions.next(|| self.is_quiet(transactions))
     }
 
     /// Whether no batch of the transaction is queued or under way.
@@ -130,7 +131,7 @@ impl Core {
     /// What the producer waits for, in words.
     pub(super) fn stage(&self) -> &'static str {
         let Some(transactions) = &self.transactions else { return "" };
-        match transactions.next(true) {
+        match transactions.next(|| true) {
             Some((_, Step::FindCoordinator)) => "looking for the transaction's coordinator",
             Some((_, Step::FindGroupCoordinator(_))) => "looking for the group's coordinator",
             Some((_, Step::InitProducerId)) => "waiting for a producer id",
@@ -154,22 +155,28 @@ impl Core {
         matches!(self.next_step(now), Some((Whom::Anybody, _)))
     }
 
-    /// What may have come to its end, and who is to be connected to for what comes next.
-    pub(super) fn go_on(&mut self, now: Instant) {
+    /// What has come to its end without the coordinator.
+    fn end_if_over(&mut self, now: Instant) {
         if let Some(transactions) = &self.transactions
             && transactions.is_over()
             && self.is_quiet(transactions)
         {
             self.ended_transaction(now, None);
         }
+    }
+
+    /// What may have come to its end, and who is to be connected to for what comes next.
+    pub(super) fn go_on(&mut self, now: Instant) {
+        self.end_if_over(now);
         self.drive_links(now);
     }
 
     /// The next request about transactions.
     pub(in super::super) fn poll_transaction(&mut self, now: Instant) -> Option<Transmit> {
-        self.transactions.as_ref()?;
-        self.go_on(now);
+        self.end_if_over(now);
         let (whom, step) = self.next_step(now)?;
+        // For those that are not connected yet.
+        self.drive_links(now);
         let node = match whom {
             Whom::Anybody => self.least_loaded(now)?,
             Whom::Node(node) => {
@@ -385,13 +392,7 @@ impl Core {
             }
             (Step::AddPartitions(partitions), Response::AddPartitionsToTxn(response)) => {
                 // The others were not looked at.
-                let error = response
-                    .partitions
-                    .iter()
-                    .find(|(_, _, error)| !matches!(*error, code::NONE | code::OPERATION_NOT_ATTEMPTED));
-                let (error, place) = error.map_or((code::NONE, None), |(topic, partition, error)| {
-                    (*error, Some(format!("{topic}-{partition}")))
-                });
+                let (error, place) = first_error(&response.partitions, |error| error != code::OPERATION_NOT_ATTEMPTED);
                 let added = response.partitions.iter().filter(|(_, _, error)| *error == code::NONE).count();
                 if self.judge(now, &step, error, place.as_deref()) {
                     if added == partitions.len() {
@@ -413,16 +414,13 @@ impl Core {
                 }
             }
             (Step::CommitOffsets, Response::TxnOffsetCommit(response)) => {
-                let error = response.partitions.iter().find(|(_, _, error)| *error != code::NONE);
-                let (error, place) = error.map_or((code::NONE, None), |(topic, partition, error)| {
-                    (*error, Some(format!("{topic}-{partition}")))
-                });
+                let (error, place) = first_error(&response.partitions, |_| true);
                 if self.judge(now, &step, error, place.as_deref())
                     && let Some(transactions) = &mut self.transactions
                 {
                     transactions.known = Known::Yes;
                     // Unless its transaction was aborted meanwhile.
-                    if transactions.offsets.take().is_some() && transactions.is_open() {
+                    if transactions.offsets.take().is_some() {
                         self.settle_call(Ok(()));
                     }
                 }
@@ -523,9 +521,7 @@ impl Core {
         }
         false
     }
-}
 
-impl Core {
     /// The `transactional.id` is another producer's by now, or may not be used.
     pub(in super::super) fn refused_for_good(&mut self, error: i16) {
         let Some(config) = &self.config.transactions else { return };
@@ -539,8 +535,8 @@ impl Core {
     }
 }
 
-impl Transactions {
-    fn is_open(&self) -> bool {
-        matches!(self.state, State::Open)
-    }
+/// The first error that counts, and of which partition; no error if there is none.
+fn first_error(partitions: &[(String, i32, i16)], counts: impl Fn(i16) -> bool) -> (i16, Option<String>) {
+    let found = partitions.iter().find(|(_, _, error)| *error != code::NONE && counts(*error));
+    found.map_or((code::NONE, None), |(topic, partition, error)| (*error, Some(format!("{topic}-{partition}"))))
 }

@@ -12,7 +12,7 @@ use crate::coordinators::{Age, State};
 use crate::load::Planned;
 use crate::network::{RequestFault, Side};
 use crate::world::World;
-use pointsman::core::{CoreConfig, MemoryPool, Placement, TransactionConfig};
+use pointsman::core::{CoreConfig, Placement, TransactionConfig};
 use pointsman::error::ProduceError;
 use pointsman::protocol::error_code as code;
 use pointsman::protocol::messages::ApiKey;
@@ -27,20 +27,8 @@ const NONE: [u64; 0] = [];
 type Outcome = Result<(), TransactionError>;
 
 fn config() -> CoreConfig {
-    CoreConfig {
-        bootstrap: vec![("b1".to_owned(), 9092)],
-        linger: Duration::ZERO,
-        // Each record is a batch.
-        batch_size: 0,
-        request_timeout: SECOND,
-        delivery_timeout: 30 * SECOND,
-        retry_backoff: Duration::from_millis(50),
-        retry_backoff_max: Duration::from_millis(500),
-        connections_max_idle: 600 * SECOND,
-        memory: MemoryPool::new(1 << 20),
-        transactions: Some(TransactionConfig { id: "id".into(), timeout: 60 * SECOND, max_block: 20 * SECOND }),
-        ..CoreConfig::default()
-    }
+    let transactions = TransactionConfig { id: "id".into(), timeout: 60 * SECOND, max_block: 20 * SECOND };
+    CoreConfig { transactions: Some(transactions), ..crate::scenarios::config() }
 }
 
 /// Three brokers that know topic `t` of two partitions, and a producer that has its id.
