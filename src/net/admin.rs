@@ -310,9 +310,9 @@ pub struct BlockingAdmin {
     admin: Admin,
 }
 
-/// A runtime whose end waits for none of its threads: one may be with a name server or a KDC that does not answer.
+/// A runtime whose end waits for its threads for so long at most.
 #[derive(Debug)]
-struct Background(Option<tokio::runtime::Runtime>);
+struct Background(Option<tokio::runtime::Runtime>, Duration);
 
 impl Background {
     fn block_on<F: Future>(&self, work: F) -> F::Output {
@@ -323,7 +323,7 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
+            runtime.shutdown_timeout(self.1);
         }
     }
 }
@@ -343,7 +343,7 @@ impl BlockingAdmin {
             .enable_time()
             .build()
             .map_err(|error: io::Error| AdminError::Unreachable(format!("no runtime: {error}")))?;
-        let runtime = Background(Some(runtime));
+        let runtime = Background(Some(runtime), config.security.patience_at_end());
         let admin = runtime.block_on(Admin::connect(bootstrap, config, request_timeout))?;
         Ok(BlockingAdmin { runtime, admin })
     }

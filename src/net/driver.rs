@@ -134,9 +134,9 @@ pub fn start<M: Machine>(
         match Builder::new_current_thread().enable_io().enable_time().build_local(LocalOptions::default()) {
             Ok(runtime) => {
                 let _ = started.send(Ok(()));
+                let patience = config.security.patience_at_end();
                 run(&runtime, Driver::new(core, config, clock, waker, events, of_driver));
-                // A name may be looked up by a thread that hangs in the resolver: it is not waited for.
-                runtime.shutdown_background();
+                runtime.shutdown_timeout(patience);
             }
             Err(error) => {
                 let _ = started.send(Err(error));

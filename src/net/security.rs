@@ -6,6 +6,7 @@ use crate::core::Principal;
 use crate::security::Security;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// [`Security`] with its files read. Clones share them, and what is read anew.
 #[derive(Clone, Default)]
@@ -65,6 +66,12 @@ impl Secured {
 
     pub(super) fn sasl(&self) -> Option<&SaslClient> {
         self.inner.as_ref()?.sasl.as_ref()
+    }
+
+    /// How long the end of a runtime waits for its threads: one may be with a name server that does not answer, and nobody
+    /// is to wait for that. But a process that exits while a thread is inside the Kerberos library is aborted by it.
+    pub(super) fn patience_at_end(&self) -> Duration {
+        if self.sasl().is_some_and(SaslClient::is_kerberos) { Duration::from_secs(1) } else { Duration::ZERO }
     }
 
     /// Who brokers take us for, as far as is known here: they may map names to others. Kerberos tells with the first

@@ -65,6 +65,11 @@ impl SaslClient {
         })
     }
 
+    /// Whether the system's library is at work in logins.
+    pub(super) fn is_kerberos(&self) -> bool {
+        matches!(self.settings, Sasl::Gssapi(_))
+    }
+
     /// The name that we log in with.
     pub(super) fn principal(&self) -> Principal {
         #[cfg(feature = "gssapi")]

@@ -70,7 +70,7 @@ fn a_refusal_has_the_brokers_words() {
 fn a_runtime_in_the_background_ends_without_its_threads() {
     let (sender, receiver) = std::sync::mpsc::channel();
     let (told, tells) = std::sync::mpsc::channel();
-    let runtime = Background(Some(tokio::runtime::Builder::new_current_thread().build().unwrap()));
+    let runtime = Background(Some(tokio::runtime::Builder::new_current_thread().build().unwrap()), Duration::ZERO);
     let stuck = move || {
         told.send(true).unwrap();
         // Whoever waits for this thread comes too late to say so.
