@@ -1,9 +1,10 @@
 //! The calls of one hook over one chunk: within the breaker, in halves where they fail, and counted.
 //!
 //! A call that fails for what may be one record's fault is repeated with halves of its records, within a budget, so
-//! that a record that makes a plugin trap fails alone.
+//! that a record that makes a plugin trap fails alone. Who is slow gets fewer at a time.
 
 use super::breaker::{Breaker, Change};
+use super::call_size::CallSize;
 use super::failure::{FailureKind, Hook, PluginFailure};
 use super::meter::Meter;
 use std::ops::Range;
@@ -27,11 +28,13 @@ pub(super) struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Calls with all of `count` records, and with halves of those whose call failed. `now` is the breaker's time.
+    /// Calls with all of `count` records, or as many at a time as the plugin is quick enough for, and with halves of those
+    /// whose call failed. `now` is the breaker's time.
     pub(super) fn in_halves<A>(
         &mut self,
         now: Duration,
         count: usize,
+        size: &mut CallSize,
         mut call: impl FnMut(Range<usize>) -> Result<A, PluginFailure>,
     ) -> InHalves<A> {
         if let Err(open) = self.breaker.admit(now) {
@@ -40,10 +43,39 @@ impl Caller<'_> {
         }
         let (plugin, hook, meter) = (self.plugin, self.hook, self.meter);
         let (answers, failures) =
-            in_halves(count, |range| meter.call(plugin, hook, range.len(), || call(range.clone())));
+            in_halves(count, size, |range| meter.call(plugin, hook, range.len(), || call(range.clone())));
         let change = self.breaker.report(now, !answers.is_empty(), failures.iter().map(|(_, failure)| failure));
         self.tell(change, failures.last().map(|(_, failure)| failure));
         (answers, failures)
+    }
+
+    /// Calls with as many of `count` at a time as the plugin is quick enough for. What fails is not tried again. Returns the
+    /// failures.
+    pub(super) fn in_pieces(
+        &mut self,
+        now: Duration,
+        count: usize,
+        size: &mut CallSize,
+        mut call: impl FnMut(Range<usize>) -> Result<(), PluginFailure>,
+    ) -> Vec<PluginFailure> {
+        let (mut failures, mut timeouts, mut at) = (Vec::new(), 0, 0);
+        // The rest of a batch on which it loops is not tried rather than stop the lane.
+        while at < count && timeouts < TIMEOUTS_MAX {
+            let range = at..count.min(at.saturating_add(size.most()));
+            at = range.end;
+            let records = range.len();
+            match self.once(now, records, || call(range)) {
+                Ok(()) => size.answered(records),
+                Err(failure) => {
+                    if failure.kind == FailureKind::Deadline {
+                        timeouts += 1;
+                        size.was_too_many(records);
+                    }
+                    failures.push(failure);
+                }
+            }
+        }
+        failures
     }
 
     /// One call that is not for records which might be tried in parts.
@@ -88,39 +120,72 @@ impl Caller<'_> {
 /// Under which plugins are spoken of in the log.
 const TARGET: &str = "pointsman::plugin";
 
-fn in_halves<A>(count: usize, mut call: impl FnMut(Range<usize>) -> Result<A, PluginFailure>) -> InHalves<A> {
-    let mut answers = Vec::new();
-    let mut failures = Vec::new();
-    let (mut traps, mut timeouts) = (0, 0);
-    let mut todo = vec![0..count];
-    while let Some(range) = todo.pop() {
-        match call(range.clone()) {
-            Ok(answer) => answers.push((range, answer)),
-            Err(failure) => {
-                match failure.kind {
-                    FailureKind::Deadline => timeouts += 1,
-                    _ => traps += 1,
-                }
-                // What keeps it from being called for these records does so for all.
-                let is_called = failure.kind != FailureKind::Configure && failure.before.is_none();
-                let budget = is_called && traps < TRAPS_MAX && timeouts < TIMEOUTS_MAX;
-                if range.len() > 1 && failure.kind.may_be_one_record() && budget {
-                    let middle = range.start + range.len() / 2;
-                    todo.push(middle..range.end);
-                    todo.push(range.start..middle);
-                } else if !budget {
-                    // What is left has not been tried: it fails with the last cause rather than stop the lane.
-                    let cause = failure.clone();
-                    failures.push((range, failure));
-                    failures.extend(todo.drain(..).rev().map(|range| (range, cause.clone())));
-                } else {
-                    failures.push((range, failure));
-                }
-            }
+fn in_halves<A>(
+    count: usize,
+    size: &mut CallSize,
+    call: impl FnMut(Range<usize>) -> Result<A, PluginFailure>,
+) -> InHalves<A> {
+    let mut halving =
+        Halving { call, size, traps: 0, timeouts: 0, given_up: None, answers: Vec::new(), failures: Vec::new() };
+    halving.try_pieces(0..count);
+    (halving.answers, halving.failures)
+}
+
+struct Halving<'a, A, C> {
+    call: C,
+    size: &'a mut CallSize,
+    traps: u32,
+    timeouts: u32,
+    /// For what it failed last, if nothing more is tried.
+    given_up: Option<PluginFailure>,
+    answers: Vec<(Range<usize>, A)>,
+    failures: Vec<(Range<usize>, PluginFailure)>,
+}
+
+impl<A, C: FnMut(Range<usize>) -> Result<A, PluginFailure>> Halving<'_, A, C> {
+    /// Calls with as many at a time as there may be, in record order. Whether all of them were answered.
+    fn try_pieces(&mut self, range: Range<usize>) -> bool {
+        let (mut at, mut all_answered) = (range.start, true);
+        while at < range.end {
+            let end = range.end.min(at.saturating_add(self.size.most()));
+            all_answered &= self.try_call(at..end);
+            at = end;
         }
+        all_answered
     }
-    failures.sort_by_key(|(range, _)| range.start);
-    (answers, failures)
+
+    fn try_call(&mut self, range: Range<usize>) -> bool {
+        if let Some(cause) = &self.given_up {
+            // What is left has not been tried: it fails with the last cause rather than stop the lane.
+            self.failures.push((range, cause.clone()));
+            return false;
+        }
+        let failure = match (self.call)(range.clone()) {
+            Ok(answer) => {
+                self.size.answered(range.len());
+                self.answers.push((range, answer));
+                return true;
+            }
+            Err(failure) => failure,
+        };
+        let is_timeout = failure.kind == FailureKind::Deadline;
+        *(if is_timeout { &mut self.timeouts } else { &mut self.traps }) += 1;
+        // What keeps it from being called for these records does so for all.
+        let is_called = failure.kind != FailureKind::Configure && failure.before.is_none();
+        if !(is_called && self.traps < TRAPS_MAX && self.timeouts < TIMEOUTS_MAX) {
+            self.given_up = Some(failure.clone());
+        } else if range.len() > 1 && failure.kind.may_be_one_record() {
+            let middle = range.start + range.len() / 2;
+            let first_answered = self.try_pieces(range.start..middle);
+            let all_answered = self.try_pieces(middle..range.end) && first_answered;
+            if all_answered && is_timeout {
+                self.size.was_too_many(range.len());
+            }
+            return all_answered;
+        }
+        self.failures.push((range, failure));
+        false
+    }
 }
 
 #[cfg(test)]
@@ -131,11 +196,77 @@ mod tests {
         PluginFailure::new(FailureKind::Trap, "x")
     }
 
+    /// As it is once a plugin was quick enough for calls of any size.
+    fn all() -> CallSize {
+        let mut size = CallSize::default();
+        (0..4).for_each(|doubled| size.answered(64 << doubled));
+        size
+    }
+
+    /// Calls with more records than `most` run out of time, and those with one that is bad.
+    fn slow(size: &mut CallSize, most: usize, bad: Option<usize>) -> (Vec<usize>, usize) {
+        let mut calls = Vec::new();
+        let (answers, failures) = in_halves(1024, size, |range| {
+            calls.push(range.len());
+            match range.len() <= most && !bad.is_some_and(|bad| range.contains(&bad)) {
+                true => Ok(()),
+                false => Err(PluginFailure::new(FailureKind::Deadline, "x")),
+            }
+        });
+        let failed = failures.iter().map(|(range, _)| range.len()).sum();
+        assert_eq!(answers.iter().map(|(range, ())| range.len()).sum::<usize>() + failed, 1024);
+        (calls, failed)
+    }
+
+    #[test]
+    fn a_slow_plugin_gets_as_many_records_as_it_is_quick_enough_for_and_none_fails() {
+        for most in [64, 100, 200, 700, 1024] {
+            let mut size = CallSize::default();
+            (0..2).for_each(|_| assert_eq!(slow(&mut size, most, None).1, 0, "{most}"));
+            let (calls, failed) = slow(&mut size, most, None);
+            // The most that a power of two is, and no call that is too large for it any more.
+            assert!(failed == 0 && calls.iter().all(|call| *call <= most && *call * 2 > most), "{most}: {calls:?}");
+        }
+        // Below what it begins with it is found out from above.
+        let mut size = CallSize::default();
+        assert_eq!(slow(&mut size, 9, None).1, 0);
+        assert!(slow(&mut size, 9, None).0.iter().all(|call| *call == 8));
+    }
+
+    #[test]
+    fn who_is_slow_to_hear_is_told_less_at_a_time_and_of_a_loop_the_rest_is_given_up() {
+        let (meter, plugin) = (Meter::default(), Arc::from("p"));
+        let mut breaker = Breaker::new(super::super::BreakerOptions { incidents: 0, ..Default::default() });
+        let (mut size, mut told) = (CallSize::default(), Vec::new());
+        let mut tell = |most: usize| {
+            let mut caller =
+                Caller { plugin: &plugin, hook: Hook::OnAcknowledgement, breaker: &mut breaker, meter: &meter };
+            let failures = caller.in_pieces(Duration::ZERO, 1000, &mut size, |range| {
+                told.push(range.len());
+                if range.len() <= most { Ok(()) } else { Err(PluginFailure::new(FailureKind::Deadline, "x")) }
+            });
+            (std::mem::take(&mut told), failures.len())
+        };
+        assert_eq!(tell(200), (vec![64, 128, 256, 128, 128, 128, 128, 40], 1));
+        assert_eq!(tell(200), (vec![128, 128, 128, 128, 128, 128, 128, 104], 0));
+        assert_eq!(tell(0), (vec![128, 64, 32, 16], TIMEOUTS_MAX as usize));
+    }
+
+    #[test]
+    fn a_record_that_takes_for_ever_makes_no_calls_smaller() {
+        let mut size = all();
+        for bad in [0, 700, 1023] {
+            let (calls, failed) = slow(&mut size, 1024, Some(bad));
+            assert!(calls[0] == 1024 && failed > 0, "{calls:?}");
+        }
+        assert_eq!(slow(&mut size, 1024, None), (vec![1024], 0));
+    }
+
     #[test]
     fn one_bad_record_fails_alone() {
         let bad = 700;
         let mut calls = 0;
-        let (answers, failures) = in_halves(1024, |range| {
+        let (answers, failures) = in_halves(1024, &mut all(), |range| {
             calls += 1;
             if range.contains(&bad) { Err(trap()) } else { Ok(()) }
         });
@@ -147,7 +278,7 @@ mod tests {
     #[test]
     fn a_plugin_that_always_traps_costs_a_bounded_number_of_calls() {
         let mut calls = 0;
-        let (answers, failures): InHalves<()> = in_halves(1024, |_| {
+        let (answers, failures): InHalves<()> = in_halves(1024, &mut all(), |_| {
             calls += 1;
             Err(trap())
         });
@@ -156,7 +287,7 @@ mod tests {
         assert!(calls <= TRAPS_MAX, "{calls}");
 
         let mut calls = 0;
-        let (_, failures): InHalves<()> = in_halves(1024, |_| {
+        let (_, failures): InHalves<()> = in_halves(1024, &mut all(), |_| {
             calls += 1;
             Err(PluginFailure::new(FailureKind::Deadline, "x"))
         });
@@ -167,7 +298,7 @@ mod tests {
     #[test]
     fn an_error_for_the_whole_call_is_not_halved() {
         let mut calls = 0;
-        let (_, failures): InHalves<()> = in_halves(8, |_| {
+        let (_, failures): InHalves<()> = in_halves(8, &mut all(), |_| {
             calls += 1;
             Err(PluginFailure::new(FailureKind::Error, "cannot work"))
         });
@@ -179,7 +310,7 @@ mod tests {
         let not_started = PluginFailure::new(FailureKind::Configure, "x");
         for before in [not_started, trap().of_hook_before(Hook::OnTopology)] {
             let mut calls = 0;
-            let (answers, failures): InHalves<()> = in_halves(8, |_| {
+            let (answers, failures): InHalves<()> = in_halves(8, &mut all(), |_| {
                 calls += 1;
                 // The first call traps, and no instance after it can be called.
                 Err(if calls == 1 { trap() } else { before.clone() })
@@ -197,7 +328,7 @@ mod tests {
         let mut calls = 0;
         for (second, answers) in [(0, false), (1, false), (2, true), (6, true)] {
             let mut caller = Caller { plugin: &plugin, hook: Hook::OnSend, breaker: &mut breaker, meter: &meter };
-            let (_, failures) = caller.in_halves(Duration::from_secs(second), 1, |_| {
+            let (_, failures) = caller.in_halves(Duration::from_secs(second), 1, &mut all(), |_| {
                 calls += 1;
                 if answers { Ok(()) } else { Err(trap()) }
             });

@@ -3,6 +3,7 @@
 //! What a plugin fails on is settled by its policy before the next hook: it goes on as it came, or is taken out.
 
 use super::breaker::{Breaker, BreakerOptions};
+use super::call_size::CallSize;
 use super::calls::Caller;
 use super::failure::{Hook, PluginFailure};
 use super::meter::Meter;
@@ -41,8 +42,10 @@ pub struct Used<R: ?Sized> {
     /// What becomes of records that it fails on.
     pub policy: Policy,
     pub(super) breaker: Breaker,
+    pub(super) size: CallSize,
     /// That of on-acknowledgement, which may fail while on-send works.
     acknowledging: Breaker,
+    acknowledging_size: CallSize,
 }
 
 /// Tags that the interceptors left on a chunk's records, by interceptor, then by slot.
@@ -52,7 +55,8 @@ impl<R: ?Sized> Used<R> {
     /// A plugin by its name in the config, and how its failures are dealt with.
     pub fn new(plugin: impl Into<Arc<str>>, role: Box<R>, policy: Policy, breaker: BreakerOptions) -> Used<R> {
         let (breaker, acknowledging) = (Breaker::new(breaker), Breaker::new(breaker));
-        Used { plugin: plugin.into(), role, policy, breaker, acknowledging }
+        let (size, acknowledging_size) = (CallSize::default(), CallSize::default());
+        Used { plugin: plugin.into(), role, policy, breaker, size, acknowledging, acknowledging_size }
     }
 }
 
@@ -124,11 +128,13 @@ impl Chain {
                     }
                 };
                 let told = Acknowledgements { tags, ..*acknowledgements };
-                let Used { plugin, role, acknowledging: breaker, .. } = used;
+                let Used { plugin, role, acknowledging: breaker, acknowledging_size: size, .. } = used;
                 let mut caller = Caller { plugin, hook: Hook::OnAcknowledgement, breaker, meter: &self.meter };
-                if let Err(failure) = caller.once(now, told.count, || role.on_acknowledgement(&told)) {
-                    failures.push((Arc::clone(&used.plugin), failure));
-                }
+                let failed = caller.in_pieces(now, told.count, size, |range| {
+                    let piece = if range == (0..told.count) { told } else { told.range(range) };
+                    role.on_acknowledgement(&piece)
+                });
+                failures.extend(failed.into_iter().map(|failure| (Arc::clone(&used.plugin), failure)));
             }
         }
         failures
@@ -199,13 +205,13 @@ impl Used<dyn Interceptor> {
             return tags;
         }
         let hook = Hook::OnSend;
-        let Used { plugin, role, policy, breaker, .. } = self;
+        let Used { plugin, role, policy, breaker, size, .. } = self;
         let (answers, failed) = {
             let names = records.topic_names();
             let headers = records.read_headers(&reads.headers);
             let batch = records.batch(&reads, &names, &headers);
             let mut caller = Caller { plugin, hook, breaker, meter };
-            caller.in_halves(now, batch.count, |range| role.on_send(&piece(&batch, range)))
+            caller.in_halves(now, batch.count, size, |range| role.on_send(&piece(&batch, range)))
         };
         let mut failures = Failures::new(plugin, policy, hook);
         failures.add_calls(failed);
@@ -243,7 +249,7 @@ impl Used<dyn Serializer> {
             Side::Key => Hook::SerializeKey,
             Side::Value => Hook::SerializeValue,
         };
-        let Used { plugin, role, policy, breaker, .. } = self;
+        let Used { plugin, role, policy, breaker, size, .. } = self;
         let (answers, failed) = {
             let names = records.topic_names();
             let headers = records.read_headers(role.headers());
@@ -253,7 +259,7 @@ impl Used<dyn Serializer> {
                 Side::Value => records.values.as_ref(),
             };
             let mut caller = Caller { plugin, hook, breaker, meter };
-            caller.in_halves(now, records.len(), |range| {
+            caller.in_halves(now, records.len(), size, |range| {
                 let headers = headers.as_ref().map(|headers| headers.as_ref().range(range.clone()));
                 role.serialize(topics.range(range.clone()), payloads.range(range), headers)
             })

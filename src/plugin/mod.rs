@@ -2,6 +2,7 @@
 
 mod breaker;
 mod builtin;
+mod call_size;
 mod calls;
 mod chain;
 mod checked;

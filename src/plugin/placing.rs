@@ -2,7 +2,7 @@
 
 use super::breaker::Breaker;
 use super::calls::{Caller, InHalves};
-use super::chain::{Chain, piece};
+use super::chain::{Chain, Used, piece};
 use super::columns::NULL;
 use super::failure::{FailureKind, Hook, PluginFailure};
 use super::memo::{Memo, Recalled, contradiction};
@@ -150,9 +150,9 @@ impl Chain {
             let names = shown.topic_names();
             let headers = shown.read_headers(&reads.headers);
             let batch = shown.batch(&reads, &names, &headers);
-            let (plugin, role) = (&used.plugin, &mut used.role);
-            let mut caller = Caller { plugin, hook: Hook::Partition, breaker: &mut used.breaker, meter: &self.meter };
-            caller.in_halves(now, batch.count, |range| {
+            let Used { plugin, role, breaker, size, .. } = used;
+            let mut caller = Caller { plugin, hook: Hook::Partition, breaker, meter: &self.meter };
+            caller.in_halves(now, batch.count, size, |range| {
                 let answer = role.partition(&piece(&batch, range.clone()))?;
                 let checked = check_targets(&answer, shown, range.clone(), &told, &mut doubtful);
                 let sample = recalled.sample.filter(|sample| range.contains(&sample.at));
@@ -389,7 +389,8 @@ mod tests {
         let plugin: Arc<str> = "moody".into();
         let mut breaker = Breaker::default();
         let mut caller = Caller { plugin: &plugin, hook: Hook::Partition, breaker: &mut breaker, meter: &meter };
-        let (_, failed): InHalves<()> = caller.in_halves(Duration::ZERO, 1, |_| Err(told.clone()));
+        let (_, failed): InHalves<()> =
+            caller.in_halves(Duration::ZERO, 1, &mut Default::default(), |_| Err(told.clone()));
         let mut records = Records::default();
         records.push(&"orders".into(), None, 7, None, None, std::iter::empty());
         let mut failures = Failures::new(&plugin, &Policy::Fail, Hook::Partition);
