@@ -9,11 +9,13 @@ mod options;
 mod perf;
 mod plugin;
 mod produce;
+mod sample;
 mod servers;
 mod signals;
 mod stopwatch;
 mod terminal;
 mod topic;
+mod topology;
 mod transactions;
 
 #[cfg(feature = "embedded-broker")]
@@ -98,7 +100,7 @@ Examples:
   pointsman produce -c pointsman.toml -t orders orders.csv
   pointsman produce -b localhost:9092 -t orders --format json --key-field customer.id < orders.jsonl
   pointsman config check -c pointsman.toml
-  pointsman plugin inspect region-router.wasm
+  pointsman plugin check -c pointsman.toml
 
 Each subcommand's own help has more: pointsman produce --help";
 

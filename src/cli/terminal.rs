@@ -101,6 +101,42 @@ pub(crate) fn count(number: u64, thing: &str) -> String {
     format!("{} {thing}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
+/// `0-2,5`.
+pub(crate) fn ranges(numbers: &[u32]) -> String {
+    let mut text = String::new();
+    let mut rest = numbers;
+    while let [first, ..] = rest {
+        let run = rest.iter().zip(*first..).take_while(|(number, expected)| *number == expected).count();
+        let comma = if text.is_empty() { "" } else { "," };
+        match run {
+            1 => text += &format!("{comma}{first}"),
+            _ => text += &format!("{comma}{first}-{}", rest[run - 1]),
+        }
+        rest = &rest[run..];
+    }
+    text
+}
+
+/// The beginning of some bytes: as text where they are, else in hex.
+pub(crate) fn short(bytes: Option<&[u8]>) -> String {
+    const SHOWN: usize = 60;
+    let Some(bytes) = bytes else { return "null".to_owned() };
+    let cut = &bytes[..bytes.len().min(SHOWN)];
+    // A character may be cut in two.
+    let text = match std::str::from_utf8(cut) {
+        Ok(text) => Some(text),
+        Err(error) if error.error_len().is_none() && error.valid_up_to() > 0 => {
+            std::str::from_utf8(&cut[..error.valid_up_to()]).ok()
+        }
+        Err(_) => None,
+    };
+    let rest = if bytes.len() > SHOWN { format!("… ({})", count(bytes.len() as u64, "byte")) } else { String::new() };
+    match text.filter(|text| !text.chars().any(char::is_control)) {
+        Some(text) => format!("\"{text}\"{rest}"),
+        None => format!("{}{rest}", cut.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")),
+    }
+}
+
 /// Writes to stderr without tearing the progress line.
 #[derive(Clone, Copy)]
 struct LogWriter;
@@ -145,5 +181,19 @@ mod tests {
             assert_eq!(thousands(number as u64), text);
         }
         assert_eq!((count(1, "record"), count(2000, "line")), ("1 record".into(), "2,000 lines".into()));
+    }
+
+    #[test]
+    fn numbers_in_a_row_are_a_range() {
+        assert_eq!(ranges(&[0, 1, 2, 5, 7, 8]), "0-2,5,7-8");
+        assert_eq!(ranges(&[]), "");
+    }
+
+    #[test]
+    fn bytes_are_shown_as_what_they_are() {
+        assert_eq!(short(None), "null");
+        assert_eq!(short(Some(b"a")), "\"a\"");
+        assert_eq!(short(Some(&[0, 255])), "00 ff");
+        assert_eq!(short(Some("é".repeat(40).as_bytes())), format!("\"{}\"… (80 bytes)", "é".repeat(30)));
     }
 }

@@ -2,10 +2,9 @@
 
 use super::{file, pointsman};
 #[path = "../kafka/plugins.rs"]
-#[expect(dead_code, reason = "the misbehaving guest is for others")]
 mod built;
 
-use built::component;
+use built::{component, guest};
 use krafka::testing::FakeBroker;
 use pointsman::{Producer, Record};
 use std::time::Duration;
@@ -37,6 +36,117 @@ fn inspect_says_what_a_component_is_and_how_it_is_used() {
     let trace = component("trace_context");
     pointsman(&["plugin", "inspect", trace.to_str().unwrap()], "")
         .shows(&["roles    interceptor\n", "interceptor.classes = [\"wasm:trace-context\"]"]);
+}
+
+/// What the region router needs to start, as options.
+const ROUTED: [&str; 8] =
+    ["-S", "source=field", "-S", "field=state", "-S", "regions.CA=0", "-S", "regions.default=1-5"];
+
+#[test]
+fn check_finds_nothing_against_the_shipped_plugins() {
+    let (router, trace) = (component("region_router"), component("trace_context"));
+    pointsman(&[&["plugin", "check", router.to_str().unwrap()], &ROUTED[..]].concat(), "").shows(&[
+        "region-router: partitioner\n",
+        "note    on-topology: it does not take topics of 1, 2, 3 partitions",
+        "ok      partition: 15 odd records, alone and together: 15 taken\n",
+        "partition: calls with 1024 records take ",
+        "ok      partition: the same place alone, in company, and by another instance",
+    ]);
+    pointsman(&["plugin", "check", trace.to_str().unwrap()], "")
+        .shows(&["on-send: 15 odd records, alone and together: 15 taken", "on-acknowledgement: 9 outcomes"]);
+    // As a configuration uses them, and without the settings of one.
+    let folder = tempfile::tempdir().unwrap();
+    let config = file(folder.path(), "routed.toml", routed(""));
+    pointsman(&["plugin", "check", "-c", &config], "").shows(&["trace: interceptor", "router: partitioner"]);
+    pointsman(&["plugin", "check", router.to_str().unwrap()], "").fails(1, &["the setting `source` is missing"]);
+    let records = file(folder.path(), "records.jsonl", "{\"value\":{\"state\":\"CA\"}}\nno\n");
+    pointsman(&["plugin", "check", "-c", &config, "--records", &records], "").fails(1, &["records.jsonl:2: "]);
+}
+
+#[test]
+fn check_says_what_a_plugin_should_not_do() {
+    let guest = guest();
+    let table: [(&[&str], &str); 7] = [
+        (&["mode=panic", "stage=partition"], "FAILED  partition, text: trapped"),
+        (&["mode=panic", "stage=on-send"], "FAILED  on-send, a megabyte: trapped"),
+        (
+            &["mode=bad-lengths", "stage=serialize (value)"],
+            "FAILED  serialize (value), text: broke a rule of the contract",
+        ),
+        (&["mode=few-targets"], "FAILED  partition, text: broke a rule of the contract"),
+        (
+            &["mode=groups"],
+            "FAILED  partition: key \"TX-000255\" goes to group 1 in a call with others, and to group 0",
+        ),
+        (&["mode=keyed-state"], "it answered partition 6, and orders has 6, numbered from 0"),
+        (&["mode=topology-error"], "FAILED  on-topology: it does not take topics of 1, 2, 3, 6, 100, 1000 partitions"),
+    ];
+    for (settings, said) in table {
+        let settings: Vec<&str> = settings.iter().flat_map(|setting| ["-S", setting]).collect();
+        let ran = pointsman(&[&["plugin", "check", guest.to_str().unwrap()], &settings[..]].concat(), "");
+        assert!(ran.code == Some(1) && ran.stdout.contains(said), "{settings:?}, {said}: {}{}", ran.stdout, ran.stderr);
+    }
+    let leaks = ["-S", "mode=leak", "-S", "bytes=100000"];
+    pointsman(&[&["plugin", "check", guest.to_str().unwrap()], &leaks[..]].concat(), "")
+        .shows(&["note    partition: its memory grows: "]);
+}
+
+#[test]
+fn bench_measures_each_hook() {
+    let trace = component("trace_context");
+    pointsman(&["plugin", "bench", trace.to_str().unwrap()], "").shows(&[
+        "ns per record, by records in a call",
+        "a copy of keys and values",
+        "trace-context, on-send ",
+        "trace-context, on-acknowledgement ",
+    ]);
+    let router = component("region_router");
+    let json = [&["plugin", "bench", "--json", router.to_str().unwrap()], &ROUTED[..]].concat();
+    let said: serde_json::Value = serde_json::from_str(&pointsman(&json, "").stdout).unwrap();
+    let hook = &said["hooks"][0];
+    assert_eq!(
+        (&hook["plugin"], &hook["hook"], &hook["refused"]),
+        (&"region-router".into(), &"partition".into(), &0.into())
+    );
+    assert!(hook["nanos"]["64"].as_f64().unwrap() > said["copy"]["64"].as_f64().unwrap(), "{said}");
+}
+
+#[test]
+fn diff_says_which_keys_move() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = file(folder.path(), "old.toml", routed(""));
+    let new =
+        file(folder.path(), "new.toml", routed("").replace("regions.default", "regions.NV = \"0\"\nregions.default"));
+    let line = |key: &str, state: &str| format!("{{\"id\":\"{key}\",\"state\":\"{state}\"}}\n");
+    let sample = [line("a", "CA"), line("b", "CA"), line("c", "NV"), line("c", "NV"), line("d", "OR")].concat();
+    let to = ["-t", "orders", "--format", "json", "--key-field", "id", "--partitions", "6"];
+    let diff = |old: &str, new: &str, more: &[&str], sample: &str| {
+        pointsman(&[&["plugin", "diff", old, new], &to[..], more].concat(), sample)
+    };
+    let same = diff(&old, &old, &[], &sample);
+    same.shows(&["0 of 4 keys move, 0 of 5 records\n"]);
+    let moved = diff(&old, &new, &[], &sample);
+    assert_eq!(moved.code, Some(1), "{}", moved.stderr);
+    for part in ["1 of 4 keys move (25.0 %), 2 of 5 records (40.0 %)\n", " -> orders-0, such as \"c\"\n"] {
+        assert!(moved.stdout.contains(part), "{part:?} is not in:\n{}", moved.stdout);
+    }
+    let said: serde_json::Value = serde_json::from_str(&diff(&old, &new, &["--json"], &sample).stdout).unwrap();
+    assert_eq!((&said["moved_keys"], &said["moves"][0]["to"]), (&1.into(), &"orders-0".into()));
+
+    // A component in the place of the configured one, which has a pin that is for that one only.
+    let pinned = file(folder.path(), "pinned.toml", routed(&format!("sha256 = \"{}\"", "0".repeat(64))));
+    let router = component("region_router");
+    let router = router.to_str().unwrap();
+    diff(router, router, &["-c", &pinned], &sample).shows(&["0 of 4 keys move", "region_router.wasm in "]);
+    diff(router, &old, &[], &sample).fails(2, &["region_router.wasm: which configuration is it for? -c FILE"]);
+    let trace = component("trace_context");
+    diff(&old, trace.to_str().unwrap(), &["-c", &old], &sample).fails(2, &["has no partitioner, only: interceptor"]);
+
+    diff(&old, &new, &[], "").fails(2, &["there is no record to compare by"]);
+    let bad = diff(&old, &old, &[], &format!("{sample}no\n"));
+    assert_eq!(bad.code, Some(2));
+    assert!(bad.stderr.contains("stdin:6: ") && bad.stderr.contains("1 line could not be read"), "{}", bad.stderr);
+    diff(&old, &new, &["--partitions", "3"], &sample).fails(2, &[]);
 }
 
 #[test]

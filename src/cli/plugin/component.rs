@@ -1,0 +1,212 @@
+//! Which plugins a command is about, and the records to try them with.
+
+use crate::cli::Usage;
+use crate::cli::format::Format;
+use crate::cli::input::Source;
+use crate::cli::options::key_value;
+use crate::cli::sample::{Sample, Sampled, with_record};
+use anyhow::{Result, anyhow};
+use clap::Args;
+use pointsman::config::{Config, PluginUse};
+use pointsman::plugin::{Records, Side};
+use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
+use pointsman::{Header, Record};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Which plugins, and how they are set up.
+#[derive(Args, Debug)]
+pub(super) struct ComponentOptions {
+    /// The component, in each role that it has; a serializer for values
+    #[arg(value_name = "FILE.wasm", required_unless_present = "config")]
+    file: Option<PathBuf>,
+
+    /// A setting of the component, such as regions.CA=0; may be repeated
+    #[arg(short = 'S', long = "setting", value_name = "KEY=VALUE", value_parser = key_value, requires = "file")]
+    settings: Vec<(String, String)>,
+
+    /// Every plugin that this configuration uses, as it uses it
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+
+    /// Override a key of the configuration, such as plugins.NAME.component=FILE; may be repeated
+    #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = key_value, requires = "config")]
+    overrides: Vec<(String, String)>,
+
+    /// Records to try it with, one JSON object a line: topic, key, value, headers, as in produce --format jsonl
+    #[arg(long, value_name = "FILE.jsonl")]
+    records: Option<PathBuf>,
+
+    /// Topic of records that name none
+    #[arg(short, long, value_name = "TOPIC", default_value = "orders")]
+    pub(super) topic: String,
+}
+
+/// A plugin to try, and in which places of a chain.
+pub(super) struct Candidate {
+    pub(super) plugin: Plugin,
+    pub(super) uses: Vec<Use>,
+    pub(super) limits: Limits,
+}
+
+impl ComponentOptions {
+    /// Loads and starts them.
+    pub(super) fn load(&self) -> Result<Vec<Candidate>> {
+        let engine = Engine::new(EngineOptions::default())?;
+        match (&self.file, &self.config) {
+            (Some(file), _) => {
+                let name = file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
+                let limits = Limits::default();
+                let options = PluginOptions {
+                    name,
+                    path: file.clone(),
+                    sha256: None,
+                    settings: self.settings.clone(),
+                    limits,
+                    client_id: String::new(),
+                    uses: Vec::new(),
+                };
+                let plugin = load(&engine, options)?;
+                let roles = plugin.roles();
+                let uses = [
+                    (roles.interceptor, Use::Interceptor),
+                    (roles.serializer, Use::Serializer(Side::Value)),
+                    (roles.partitioner, Use::Partitioner),
+                ];
+                let uses: Vec<Use> = uses.into_iter().filter(|(there, _)| *there).map(|(_, used)| used).collect();
+                plugin.try_uses(&uses)?;
+                Ok(vec![Candidate { plugin, uses, limits }])
+            }
+            (None, Some(config)) => {
+                let read = Config::from_file_with(config, &self.overrides)?;
+                let candidates = configured(&engine, &read)?;
+                if candidates.is_empty() {
+                    return Err(Usage(format!("{}: uses no plugin", config.display())).into());
+                }
+                Ok(candidates)
+            }
+            (None, None) => Err(Usage("FILE.wasm or -c FILE is missing".to_owned()).into()),
+        }
+    }
+
+    /// The records of the file, at least one; without a file orders.
+    pub(super) fn records(&self) -> Result<Records> {
+        let Some(file) = &self.records else { return Ok(orders(&self.topic)) };
+        let mut sample = Sample::new(Format::Jsonl, vec![Source::named(file)], RECORD_BYTES_MAX);
+        let mut records = Records::default();
+        while let Some(Sampled { place, line }) = sample.next()?
+            && records.len() < RECORDS_MAX
+        {
+            let line = line.map_err(|what| anyhow!("{place}: {what}"))?;
+            let topic = line.topic.as_deref().unwrap_or(&self.topic);
+            with_record(&line, topic, |record| push(&mut records, record));
+        }
+        if records.is_empty() {
+            return Err(anyhow!("{}: there is no record in it", file.display()));
+        }
+        Ok(records)
+    }
+}
+
+/// Adds a record.
+pub(super) fn push(records: &mut Records, record: &Record<'_>) {
+    let topic = match records.topics.iter().find(|known| &***known == record.topic) {
+        Some(known) => Arc::clone(known),
+        None => record.topic.into(),
+    };
+    let headers = record.headers.iter().map(|header| (header.name.as_bytes(), header.value));
+    let timestamp = record.timestamp.unwrap_or(TIMESTAMP);
+    records.push(&topic, record.partition, timestamp, record.key, record.value, headers);
+}
+
+/// Has one of some records again as it was sent.
+pub(super) fn with_record_of<T>(records: &Records, at: usize, with: impl FnOnce(&Record<'_>) -> T) -> T {
+    let one = at..at + 1;
+    let mut headers = Vec::new();
+    // Where none has any, nothing is counted.
+    if !records.headers.counts.is_empty() {
+        let each = records.headers.as_ref().range(one.clone()).each();
+        headers.extend(each.map(|(name, value)| Header { name: std::str::from_utf8(name).unwrap_or_default(), value }));
+    }
+    with(&Record {
+        timestamp: Some(records.timestamps[at]),
+        key: records.keys.as_ref().range(one.clone()).iter().next().flatten(),
+        value: records.values.as_ref().range(one).iter().next().flatten(),
+        headers: &headers,
+        ..Record::to(&records.topics[records.topic_of[at] as usize])
+    })
+}
+
+/// So many of some records, from their beginning as often as it takes.
+pub(super) fn repeated(sample: &Records, count: usize) -> Records {
+    let mut records = Records::default();
+    for at in (0..sample.len()).cycle().take(count) {
+        with_record_of(sample, at, |record| push(&mut records, record));
+    }
+    records
+}
+
+/// As many as a call may have, each with a key and a JSON value of about 100 bytes.
+fn orders(topic: &str) -> Records {
+    let mut records = Records::default();
+    for number in 0..RECORDS_MAX {
+        let state = ["CA", "NV", "OR", "TX", "NY", "WA"][number % 6];
+        let value = format!(
+            r#"{{"id":{number},"state":"{state}","email":"ann{number:04}@example.com","amount":{}.25,"note":"leave at door"}}"#,
+            number * 7 % 1000
+        );
+        push(&mut records, &Record::to(topic).key(&format!("{state}-{number:06}")).value(&value));
+    }
+    records
+}
+
+fn configured(engine: &Engine, config: &Config) -> Result<Vec<Candidate>> {
+    let mut uses: BTreeMap<&str, Vec<Use>> = BTreeMap::new();
+    let common = config.producer.chain();
+    for chain in std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain)) {
+        for (used, name) in chain.plugins_in_use() {
+            let used = match used {
+                PluginUse::Interceptor => Use::Interceptor,
+                PluginUse::KeySerializer => Use::Serializer(Side::Key),
+                PluginUse::ValueSerializer => Use::Serializer(Side::Value),
+                PluginUse::Partitioner => Use::Partitioner,
+            };
+            let uses = uses.entry(name).or_default();
+            if !uses.contains(&used) {
+                uses.push(used);
+            }
+        }
+    }
+    let mut candidates = Vec::new();
+    for (name, uses) in uses {
+        // The configuration has checked that every plugin that is used is there.
+        let Some(plugin) = config.plugins.get(name) else { continue };
+        let limits = Limits { timeout: plugin.timeout, memory_max: plugin.memory_max, ..Limits::default() };
+        let options = PluginOptions {
+            name: name.to_owned(),
+            path: plugin.component.clone(),
+            sha256: plugin.sha256,
+            settings: plugin.settings.clone(),
+            limits,
+            client_id: config.producer.client_id.clone().unwrap_or_default(),
+            uses: uses.clone(),
+        };
+        candidates.push(Candidate { plugin: load(engine, options)?, uses, limits });
+    }
+    Ok(candidates)
+}
+
+fn load(engine: &Engine, options: PluginOptions) -> Result<Plugin> {
+    Plugin::load(engine, options).map_err(|error| match error {
+        LoadError::Read { .. } => anyhow!(Usage(error.to_string())),
+        error => error.into(),
+    })
+}
+
+/// Most records of a call, and so enough to try a plugin with.
+pub(super) const RECORDS_MAX: usize = 1024;
+/// Kafka's default for a request.
+const RECORD_BYTES_MAX: usize = 1 << 20;
+/// Some time in 2023, always the same.
+const TIMESTAMP: i64 = 1_700_000_000_000;
