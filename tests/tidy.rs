@@ -247,7 +247,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
             let path = entry.unwrap().path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if path.is_dir() {
-                if !matches!(name, "target" | "node_modules") {
+                if !matches!(name, "target" | "node_modules" | "venv") {
                     folders.push(path);
                 }
             } else if let Ok(text) = fs::read_to_string(&path) {

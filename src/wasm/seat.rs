@@ -46,6 +46,8 @@ pub(super) struct Seat<R: Role> {
     wants: R::Wants,
     live: Option<Live<R>>,
     recycled: Option<Instant>,
+    /// The least that a new instance took so far: its start, and its first call, which may fetch what the plugin works with.
+    cost: Duration,
 }
 
 /// What became of a plugin's instances.
@@ -66,8 +68,20 @@ pub(super) enum Freshness {
 struct Live<R: Role> {
     store: Store<State>,
     guest: R::Guest,
-    /// Past this many bytes it is replaced.
-    recycle_at: u64,
+    /// What it held when it was configured, in bytes.
+    configured: u64,
+    /// What its start took. Gone with the first call.
+    start: Option<Duration>,
+}
+
+/// How far an instance has grown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Growth {
+    Usual,
+    /// It is replaced, at leisure.
+    Outgrown,
+    /// It is replaced before it fails a record.
+    NearLimit,
 }
 
 impl<R: Role> Seat<R> {
@@ -77,7 +91,7 @@ impl<R: Role> Seat<R> {
     /// It does not start: [`FailureKind::Configure`].
     pub(super) fn new(plugin: Arc<Shared>, role: R, lane: u32) -> Result<Seat<R>, PluginFailure> {
         let (live, wants) = Live::start(&plugin, &role, lane)?;
-        Ok(Seat { plugin, role, lane, wants, live: Some(live), recycled: None })
+        Ok(Seat { plugin, role, lane, wants, live: Some(live), recycled: None, cost: RECYCLE_PERIOD })
     }
 
     pub(super) fn role(&self) -> &R {
@@ -99,8 +113,10 @@ impl<R: Role> Seat<R> {
                 self.live = Some(self.successor()?);
                 Ok(Freshness::Fresh)
             }
-            Some(live) if live.has_outgrown() && may_recycle(self.recycled, Instant::now) => Ok(self.recycle()),
-            Some(_) => Ok(Freshness::Used),
+            Some(live) => match recycle_period(live.growth(self.plugin.limits.memory_max), self.cost) {
+                Some(period) if may_recycle(self.recycled, period, Instant::now) => Ok(self.recycle()),
+                _ => Ok(Freshness::Used),
+            },
         }
     }
 
@@ -115,12 +131,16 @@ impl<R: Role> Seat<R> {
         call: impl FnOnce(&R::Guest, &mut Store<State>) -> wasmtime::Result<T>,
     ) -> Result<T, PluginFailure> {
         let live = self.live.as_mut().expect("ready made one, and no call has failed since");
+        let first = live.start.take().map(|start| (start, Instant::now()));
         let running = begin(&self.plugin, &mut live.store, self.plugin.limits.timeout, input);
         let answer = call(&live.guest, &mut live.store);
         drop(running);
         match answer {
             Ok(answer) => {
                 live.store.data_mut().call_ended();
+                if let Some((start, began)) = first {
+                    self.cost = self.cost.min(start + began.elapsed());
+                }
                 Ok(answer)
             }
             Err(error) => {
@@ -161,8 +181,9 @@ impl<R: Role> Seat<R> {
                 }
                 Freshness::Fresh
             }
-            // The old one still works.
+            // The old one still works. What does not start is not tried more often for being needed.
             Err(failure) => {
+                self.cost = RECYCLE_PERIOD;
                 tracing::warn!(plugin = self.plugin.identity.plugin_name, "not replaced though it grew: {failure}");
                 Freshness::Used
             }
@@ -192,6 +213,7 @@ impl<R: Role> Drop for Seat<R> {
 
 impl<R: Role> Live<R> {
     fn start(plugin: &Shared, role: &R, lane: u32) -> Result<(Live<R>, R::Wants), PluginFailure> {
+        let began = Instant::now();
         let (mut store, instance) = instantiate(plugin, lane)?;
         let not_started = |cause: String| PluginFailure::new(FailureKind::Configure, cause);
         let guest =
@@ -205,8 +227,8 @@ impl<R: Role> Live<R> {
             Ok(Ok(wants)) => {
                 store.data_mut().call_ended();
                 plugin.counts.started.fetch_add(1, Relaxed);
-                let recycle_at = recycle_at(store.data().memory.total(), plugin.limits.memory_max);
-                Ok((Live { store, guest, recycle_at }, wants))
+                let configured = store.data().memory.total();
+                Ok((Live { store, guest, configured, start: Some(began.elapsed()) }, wants))
             }
             Ok(Err(words)) => {
                 store.data_mut().call_ended();
@@ -216,8 +238,8 @@ impl<R: Role> Live<R> {
         }
     }
 
-    fn has_outgrown(&self) -> bool {
-        self.store.data().memory.total() > self.recycle_at
+    fn growth(&self, max: u64) -> Growth {
+        growth(self.configured, self.store.data().memory.total(), max)
     }
 
     fn close(mut self, plugin: &Shared, role: &R) {
@@ -268,21 +290,37 @@ fn start_failed(step: &str, failure: &PluginFailure) -> PluginFailure {
     PluginFailure::new(FailureKind::Configure, cause)
 }
 
-/// Where an instance that grows is replaced, before it fails a record: past half of the limit and twice its first
-/// size, and in any case with a quarter of its room left.
-fn recycle_at(configured: u64, max: u64) -> u64 {
+/// An instance has outgrown its place past half of the limit and twice its first size. With a quarter of its room left it is
+/// near the limit in any case.
+fn growth(configured: u64, now: u64, max: u64) -> Growth {
     let room = max.saturating_sub(configured);
-    (max / 2).max(configured.saturating_mul(2)).min(configured + room / 4 * 3)
+    if now > configured + room / 4 * 3 {
+        Growth::NearLimit
+    } else if now > (max / 2).max(configured.saturating_mul(2)) {
+        Growth::Outgrown
+    } else {
+        Growth::Usual
+    }
 }
 
-fn may_recycle(last: Option<Instant>, now: impl FnOnce() -> Instant) -> bool {
-    last.is_none_or(|last| now().saturating_duration_since(last) >= RECYCLE_PERIOD)
+/// How long after one is replaced the next may be. Near the limit, where it would start anew in any case, but with a failed call:
+/// as often as takes a tenth of the time.
+fn recycle_period(growth: Growth, cost: Duration) -> Option<Duration> {
+    match growth {
+        Growth::Usual => None,
+        Growth::Outgrown => Some(RECYCLE_PERIOD),
+        Growth::NearLimit => Some(cost.saturating_mul(10).min(RECYCLE_PERIOD)),
+    }
+}
+
+fn may_recycle(last: Option<Instant>, period: Duration, now: impl FnOnce() -> Instant) -> bool {
+    last.is_none_or(|last| now().saturating_duration_since(last) >= period)
 }
 
 /// Streams, mostly: a plugin needs two.
 const HANDLES_MAX: usize = 1024;
 
-/// A plugin that leaks fast must not turn into a loop of starts.
+/// A plugin that leaks fast, or needs as much for every call, must not turn into a loop of starts.
 const RECYCLE_PERIOD: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
@@ -290,18 +328,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn instances_are_replaced_once_a_second_at_most() {
+    fn instances_are_replaced_once_a_second_at_most_unless_they_are_near_the_limit() {
         let first = Instant::now();
-        assert!(may_recycle(None, || first));
-        assert!(!may_recycle(Some(first), || first + RECYCLE_PERIOD / 2));
-        assert!(may_recycle(Some(first), || first + RECYCLE_PERIOD));
+        let after = |last: Option<Instant>, growth, millis| {
+            let now = first + Duration::from_millis(millis);
+            recycle_period(growth, Duration::from_millis(5)).is_some_and(|period| may_recycle(last, period, || now))
+        };
+        let replaced = |growth| [0, 49, 50, 999, 1000].map(|millis| after(Some(first), growth, millis));
+        assert_eq!(replaced(Growth::Usual), [false; 5]);
+        assert_eq!(replaced(Growth::Outgrown), [false, false, false, false, true]);
+        assert_eq!(replaced(Growth::NearLimit), [false, false, true, true, true], "ten times what one costs");
+        assert!(after(None, Growth::Outgrown, 0));
+        let slow = recycle_period(Growth::NearLimit, Duration::from_secs(5));
+        assert_eq!(slow, Some(RECYCLE_PERIOD), "never less often");
     }
 
     #[test]
     fn growth_is_bounded_before_the_limit() {
-        assert_eq!(recycle_at(2, 64), 32, "half of the limit");
-        assert_eq!(recycle_at(20, 64), 40, "twice its size");
-        assert_eq!(recycle_at(48, 64), 60, "a quarter of its room left");
-        assert_eq!(recycle_at(64, 64), 64);
+        use Growth::{NearLimit, Outgrown, Usual};
+        let at = |configured, sizes: [u64; 4]| sizes.map(|size| growth(configured, size, 64));
+        assert_eq!(at(4, [32, 33, 49, 50]), [Usual, Outgrown, Outgrown, NearLimit], "half of the limit");
+        assert_eq!(at(20, [40, 41, 53, 54]), [Usual, Outgrown, Outgrown, NearLimit], "twice its size");
+        assert_eq!(at(48, [48, 60, 61, 64]), [Usual, Usual, NearLimit, NearLimit], "a quarter of its room left");
+        assert_eq!(at(64, [64; 4]), [Usual; 4]);
     }
 }

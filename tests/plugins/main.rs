@@ -12,6 +12,8 @@ mod listen;
 mod lives;
 mod load;
 mod npm;
+mod pip;
+mod python;
 mod roles;
 mod sandbox;
 mod shipped;
