@@ -194,12 +194,12 @@ fn what_takes_longer_than_max_block_ms_is_waited_for_by_the_same_call() {
         });
     }
     let settings =
-        [("transactional.id", ID), ("max.block.ms", "200"), ("retry.backoff.ms", "5"), ("retry.backoff.max.ms", "5")];
+        [("transactional.id", ID), ("max.block.ms", "1000"), ("retry.backoff.ms", "5"), ("retry.backoff.max.ms", "5")];
     let producer = broker.producer(&settings);
     let late = |error: &TransactionError, call: &str, words: &[&str]| {
         let text = error.to_string();
         assert!(matches!(error, TransactionError::Timeout { .. }) && !error.must_abort(), "{text}");
-        for word in [call, "max.block.ms (200 ms)", "NOT_COORDINATOR"].iter().chain(words) {
+        for word in [call, "max.block.ms (1000 ms)", "NOT_COORDINATOR"].iter().chain(words) {
             assert!(text.contains(word), "{word} in {text}");
         }
     };
