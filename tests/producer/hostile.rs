@@ -201,3 +201,20 @@ fn a_plugin_is_told_its_own_settings_and_no_others() {
     assert!(error.contains(r#"[("mode", "configure-tell"), ("own", "1")]"#), "{error}");
     assert!(!error.contains("hush") && !error.contains("of-the-host"), "{error}");
 }
+
+/// A full chunk takes several times `timeout.ms`, and no record is to blame.
+#[test]
+fn a_slow_plugin_gets_smaller_calls_and_fails_no_record() {
+    let broker = Broker::start();
+    let producer = Guests::used(r#"partitioner.class = "wasm:guest""#)
+        .plugin("guest", "timeout.ms = 50", &[("mode", "slow"), ("rounds", "400000")])
+        .start(&broker);
+    fate(&producer, &Record::to("orders").value("first")).unwrap();
+    let keys: Vec<String> = (0..3000).map(|number| format!("key {number}")).collect();
+    let records: Vec<Record<'_>> = keys.iter().map(|key| Record::to("orders").key(key).value("v")).collect();
+    for accepted in producer.send_batch_blocking(&records) {
+        accepted.unwrap().wait().unwrap();
+    }
+    assert_eq!(read(&broker, "orders").len(), 3001);
+    close(&producer);
+}
