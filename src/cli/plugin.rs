@@ -1,15 +1,14 @@
-//! `pointsman plugin`: what a component is, before it runs.
+//! `pointsman plugin`: making components, and what they are before they run.
 
-use super::Usage;
-use super::terminal::{print, thousands};
-use anyhow::{Result, anyhow};
+mod adapter;
+mod build;
+mod inspect;
+
+use anyhow::Result;
 use clap::{Args, Subcommand};
-use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions};
-use std::fmt::Write;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-/// Look into a plugin
+/// Make a plugin, and look into one
 #[derive(Args, Debug)]
 pub(super) struct PluginCommand {
     #[command(subcommand)]
@@ -18,79 +17,15 @@ pub(super) struct PluginCommand {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Inspect(Inspect),
-}
-
-/// Show a component's roles, imports, size and digest, and whether it fits this version
-#[derive(Args, Debug)]
-#[command(after_help = "Example: pointsman plugin inspect region-router.wasm\n\n\
-                        Exit status: 0 it can be used, 1 it cannot, 2 the file cannot be read")]
-struct Inspect {
-    /// The component
-    #[arg(value_name = "FILE.wasm")]
-    file: PathBuf,
+    Build(build::Build),
+    Inspect(inspect::Inspect),
 }
 
 impl PluginCommand {
     pub(super) fn run(&self) -> Result<ExitCode> {
         match &self.command {
+            Command::Build(command) => command.run(),
             Command::Inspect(command) => command.run(),
         }
     }
 }
-
-impl Inspect {
-    fn run(&self) -> Result<ExitCode> {
-        let name = self.file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
-        let engine = Engine::new(EngineOptions::default())?;
-        let options = PluginOptions {
-            name: name.clone(),
-            path: self.file.clone(),
-            sha256: None,
-            settings: Vec::new(),
-            limits: Limits::default(),
-            client_id: String::new(),
-            // None is configured: what settings it needs is not known here.
-            uses: Vec::new(),
-        };
-        let plugin = Plugin::load(&engine, options).map_err(|error| match error {
-            LoadError::Read { .. } => anyhow!(Usage(error.to_string())),
-            error => error.into(),
-        })?;
-        let size = std::fs::metadata(&self.file).map(|file| file.len()).unwrap_or_default();
-        let roles = plugin.roles();
-
-        let mut text = String::new();
-        writeln!(text, "{}", self.file.display())?;
-        writeln!(text, "  roles    {roles}")?;
-        let contract = plugin.imports().iter().find_map(|import| import.strip_prefix(CONTRACT)?.split_once('@'));
-        if let Some((_, version)) = contract {
-            writeln!(text, "  contract pointsman:plugin@{version}")?;
-        }
-        if let Some(version) = plugin.version() {
-            writeln!(text, "  version  {version}")?;
-        }
-        writeln!(text, "  size     {} bytes", thousands(size))?;
-        writeln!(text, "  sha256   {}", plugin.digest())?;
-        for (at, import) in plugin.imports().iter().enumerate() {
-            writeln!(text, "  {:<8} {import}", if at == 0 { "imports" } else { "" })?;
-        }
-        writeln!(text, "\nIn a configuration:")?;
-        writeln!(text, "  [producer]")?;
-        let lines = [
-            (roles.interceptor, format!("interceptor.classes = [\"wasm:{name}\"]")),
-            (roles.serializer, format!("value.serializer = \"wasm:{name}\"")),
-            (roles.partitioner, format!("partitioner.class = \"wasm:{name}\"")),
-        ];
-        for (_, line) in lines.iter().filter(|(there, _)| *there) {
-            writeln!(text, "  {line}")?;
-        }
-        writeln!(text, "  [plugins.{name}]")?;
-        writeln!(text, "  component = {:?}", self.file.display().to_string())?;
-        print(&text)?;
-        Ok(ExitCode::SUCCESS)
-    }
-}
-
-/// What the names of the contract's interfaces begin with.
-const CONTRACT: &str = "pointsman:plugin/";
