@@ -2,11 +2,11 @@
 //!
 //! The usual adapter calls on WASI 0.2. Go's runtime reads the clock when it allocates, and it allocates where the host
 //! has a place made for an argument, from where no host may be called: such a component loads, works for a while, and
-//! then traps. This one reaches the host for random numbers only, for which Go asks when it starts.
+//! then traps. This one reaches the host for random numbers, for which Go asks when it starts, and for what is printed.
 //!
 //! The clock stands still between two calls of `pointsman_set_clock`, but for a microsecond at each reading, so that
-//! whoever waits for it to move gets on. There are no files, no arguments and no environment; what is printed goes
-//! nowhere, since `log` is there for that.
+//! whoever waits for it to move gets on. There are no files, no arguments and no environment. What is printed goes into
+//! the log, line by line, if the module gives room for a line by `pointsman_keep_words`; else nowhere.
 
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
@@ -20,7 +20,9 @@ pub(super) const NAME: &str = "wasi_snapshot_preview1";
 pub(super) fn module() -> Vec<u8> {
     let mut parts = Parts::default();
     parts.types.ty().function([], [ValType::I64]);
+    parts.types.ty().function([ValType::I32; 3], []);
     parts.imports.import(super::build::HOST, "random", EntityType::Function(0));
+    parts.imports.import(super::build::HOST, "log", EntityType::Function(1));
     let memory = MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
     parts.imports.import("env", "memory", EntityType::Memory(memory));
 
@@ -41,9 +43,16 @@ pub(super) fn module() -> Vec<u8> {
     parts.function("pointsman_set_clock", "I", false, &[], |code| {
         // The system's clock may be set back; Go's has to go on.
         code.local_get(0).global_get(NOW).local_get(0).global_get(NOW).i64_gt_u().select().global_set(NOW);
+        code.i64_const(0).global_set(DYING);
+    });
+    parts.function("pointsman_keep_words", "i", false, &[], |code| {
+        code.local_get(0).i64_extend_i32_u().global_set(WORDS);
+    });
+    parts.function("pointsman_trap", "", false, &[], |code| {
+        code.unreachable();
     });
     parts.function("random_get", "ii", true, &[ValType::I64, ValType::I32], random);
-    parts.function("fd_write", "iiii", true, &[ValType::I32], swallow);
+    parts.function("fd_write", "iiii", true, &[ValType::I32, ValType::I32], write);
     parts.function("poll_oneoff", "iiii", true, &[], sleep);
     parts.function("proc_exit", "i", false, &[], |code| {
         code.unreachable();
@@ -93,16 +102,26 @@ const ANSWERED: &[(&str, &str, i32)] = &[
     ("sock_shutdown", "ii", BADF),
 ];
 
-/// Their numbers in WASI preview 1.
+const STDERR: i32 = 2;
+/// Error numbers of WASI preview 1.
 const BADF: i32 = 8;
 const NOSYS: i32 = 52;
 
-/// Where its index is, the only import that is a function.
+/// The imported functions.
 const RANDOM: u32 = 0;
-/// The global that has the time, in nanoseconds.
+const LOG: u32 = 1;
+const IMPORTED: u32 = 2;
+
+/// The globals: the time in nanoseconds, where there is room for a line, how many bytes of it are used, and whether Go's
+/// runtime is saying why it ends. Of 64 bits all: one of 32 that changes would be taken for a stack pointer.
 const NOW: u32 = 0;
-/// How far a reading moves it.
+const WORDS: u32 = 1;
+const USED: u32 = 2;
+const DYING: u32 = 3;
+/// How far a reading moves the time.
 const TICK: i64 = 1_000;
+/// The room that a module gives for a line.
+const WORDS_MAX: i64 = 1024;
 
 fn no_strings(code: &mut InstructionSink<'_>) {
     code.local_get(0).i32_const(0).i32_store(at(0));
@@ -124,16 +143,47 @@ fn random(code: &mut InstructionSink<'_>) {
     code.br(0).end().end().i32_const(0);
 }
 
-/// `fd_write(file, pieces, count, written)`: says that all was written.
-fn swallow(code: &mut InstructionSink<'_>) {
-    let (pieces, count, written, sum) = (1, 2, 3, 4);
+/// `fd_write(file, pieces, count, written)`: says that all was written. Of stdout and stderr it keeps what fits, and logs
+/// it where a line ends.
+fn write(code: &mut InstructionSink<'_>) {
+    let (file, pieces, count, written, sum, kept) = (0, 1, 2, 3, 4, 5);
     code.block(BlockType::Empty).loop_(BlockType::Empty);
     code.local_get(count).i32_eqz().br_if(1);
     code.local_get(sum).local_get(pieces).i32_load(at(4)).i32_add().local_set(sum);
+    code.local_get(file).i32_const(1).i32_sub().i32_const(2).i32_lt_u();
+    code.global_get(WORDS).i64_eqz().i32_eqz().i32_and().global_get(DYING).i64_eqz().i32_and();
+    code.if_(BlockType::Empty);
+    // What is left of the room, or the piece if that is less.
+    code.i64_const(WORDS_MAX).global_get(USED).i64_sub().i32_wrap_i64().local_tee(kept);
+    code.local_get(pieces).i32_load(at(4));
+    code.local_get(kept).local_get(pieces).i32_load(at(4)).i32_lt_u().select().local_set(kept);
+    code.global_get(WORDS).global_get(USED).i64_add().i32_wrap_i64();
+    code.local_get(pieces).i32_load(at(0)).local_get(kept).memory_copy(0, 0);
+    code.global_get(USED).local_get(kept).i64_extend_i32_u().i64_add().global_set(USED);
+    code.global_get(USED).i64_const(WORDS_MAX).i64_eq().if_(BlockType::Result(ValType::I32)).i32_const(1).else_();
+    code.global_get(USED).i64_eqz().if_(BlockType::Result(ValType::I32)).i32_const(0).else_();
+    code.global_get(WORDS).global_get(USED).i64_add().i32_wrap_i64().i32_const(1).i32_sub().i32_load8_u(byte(0));
+    code.i32_const(i32::from(b'\n')).i32_eq().end().end();
+    code.if_(BlockType::Empty);
+    line(code, file);
+    code.end().end();
     step(code, pieces, 8);
     step(code, count, -1);
     code.br(0).end().end();
     code.local_get(written).local_get(sum).i32_store(at(0)).i32_const(0);
+}
+
+/// Logs the line that was kept: of stdout as information, of stderr as a warning. Where Go's runtime begins to say why it
+/// ends, that is an error, and the stacks that follow are left out.
+fn line(code: &mut InstructionSink<'_>, file: u32) {
+    for first in [*b"pani", *b"fata"] {
+        code.global_get(WORDS).i32_wrap_i64().i32_load(byte(0)).i32_const(i32::from_le_bytes(first)).i32_eq();
+    }
+    code.i32_or().local_get(file).i32_const(STDERR).i32_eq().i32_and().i64_extend_i32_u().global_set(DYING);
+    // The contract's levels: 2 for information, 3 for a warning, 4 for an error.
+    code.local_get(file).i32_const(1).i32_add().global_get(DYING).i32_wrap_i64().i32_add();
+    code.global_get(WORDS).i32_wrap_i64().global_get(USED).i32_wrap_i64().call(LOG);
+    code.i64_const(0).global_set(USED);
 }
 
 /// `poll_oneoff(subscriptions, events, count, happened)`: a hook may not wait, so the clock jumps to where the first of
@@ -191,7 +241,7 @@ impl Parts {
         let index = self.functions.len();
         self.functions.function(self.types.len());
         self.types.ty().function(parameters.collect::<Vec<_>>(), has_errno.then_some(ValType::I32));
-        self.exports.export(name, ExportKind::Func, RANDOM + 1 + index);
+        self.exports.export(name, ExportKind::Func, IMPORTED + index);
         let mut function = Function::new(locals.iter().map(|&local| (1, local)));
         let mut code = function.instructions();
         write(&mut code);
@@ -201,8 +251,10 @@ impl Parts {
 
     fn finish(self) -> Vec<u8> {
         let mut globals = GlobalSection::new();
-        let now = GlobalType { val_type: ValType::I64, mutable: true, shared: false };
-        globals.global(now, &ConstExpr::i64_const(0));
+        let number = GlobalType { val_type: ValType::I64, mutable: true, shared: false };
+        for _ in [NOW, WORDS, USED, DYING] {
+            globals.global(number, &ConstExpr::i64_const(0));
+        }
         let mut module = Module::new();
         module.section(&self.types).section(&self.imports).section(&self.functions).section(&globals);
         module.section(&self.exports).section(&self.code);

@@ -235,7 +235,9 @@ fn wrapped(module: &[u8]) -> Result<Vec<u8>> {
 /// The worlds of what is built: a plugin of some roles, and the adapter that it stands on.
 fn world(roles: &[&str]) -> String {
     let exports: String = roles.iter().map(|role| format!("export pointsman:plugin/{role}@{VERSION};\n")).collect();
-    format!("package pointsman:build;\nworld plugin {{\nimport {HOST};\n{exports}}}\nworld below {{ import {HOST}; }}\n")
+    format!(
+        "package pointsman:build;\nworld plugin {{\nimport {HOST};\n{exports}}}\nworld below {{ import {HOST}; }}\n"
+    )
 }
 
 /// What a module is, by its sections.

@@ -16,7 +16,7 @@ func Enter() {
 func Leave() {
 	if cause := recover(); cause != nil {
 		Log(LevelError, described(cause))
-		exit(2)
+		trap()
 	}
 	AtEnd()
 	resetArena()
@@ -95,10 +95,18 @@ func hostPluginName(answer unsafe.Pointer)
 //go:wasmimport pointsman:plugin/host@0.1.0 client-id
 func hostClientID(answer unsafe.Pointer)
 
-//go:wasmimport wasi_snapshot_preview1 proc_exit
-func exit(status uint32)
+// Where what is printed waits for the end of its line, to go into the log.
+var words [1024]byte
+
+func init() { keepWords(unsafe.Pointer(&words)) }
 
 // Of the adapter that `pointsman plugin build` puts below Go's runtime.
-//
+
 //go:wasmimport wasi_snapshot_preview1 pointsman_set_clock
 func setClock(nanoseconds uint64)
+
+//go:wasmimport wasi_snapshot_preview1 pointsman_keep_words
+func keepWords(room unsafe.Pointer)
+
+//go:wasmimport wasi_snapshot_preview1 pointsman_trap
+func trap()
