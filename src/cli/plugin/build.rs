@@ -197,10 +197,10 @@ impl Drop for Scratch {
 /// Makes a component of a core module: the contract's types for the roles that it exports, and the adapter below it.
 fn wrapped(module: &[u8]) -> Result<Vec<u8>> {
     if !module.starts_with(b"\0asm") {
-        bail!("this is no WebAssembly");
+        bail!(Usage("this is no WebAssembly".to_owned()));
     }
     if Parser::is_component(module) {
-        bail!("this is a component already: `pointsman plugin inspect` shows whether it can be used");
+        bail!(Usage("this is a component already: `pointsman plugin inspect` shows whether it can be used".to_owned()));
     }
     let Contents { roles, other_version, has_types } = Contents::of(module).context("this is no valid module")?;
     if roles.is_empty() {
