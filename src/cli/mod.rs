@@ -98,6 +98,7 @@ Examples:
   pointsman produce -c pointsman.toml -t orders orders.csv
   pointsman produce -b localhost:9092 -t orders --format json --key-field customer.id < orders.jsonl
   pointsman config check -c pointsman.toml
+  pointsman plugin build plugins/examples/go
   pointsman plugin inspect region-router.wasm
 
 Each subcommand's own help has more: pointsman produce --help";

@@ -32,7 +32,7 @@ fn built(folder: &str, name: &str) -> PathBuf {
     component
 }
 
-fn by_state(settings: &[(&str, &str)]) -> Result<Plugin, LoadError> {
+pub(crate) fn by_state(settings: &[(&str, &str)]) -> Result<Plugin, LoadError> {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| built("plugins/examples/go", "by-state.wasm"));
     load(PluginOptions {
         name: "by-state".into(),
@@ -42,7 +42,7 @@ fn by_state(settings: &[(&str, &str)]) -> Result<Plugin, LoadError> {
     })
 }
 
-fn guest(mode: &str, change: impl FnOnce(&mut PluginOptions)) -> Plugin {
+pub(crate) fn guest(mode: &str, change: impl FnOnce(&mut PluginOptions)) -> Plugin {
     static BUILT: LazyLock<PathBuf> = LazyLock::new(|| built("tests/plugins/guests/go", "go-guest.wasm"));
     let mut options = PluginOptions { path: BUILT.clone(), ..options(&[("mode", mode)]) };
     change(&mut options);

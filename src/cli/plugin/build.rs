@@ -289,5 +289,5 @@ const ROLES: [&str; 3] = ["interceptor", "serializer", "partitioner"];
 /// The functions that a plugin may call.
 pub(super) const HOST: &str = "pointsman:plugin/host@0.1.0";
 
-const GO: &str = "https://go.dev/dl (1.24 or later), or: apt-get install -y golang-go";
+const GO: &str = "https://go.dev/dl (1.24 or later)";
 const CARGO: &str = "https://rustup.rs, then: rustup target add wasm32-wasip2";
