@@ -10,7 +10,14 @@ use wasm_encoder::{
 };
 
 fn build(arguments: &[&str]) -> Ran {
-    pointsman(&[&["plugin", "build"], arguments].concat(), "")
+    run(command().args(arguments), "")
+}
+
+/// What it builds of a crate goes below the crate, where no other build waits.
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.args(["plugin", "build"]).env_remove("CARGO_TARGET_DIR").env_remove("RUSTFLAGS");
+    command
 }
 
 /// A partitioner as a compiler of another language makes it: every answer is at address 0, where there are zeros, which
@@ -122,7 +129,7 @@ fn a_folder_says_what_is_missing() {
 
 /// As on a machine where nothing is installed.
 fn without_tools(folder: &Path) -> Ran {
-    run(Command::new(env!("CARGO_BIN_EXE_pointsman")).args(["plugin", "build"]).arg(folder).env("PATH", folder), "")
+    run(command().arg(folder).env("PATH", folder), "")
 }
 
 #[test]
@@ -134,8 +141,7 @@ fn a_go_program_becomes_a_component_where_it_is() {
     let sdk = root.join("plugins/sdk-go");
     let module = fs::read_to_string(example.join("go.mod")).unwrap().replace("../../sdk-go", sdk.to_str().unwrap());
     file(folder.path(), "go.mod", module);
-    let ran =
-        run(Command::new(env!("CARGO_BIN_EXE_pointsman")).args(["plugin", "build"]).current_dir(folder.path()), "");
+    let ran = run(command().current_dir(folder.path()), "");
     ran.shows(&["by-state.wasm\n", "roles    partitioner\n", "partitioner.class = \"wasm:by-state\""]);
     // It stands on the host alone: whatever else Go imports is answered inside.
     let (_, imports) = ran.stdout.split_once("imports").unwrap();
@@ -162,14 +168,7 @@ fn a_crate_becomes_a_component() {
                 fn partition(&mut self, _: &Record<'_>, topology: &Topology) -> Placement {\n\
                 Placement::Partition(topology.partitions - 1)\n}\n}\n";
     file(folder.path(), "src/lib.rs", code);
-    let ran = run(
-        Command::new(env!("CARGO_BIN_EXE_pointsman"))
-            .args(["plugin", "build"])
-            .arg(folder.path())
-            .env_remove("CARGO_TARGET_DIR")
-            .env_remove("RUSTFLAGS"),
-        "",
-    );
+    let ran = build(&[folder.path().to_str().unwrap()]);
     ran.shows(&["to_last.wasm\n", "roles    partitioner\n", "partitioner.class = \"wasm:to-last\""]);
     assert!(folder.path().join("to_last.wasm").is_file());
 }
