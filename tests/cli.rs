@@ -13,8 +13,11 @@ struct Ran {
 }
 
 fn pointsman(arguments: &[&str], input: &str) -> Ran {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
-        .args(arguments)
+    run(Command::new(env!("CARGO_BIN_EXE_pointsman")).args(arguments), input)
+}
+
+fn run(command: &mut Command, input: &str) -> Ran {
+    let mut child = command
         .env_remove("POINTSMAN_LOG")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -234,6 +237,9 @@ fn a_wasm_file_that_is_no_component() {
             .fails(1, &["plugin text", "not a WebAssembly component"]);
     }
 }
+
+#[path = "cli/build.rs"]
+mod build;
 
 #[cfg(feature = "embedded-broker")]
 #[path = "cli/broker.rs"]

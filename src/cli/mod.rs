@@ -101,6 +101,7 @@ Examples:
   pointsman produce -b localhost:9092 -t orders --format json --key-field customer.id < orders.jsonl
   pointsman config check -c pointsman.toml
   pointsman plugin check -c pointsman.toml
+  pointsman plugin build plugins/examples/go
 
 Each subcommand's own help has more: pointsman produce --help";
 

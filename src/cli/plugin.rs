@@ -1,6 +1,8 @@
-//! `pointsman plugin`: what the author or the operator of a plugin asks before it runs.
+//! `pointsman plugin`: making components, and what their authors and operators ask before they run.
 
+mod adapter;
 mod bench;
+mod build;
 mod check;
 mod component;
 mod diff;
@@ -10,7 +12,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use std::process::ExitCode;
 
-/// Look into a plugin, try it, measure it, compare it with another
+/// Make a plugin, look into it, try it, measure it, compare it with another
 #[derive(Args, Debug)]
 pub(super) struct PluginCommand {
     #[command(subcommand)]
@@ -19,6 +21,7 @@ pub(super) struct PluginCommand {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Build(build::Build),
     Inspect(inspect::Inspect),
     Check(check::Check),
     Bench(bench::Bench),
@@ -28,6 +31,7 @@ enum Command {
 impl PluginCommand {
     pub(super) fn run(&self) -> Result<ExitCode> {
         match &self.command {
+            Command::Build(command) => command.run(),
             Command::Inspect(command) => command.run(),
             Command::Check(command) => command.run(),
             Command::Bench(command) => command.run(),

@@ -42,7 +42,7 @@ pub enum LoadError {
     /// A WebAssembly module without the component around it.
     #[error(
         "{}: a core WebAssembly module, not a component: build it with `--target wasm32-wasip2` (Rust), or wrap it \
-         with `wasm-tools component new`",
+         with `pointsman plugin build`",
         path.display()
     )]
     CoreModule {

@@ -24,7 +24,7 @@ pub(super) struct Output {
     overflow: u64,
     stdout: Partial,
     stderr: Partial,
-    /// The last lines on stderr: where a trap follows, they say why.
+    /// The last lines on stderr, and of errors: where a trap follows, they say why.
     last_words: VecDeque<String>,
 }
 
@@ -65,7 +65,12 @@ impl Output {
 
     /// A log call of the plugin.
     pub(super) fn log(&mut self, level: Level, message: &str) {
-        self.push(level, "log", cut(message));
+        let text = cut(message);
+        // Not every language has a stderr here.
+        if level == Level::ERROR {
+            self.remember(text.lines().next().unwrap_or_default());
+        }
+        self.push(level, "log", text);
     }
 
     /// Bytes that the plugin printed.
@@ -87,7 +92,7 @@ impl Output {
         self.last_words.clear();
     }
 
-    /// The call failed. Returns the last words on stderr.
+    /// The call failed. Returns its last words.
     pub(super) fn discard(&mut self, gate: &LogGate, lane: u32) -> Option<String> {
         self.end_line(Stream::Stderr);
         let lines = self.lines.drain(..).map(|line| Line { level: Level::DEBUG, ..line });
@@ -117,14 +122,18 @@ impl Output {
             Stream::Stdout => self.push(Level::INFO, "stdout", text),
             Stream::Stderr => {
                 if !text.starts_with("note: ") {
-                    if self.last_words.len() == LAST_WORDS {
-                        self.last_words.pop_front();
-                    }
-                    self.last_words.push_back(text.clone());
+                    self.remember(&text);
                 }
                 self.push(Level::WARN, "stderr", text);
             }
         }
+    }
+
+    fn remember(&mut self, words: &str) {
+        if self.last_words.len() == LAST_WORDS {
+            self.last_words.pop_front();
+        }
+        self.last_words.push_back(words.to_owned());
     }
 
     fn push(&mut self, level: Level, source: &'static str, text: String) {
@@ -228,6 +237,17 @@ mod tests {
         let panic =
             "x\n\nthread '<unnamed>' panicked at src/lib.rs:3:9:\nno such region\nnote: run with `RUST_BACKTRACE=1`\n";
         assert_eq!(printed(panic).as_deref(), Some("thread '<unnamed>' panicked at src/lib.rs:3:9: no such region"));
+    }
+
+    #[test]
+    fn an_error_that_is_logged_is_among_the_last_words() {
+        let mut output = Output::new();
+        output.log(Level::ERROR, "no such region\nand where");
+        output.log(Level::WARN, "on the way out");
+        assert_eq!(output.discard(&LogGate::new("p".into()), 0).as_deref(), Some("no such region"));
+        output.log(Level::ERROR, "of a call that went well");
+        output.release(&LogGate::new("p".into()), 0);
+        assert_eq!(output.discard(&LogGate::new("p".into()), 0), None);
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl State {
         }
     }
 
-    /// The call failed: its numbers are forgotten. Returns its last words on stderr.
+    /// The call failed: its numbers are forgotten. Returns its last words.
     pub(super) fn call_failed(&mut self) -> Option<String> {
         self.points.clear();
         self.points_overflow = 0;

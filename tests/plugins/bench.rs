@@ -66,6 +66,9 @@ fn cost_of_the_hooks() {
     partition("by header", router(&[("source", "header"), ("header", "state")]), Given::KeyAndHeader);
     partition("by JSON field", router(&[("source", "field"), ("field", "state")]), Given::All);
 
+    #[cfg(feature = "cli")]
+    in_go();
+
     section("schema-frame");
     let frame = |format, schema, side| {
         let settings = [("format", format), ("schema", schema), ("schema-id", "42")];
@@ -93,10 +96,29 @@ fn cost_of_the_hooks() {
     instantiation(&plain);
 }
 
+/// Collections of garbage included.
+#[cfg(feature = "cli")]
+fn in_go() {
+    section("in Go (tests/plugins/guests/go, plugins/examples/go)");
+    let keys = crate::go::guest("", |_| {});
+    partition("by Kafka's hash of the key", keys.partitioner(0).unwrap(), Given::Key);
+    partition("by JSON field, encoding/json", by_state().partitioner(0).unwrap(), Given::All);
+    instantiation(&by_state());
+}
+
+#[cfg(feature = "cli")]
+fn by_state() -> Plugin {
+    crate::go::by_state(&[("state", "CA")]).unwrap()
+}
+
 fn instantiation(plugin: &Plugin) {
     let started = Instant::now();
     for _ in 0..1000 {
-        black_box(plugin.interceptor(0).unwrap());
+        if plugin.roles().interceptor {
+            black_box(plugin.interceptor(0).unwrap());
+        } else {
+            black_box(plugin.partitioner(0).unwrap());
+        }
     }
     println!("\ninstantiate, configure, drop: {:.1} us", started.elapsed().as_secs_f64() * 1e6 / 1000.0);
 }

@@ -5,6 +5,8 @@ mod answers;
 mod bench;
 mod components;
 mod encode;
+#[cfg(feature = "cli")]
+mod go;
 mod guests;
 mod hostile;
 mod javascript;

@@ -12,7 +12,7 @@ use pointsman::plugin::{Records, Side};
 use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
 use pointsman::{Header, Record};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Which plugins, and how they are set up.
@@ -53,21 +53,9 @@ pub(super) struct Candidate {
 impl ComponentOptions {
     /// Loads and starts them.
     pub(super) fn load(&self) -> Result<Vec<Candidate>> {
-        let engine = Engine::new(EngineOptions::default())?;
         match (&self.file, &self.config) {
             (Some(file), _) => {
-                let name = file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-");
-                let limits = Limits::default();
-                let options = PluginOptions {
-                    name,
-                    path: file.clone(),
-                    sha256: None,
-                    settings: self.settings.clone(),
-                    limits,
-                    client_id: String::new(),
-                    uses: Vec::new(),
-                };
-                let plugin = load(&engine, options)?;
+                let plugin = load_alone(file, self.settings.clone())?;
                 let roles = plugin.roles();
                 let uses = [
                     (roles.interceptor, Use::Interceptor),
@@ -76,11 +64,11 @@ impl ComponentOptions {
                 ];
                 let uses: Vec<Use> = uses.into_iter().filter(|(there, _)| *there).map(|(_, used)| used).collect();
                 plugin.try_uses(&uses)?;
-                Ok(vec![Candidate { plugin, uses, limits }])
+                Ok(vec![Candidate { plugin, uses, limits: Limits::default() }])
             }
             (None, Some(config)) => {
                 let read = Config::from_file_with(config, &self.overrides)?;
-                let candidates = configured(&engine, &read)?;
+                let candidates = configured(&read)?;
                 if candidates.is_empty() {
                     return Err(Usage(format!("{}: uses no plugin", config.display())).into());
                 }
@@ -161,7 +149,8 @@ fn orders(topic: &str) -> Records {
     records
 }
 
-fn configured(engine: &Engine, config: &Config) -> Result<Vec<Candidate>> {
+fn configured(config: &Config) -> Result<Vec<Candidate>> {
+    let engine = Engine::new(EngineOptions::default())?;
     let mut uses: BTreeMap<&str, Vec<Use>> = BTreeMap::new();
     let common = config.producer.chain();
     for chain in std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain)) {
@@ -192,9 +181,28 @@ fn configured(engine: &Engine, config: &Config) -> Result<Vec<Candidate>> {
             client_id: config.producer.client_id.clone().unwrap_or_default(),
             uses: uses.clone(),
         };
-        candidates.push(Candidate { plugin: load(engine, options)?, uses, limits });
+        candidates.push(Candidate { plugin: load(&engine, options)?, uses, limits });
     }
     Ok(candidates)
+}
+
+/// Loads a component that no configuration names. It is not started: which settings it needs may not be known.
+pub(super) fn load_alone(file: &Path, settings: Vec<(String, String)>) -> Result<Plugin> {
+    let options = PluginOptions {
+        name: name(file),
+        path: file.to_owned(),
+        sha256: None,
+        settings,
+        limits: Limits::default(),
+        client_id: String::new(),
+        uses: Vec::new(),
+    };
+    load(&Engine::new(EngineOptions::default())?, options)
+}
+
+/// The name that a component's file suggests.
+pub(super) fn name(file: &Path) -> String {
+    file.file_stem().unwrap_or_default().to_string_lossy().replace('_', "-")
 }
 
 fn load(engine: &Engine, options: PluginOptions) -> Result<Plugin> {
