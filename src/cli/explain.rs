@@ -5,7 +5,7 @@ use super::input::Source;
 use super::options::{ConfigOptions, RecordOptions};
 use super::sample::{Sample, Sampled, with_record};
 use super::terminal::{print, ranges, say, short};
-use super::topology::Topics;
+use super::topology::{PARTITIONS_MAX, Topics};
 use super::{EXIT_FAILED, Usage};
 use anyhow::Result;
 use clap::Args;
@@ -26,7 +26,7 @@ pub(super) struct Explain {
     records: RecordOptions,
 
     /// Ask no broker: topics have so many partitions, all of them with a leader
-    #[arg(long, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=PARTITIONS_MAX))]
     partitions: Option<u32>,
 
     /// Explain so many records

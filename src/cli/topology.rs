@@ -6,6 +6,9 @@ use pointsman::config::ProducerConfig;
 use pointsman::plugin::{Topology, TopologyBroker};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Most partitions that may be asked for: as many as a whole cluster has.
+pub(super) const PARTITIONS_MAX: i64 = 1_000_000;
+
 /// Topics, asked for once.
 pub(super) struct Topics {
     known: BTreeMap<String, Topology>,

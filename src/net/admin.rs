@@ -1,5 +1,6 @@
 //! Topics, asked for and created: a few requests on a connection of their own. For the command and for tests.
 
+use super::blocking::may_block;
 use super::clock::Clock;
 use super::config::NetConfig;
 use super::connect::{Connected, connect};
@@ -323,7 +324,8 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
-            runtime.shutdown_timeout(self.1);
+            // Where waiting is forbidden, it is not waited.
+            runtime.shutdown_timeout(if may_block() { self.1 } else { Duration::ZERO });
         }
     }
 }

@@ -58,23 +58,36 @@ impl Caller<'_> {
         size: &mut CallSize,
         mut call: impl FnMut(Range<usize>) -> Result<(), PluginFailure>,
     ) -> Vec<PluginFailure> {
-        let (mut failures, mut timeouts, mut at) = (Vec::new(), 0, 0);
-        // The rest of a batch on which it loops is not tried rather than stop the lane.
-        while at < count && timeouts < TIMEOUTS_MAX {
+        if let Err(open) = self.breaker.admit(now) {
+            self.meter.kept_from(self.plugin, self.hook);
+            return vec![open];
+        }
+        let (mut failures, mut traps, mut timeouts, mut answered, mut at) = (Vec::new(), 0, 0, false, 0);
+        while at < count {
             let range = at..count.min(at.saturating_add(size.most()));
             at = range.end;
             let records = range.len();
-            match self.once(now, records, || call(range)) {
-                Ok(()) => size.answered(records),
-                Err(failure) => {
-                    if failure.kind == FailureKind::Deadline {
-                        timeouts += 1;
-                        size.was_too_many(records);
-                    }
-                    failures.push(failure);
-                }
+            let Err(mut failure) = self.meter.call(self.plugin, self.hook, records, || call(range)) else {
+                answered = true;
+                size.answered(records);
+                continue;
+            };
+            if failure.kind == FailureKind::Deadline {
+                timeouts += 1;
+                size.was_too_many(records);
+            } else {
+                traps += 1;
             }
+            // As with records: what fails over and over must not stop the lane.
+            let given_up = traps == TRAPS_MAX || timeouts == TIMEOUTS_MAX || failure.kind == FailureKind::Configure;
+            if given_up && at < count {
+                failure.cause = format!("{}; {} more were not tried", failure.cause, count - at);
+                at = count;
+            }
+            failures.push(failure);
         }
+        let change = self.breaker.report(now, answered, &failures);
+        self.tell(change, failures.last());
         failures
     }
 
@@ -125,9 +138,18 @@ fn in_halves<A>(
     size: &mut CallSize,
     call: impl FnMut(Range<usize>) -> Result<A, PluginFailure>,
 ) -> InHalves<A> {
-    let mut halving =
-        Halving { call, size, traps: 0, timeouts: 0, given_up: None, answers: Vec::new(), failures: Vec::new() };
+    let mut halving = Halving {
+        call,
+        size,
+        traps: 0,
+        timeouts: 0,
+        least: usize::MAX,
+        given_up: None,
+        answers: Vec::new(),
+        failures: Vec::new(),
+    };
     halving.try_pieces(0..count);
+    halving.learn();
     (halving.answers, halving.failures)
 }
 
@@ -136,6 +158,8 @@ struct Halving<'a, A, C> {
     size: &'a mut CallSize,
     traps: u32,
     timeouts: u32,
+    /// The fewest records of a call that ran out of time.
+    least: usize,
     /// For what it failed last, if nothing more is tried.
     given_up: Option<PluginFailure>,
     answers: Vec<(Range<usize>, A)>,
@@ -143,6 +167,14 @@ struct Halving<'a, A, C> {
 }
 
 impl<A, C: FnMut(Range<usize>) -> Result<A, PluginFailure>> Halving<'_, A, C> {
+    /// Where it was given up before any call was answered, it may be too slow for all that was tried: the next calls begin
+    /// below that.
+    fn learn(&mut self) {
+        if self.answers.is_empty() && self.timeouts >= TIMEOUTS_MAX {
+            self.size.was_too_many(self.least);
+        }
+    }
+
     /// Calls with as many at a time as there may be, in record order. Whether all of them were answered.
     fn try_pieces(&mut self, range: Range<usize>) -> bool {
         let (mut at, mut all_answered) = (range.start, true);
@@ -169,7 +201,11 @@ impl<A, C: FnMut(Range<usize>) -> Result<A, PluginFailure>> Halving<'_, A, C> {
             Err(failure) => failure,
         };
         let is_timeout = failure.kind == FailureKind::Deadline;
-        *(if is_timeout { &mut self.timeouts } else { &mut self.traps }) += 1;
+        if is_timeout {
+            (self.timeouts, self.least) = (self.timeouts + 1, self.least.min(range.len()));
+        } else {
+            self.traps += 1;
+        }
         // What keeps it from being called for these records does so for all.
         let is_called = failure.kind != FailureKind::Configure && failure.before.is_none();
         if !(is_called && self.traps < TRAPS_MAX && self.timeouts < TIMEOUTS_MAX) {
@@ -234,6 +270,14 @@ mod tests {
     }
 
     #[test]
+    fn who_is_too_slow_for_all_that_one_chunk_tries_is_quick_enough_for_the_next() {
+        for (mut size, most) in [(CallSize::default(), 7), (CallSize::default(), 1), (all(), 127), (all(), 9)] {
+            let failed: Vec<usize> = (0..4).map(|_| slow(&mut size, most, None).1).collect();
+            assert!(failed[0] == 1024 && failed[2..] == [0, 0], "{most}: {failed:?}");
+        }
+    }
+
+    #[test]
     fn who_is_slow_to_hear_is_told_less_at_a_time_and_of_a_loop_the_rest_is_given_up() {
         let (meter, plugin) = (Meter::default(), Arc::from("p"));
         let mut breaker = Breaker::new(super::super::BreakerOptions { incidents: 0, ..Default::default() });
@@ -245,17 +289,37 @@ mod tests {
                 told.push(range.len());
                 if range.len() <= most { Ok(()) } else { Err(PluginFailure::new(FailureKind::Deadline, "x")) }
             });
-            (std::mem::take(&mut told), failures.len())
+            (std::mem::take(&mut told), failures)
         };
-        assert_eq!(tell(200), (vec![64, 128, 256, 128, 128, 128, 128, 40], 1));
-        assert_eq!(tell(200), (vec![128, 128, 128, 128, 128, 128, 128, 104], 0));
-        assert_eq!(tell(0), (vec![128, 64, 32, 16], TIMEOUTS_MAX as usize));
+        let (told, failures) = tell(200);
+        assert_eq!((told, failures.len()), (vec![64, 128, 256, 128, 128, 128, 128, 40], 1));
+        assert_eq!(tell(200), (vec![128, 128, 128, 128, 128, 128, 128, 104], Vec::new()));
+        let (told, failures) = tell(0);
+        assert_eq!((told, failures.len()), (vec![128, 64, 32, 16], TIMEOUTS_MAX as usize));
+        assert_eq!(failures[3].cause, "x; 760 more were not tried");
+    }
+
+    /// Ten chunks without a success, not ten calls.
+    #[test]
+    fn outcomes_of_a_chunk_that_cannot_be_told_are_one_incident() {
+        let (meter, plugin) = (Meter::default(), Arc::from("p"));
+        let mut breaker = Breaker::new(super::super::BreakerOptions { incidents: 2, ..Default::default() });
+        let mut size = CallSize::default();
+        let mut kinds = Vec::new();
+        for second in 0..3 {
+            let mut caller =
+                Caller { plugin: &plugin, hook: Hook::OnAcknowledgement, breaker: &mut breaker, meter: &meter };
+            let failures = caller.in_pieces(Duration::from_secs(second), 1000, &mut size, |_| Err(trap()));
+            kinds.push((failures.len(), failures[0].kind));
+        }
+        assert_eq!(kinds, [(16, FailureKind::Trap), (16, FailureKind::Trap), (1, FailureKind::BreakerOpen)]);
     }
 
     #[test]
     fn a_record_that_takes_for_ever_makes_no_calls_smaller() {
         let mut size = all();
-        for bad in [0, 700, 1023] {
+        // The first of a chunk is another matter: nothing was answered before it, so the plugin may be slow.
+        for bad in [700, 1023] {
             let (calls, failed) = slow(&mut size, 1024, Some(bad));
             assert!(calls[0] == 1024 && failed > 0, "{calls:?}");
         }

@@ -49,7 +49,7 @@ fn check_finds_nothing_against_the_shipped_plugins() {
         "region-router: partitioner\n",
         "note    on-topology: it does not take topics of 1, 2, 3 partitions",
         "ok      partition: 15 odd records, alone and together: 15 taken\n",
-        "partition: calls with 1024 records take ",
+        "ok      partition: 1,024 records at a time take ",
         "ok      partition: the same place alone, in company, and by another instance",
     ]);
     pointsman(&["plugin", "check", trace.to_str().unwrap()], "")
@@ -60,7 +60,7 @@ fn check_finds_nothing_against_the_shipped_plugins() {
     pointsman(&["plugin", "check", "-c", &config], "").shows(&["trace: interceptor", "router: partitioner"]);
     pointsman(&["plugin", "check", router.to_str().unwrap()], "").fails(1, &["the setting `source` is missing"]);
     let records = file(folder.path(), "records.jsonl", "{\"value\":{\"state\":\"CA\"}}\nno\n");
-    pointsman(&["plugin", "check", "-c", &config, "--records", &records], "").fails(1, &["records.jsonl:2: "]);
+    pointsman(&["plugin", "check", "-c", &config, "--records", &records], "").fails(2, &["records.jsonl:2: "]);
 }
 
 #[test]
@@ -86,6 +86,16 @@ fn check_says_what_a_plugin_should_not_do() {
         let ran = pointsman(&[&["plugin", "check", guest.to_str().unwrap()], &settings[..]].concat(), "");
         assert!(ran.code == Some(1) && ran.stdout.contains(said), "{settings:?}, {said}: {}{}", ran.stdout, ran.stderr);
     }
+    let slow = ["-S", "mode=slow", "-S", "rounds=400000"];
+    pointsman(&[&["plugin", "check", guest.to_str().unwrap()], &slow[..]].concat(), "")
+        .shows(&["calls: too slow for one within timeout.ms, which is 50"]);
+    let fails =
+        pointsman(&["plugin", "bench", guest.to_str().unwrap(), "-S", "mode=panic", "-S", "stage=partition"], "");
+    assert!(
+        fails.code == Some(1) && fails.stdout.contains("guest, partition: 1 record in a call: trapped"),
+        "{}",
+        fails.stdout
+    );
     let leaks = ["-S", "mode=leak", "-S", "bytes=100000"];
     pointsman(&[&["plugin", "check", guest.to_str().unwrap()], &leaks[..]].concat(), "")
         .shows(&["note    partition: its memory grows: "]);
@@ -124,10 +134,10 @@ fn diff_says_which_keys_move() {
         pointsman(&[&["plugin", "diff", old, new], &to[..], more].concat(), sample)
     };
     let same = diff(&old, &old, &[], &sample);
-    same.shows(&["0 of 4 keys move, 0 of 5 records\n"]);
+    same.shows(&["0 of 4 keys moved, 0 of 5 records\n"]);
     let moved = diff(&old, &new, &[], &sample);
     assert_eq!(moved.code, Some(1), "{}", moved.stderr);
-    for part in ["1 of 4 keys move (25.0 %), 2 of 5 records (40.0 %)\n", " -> orders-0, such as \"c\"\n"] {
+    for part in ["1 of 4 keys moved (25.0 %), 2 of 5 records (40.0 %)\n", " -> orders-0, such as \"c\"\n"] {
         assert!(moved.stdout.contains(part), "{part:?} is not in:\n{}", moved.stdout);
     }
     let said: serde_json::Value = serde_json::from_str(&diff(&old, &new, &["--json"], &sample).stdout).unwrap();
@@ -137,7 +147,20 @@ fn diff_says_which_keys_move() {
     let pinned = file(folder.path(), "pinned.toml", routed(&format!("sha256 = \"{}\"", "0".repeat(64))));
     let router = component("region_router");
     let router = router.to_str().unwrap();
-    diff(router, router, &["-c", &pinned], &sample).shows(&["0 of 4 keys move", "region_router.wasm in "]);
+    diff(router, router, &["-c", &pinned], &sample).shows(&["0 of 4 keys moved", "region_router.wasm in "]);
+    // Of several, or none.
+    let own = |partitioner: &str| format!("{}[topics.payments]\npartitioner.class = {partitioner:?}\n", routed(""));
+    let two = own("wasm:other")
+        + &format!(
+            "[plugins.other]\ncomponent = {router:?}\n[plugins.other.settings]\n\
+        source = \"field\"\nfield = \"state\"\nregions.CA = \"0-5\"\n"
+        );
+    let two = file(folder.path(), "two.toml", two);
+    diff(router, router, &["-c", &two], &sample)
+        .fails(2, &["two.toml: which partitioner", "--plugin NAME, of other, router"]);
+    diff(router, router, &["-c", &two, "--plugin", "router"], &sample).shows(&["0 of 4 keys moved"]);
+    diff(router, router, &["-c", &two, "--plugin", "trace"], &sample).fails(2, &["trace is no partitioner in it"]);
+    diff(&old, &old, &["-c", &two], &sample).fails(2, &["-c is for components"]);
     diff(router, &old, &[], &sample).fails(2, &["region_router.wasm: which configuration is it for? -c FILE"]);
     let trace = component("trace_context");
     diff(&old, trace.to_str().unwrap(), &["-c", &old], &sample).fails(2, &["has no partitioner, only: interceptor"]);

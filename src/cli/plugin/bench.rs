@@ -1,7 +1,8 @@
 //! `pointsman plugin bench`: what a plugin's hooks cost.
 
-use super::component::{Candidate, ComponentOptions, RECORDS_MAX, repeated};
-use crate::cli::terminal::{count, print};
+use super::component::{Candidate, ComponentOptions, RECORDS_MAX, repeated, words};
+use crate::cli::EXIT_FAILED;
+use crate::cli::terminal::{count as counted, print};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use pointsman::plugin::{
@@ -35,10 +36,10 @@ const RUNS: usize = 7;
 const RUN: Duration = Duration::from_millis(20);
 /// Calls between two looks at the clock.
 const CALLS: u32 = 8;
-/// Partitions of the topics that a partitioner is told of.
-const PARTITIONS: u32 = 6;
+/// Partitions of the topics that a partitioner is told of: the first that it takes.
+const PARTITIONS: [u32; 4] = [6, 2, 100, 1];
 
-/// Nanoseconds for a record, by size of the call; `None` where such a call fails.
+/// Nanoseconds for a record, by size of the call; `None` where such a call fails, or would be larger than a lane's.
 type Row = [Option<f64>; BATCHES.len()];
 
 impl Bench {
@@ -50,11 +51,12 @@ impl Bench {
         let mut rows = Vec::new();
         for candidate in &candidates {
             for &used in &candidate.uses {
-                rows.extend(measure(candidate, used, &batches)?);
+                measure(candidate, used, &batches, &mut rows)?;
             }
         }
+        let all_measured = rows.iter().all(|row| !row.is_failing);
         print(&if self.json { as_json(&floor, &rows) } else { table(&floor, &rows)? })?;
-        Ok(ExitCode::SUCCESS)
+        Ok(if all_measured { ExitCode::SUCCESS } else { ExitCode::from(EXIT_FAILED) })
     }
 }
 
@@ -63,14 +65,14 @@ fn floor(batches: &[Records; BATCHES.len()]) -> Row {
     let mut copy = Vec::new();
     std::array::from_fn(|at| {
         let Records { keys, values, .. } = &batches[at];
-        let best = best(BATCHES[at], || {
+        let best = best(batches[at].len(), || {
             copy.clear();
             copy.extend_from_slice(black_box(keys.as_ref().data));
             copy.extend_from_slice(black_box(values.as_ref().data));
             black_box(&copy);
             Ok(())
         });
-        best.ok()
+        best.ok().filter(|_| batches[at].len() == BATCHES[at])
     })
 }
 
@@ -79,33 +81,57 @@ struct Measured {
     plugin: String,
     hook: Hook,
     row: Row,
+    is_failing: bool,
+    /// Of the records of the largest call.
+    refused: usize,
+    /// Instances that were replaced meanwhile, as their memory grew: that costs, too.
+    replaced: u64,
     /// What is to be said of it.
     notes: Vec<String>,
 }
 
 /// The hooks that a use of a plugin calls.
-fn measure(candidate: &Candidate, used: Use, batches: &[Records; BATCHES.len()]) -> Result<Vec<Measured>> {
+fn measure(
+    candidate: &Candidate,
+    used: Use,
+    batches: &[Records; BATCHES.len()],
+    measured: &mut Vec<Measured>,
+) -> Result<()> {
     let plugin = &candidate.plugin;
-    let fail = |hook: Hook| {
-        move |failure: PluginFailure| anyhow!("{}, {hook}: {}: {}", plugin.name(), failure.kind.words(), failure.cause)
-    };
-    let mut measured = Vec::new();
+    let fail = |hook: Hook| move |failure: PluginFailure| anyhow!("{}, {hook}: {}", plugin.name(), words(&failure));
     let mut add = |hook, time: &mut dyn FnMut(&Records) -> Timed| {
-        let (mut row, mut notes) = (Row::default(), Vec::new());
-        for (nanos, records) in row.iter_mut().zip(batches) {
+        let (mut row, mut notes, mut refused, mut is_failing) = (Row::default(), Vec::new(), 0, false);
+        let replaced = plugin.metrics().instances_recycled;
+        for ((nanos, records), count) in row.iter_mut().zip(batches).zip(BATCHES) {
+            if records.len() < count {
+                notes.push(format!("{count} of these records are more than a call carries"));
+                break;
+            }
             match time(records) {
-                Ok((took, refused)) => {
+                Ok((took, refusals)) => {
                     *nanos = Some(took);
-                    // Of the largest call it says the same as of the others.
-                    if let Some(Refusal { reason, .. }) = refused.first().filter(|_| records.len() == RECORDS_MAX) {
-                        let of = format!("refuses {} of {RECORDS_MAX} records", refused.len());
-                        notes.push(format!("{of}: {reason} (--records FILE.jsonl has others)"));
+                    refused = refusals.len();
+                    if let Some(Refusal { reason, .. }) = refusals.first().filter(|_| count == RECORDS_MAX) {
+                        notes.push(format!(
+                            "refuses {refused} of {count} records: {reason} (--records FILE.jsonl has others)"
+                        ));
                     }
                 }
-                Err(failure) => notes.push(format!("{}: {}", count(records.len() as u64, "record"), words(&failure))),
+                Err(failure) => {
+                    // The others fail likewise.
+                    if !is_failing {
+                        notes.push(format!("{} in a call: {}", counted(count as u64, "record"), words(&failure)));
+                    }
+                    is_failing = true;
+                }
             }
         }
-        measured.push(Measured { plugin: plugin.name().to_owned(), hook, row, notes });
+        let replaced = plugin.metrics().instances_recycled - replaced;
+        if replaced > 0 {
+            let times = counted(replaced, "time");
+            notes.push(format!("its memory grows: its instance was replaced {times}, which is in the figures"));
+        }
+        measured.push(Measured { plugin: plugin.name().to_owned(), hook, row, is_failing, refused, replaced, notes });
     };
     match used {
         Use::Interceptor => {
@@ -124,18 +150,22 @@ fn measure(candidate: &Candidate, used: Use, batches: &[Records; BATCHES.len()])
         }
         Use::Partitioner => {
             let mut partitioner = plugin.partitioner(0).map_err(fail(Hook::Configure))?;
-            for topic in &batches[BATCHES.len() - 1].topics {
-                let told = Topology { topic: topic.to_string(), partitions: PARTITIONS, ..Topology::default() };
-                partitioner.on_topology(&told).map_err(fail(Hook::OnTopology))?;
+            let topics = &batches[BATCHES.len() - 1].topics;
+            let mut told = Ok(());
+            for partitions in PARTITIONS {
+                told = topics.iter().try_for_each(|topic| {
+                    let told = Topology { topic: topic.to_string(), partitions, ..Topology::default() };
+                    partitioner.on_topology(&told).map(drop)
+                });
+                if told.is_ok() {
+                    break;
+                }
             }
+            told.map_err(fail(Hook::OnTopology))?;
             add(Hook::Partition, &mut |records| partition(&mut *partitioner, records));
         }
     }
-    Ok(measured)
-}
-
-fn words(failure: &PluginFailure) -> String {
-    format!("{}: {}", failure.kind.words(), failure.cause)
+    Ok(())
 }
 
 /// Nanoseconds for a record, and what was refused.
@@ -177,6 +207,9 @@ fn partition(partitioner: &mut dyn Partitioner, records: &Records) -> Timed {
     let mut reads = partitioner.wants().reads.clone();
     // Told in any case.
     reads.fields.topic = true;
+    let mut records = records.clone();
+    // It is not asked about others.
+    records.partitions.fill(-1);
     let (names, headers) = (records.topic_names(), records.read_headers(&reads.headers));
     let batch = records.batch(&reads, &names, &headers);
     let refused = partitioner.partition(&batch)?.refused;
@@ -217,7 +250,7 @@ fn table(floor: &Row, all: &[Measured]) -> Result<String, std::fmt::Error> {
         for nanos in row {
             match nanos {
                 Some(nanos) => write!(text, " {nanos:>9.1}")?,
-                None => write!(text, " {:>9}", "failed")?,
+                None => write!(text, " {:>9}", "-")?,
             }
         }
     }
@@ -232,9 +265,17 @@ fn table(floor: &Row, all: &[Measured]) -> Result<String, std::fmt::Error> {
 
 fn as_json(floor: &Row, all: &[Measured]) -> String {
     let row = |row: &Row| BATCHES.iter().zip(row).map(|(count, nanos)| (count.to_string(), json!(nanos))).collect();
-    let rows = all.iter().map(|Measured { plugin, hook, row: nanos, notes }| {
+    let rows = all.iter().map(|Measured { plugin, hook, row: nanos, is_failing, refused, replaced, notes }| {
         let nanos: serde_json::Map<_, _> = row(nanos);
-        json!({"plugin": plugin, "hook": hook.name(), "nanos": nanos, "notes": notes})
+        json!({
+            "plugin": plugin,
+            "hook": hook.name(),
+            "nanos": nanos,
+            "failing": is_failing,
+            "refused": refused,
+            "replaced": replaced,
+            "notes": notes,
+        })
     });
     let floor: serde_json::Map<_, _> = row(floor);
     format!("{:#}\n", json!({"copy": floor, "hooks": rows.collect::<Vec<_>>()}))
@@ -248,7 +289,7 @@ Examples:
   pointsman plugin bench -c orders.toml --records sample.jsonl
 
 The best of several runs on this machine. Under load calls grow by themselves, up to 1,024 records.
-Partitioners are told of topics with 6 partitions. Without --records they are orders with a key and
+Partitioners are told of topics with 6 partitions, or as many as they take. Without --records they are orders with a key and
 a JSON value of about 100 bytes.
-Exit status: 0 it was measured, 1 a plugin does not start or fails, 2 the command line or the
-configuration makes no sense";
+Exit status: 0 it was measured, 1 a plugin does not start or some call fails, 2 the command line,
+the records or the configuration make no sense";

@@ -63,8 +63,8 @@ Examples:
   pointsman plugin check -c orders.toml --records sample.jsonl
 
 Each hook gets records without key or value, empty ones, bytes that are no text, deep JSON, a
-megabyte, a hundred headers, alone and together; and calls with 1,024 records. To refuse them is a
+megabyte, a hundred headers, alone and together; and 1,024 records at a time, for a while. To refuse them is a
 plugin's right. To trap, to run out of time or memory, to answer other than the contract says, or to
 place a key by chance is not.
-Exit status: 0 nothing failed, 1 it does not start or something failed, 2 the command line or the
-configuration makes no sense";
+Exit status: 0 nothing failed, 1 it does not start or something failed, 2 the command line,
+the records or the configuration make no sense";

@@ -5,10 +5,11 @@ use crate::cli::format::Format;
 use crate::cli::input::Source;
 use crate::cli::options::key_value;
 use crate::cli::sample::{Sample, Sampled, with_record};
+use crate::cli::terminal::say;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use pointsman::config::{Config, PluginUse};
-use pointsman::plugin::{Records, Side};
+use pointsman::plugin::{PluginFailure, Records, Side};
 use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
 use pointsman::{Header, Record};
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ pub(super) struct ComponentOptions {
     #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = key_value, requires = "config")]
     overrides: Vec<(String, String)>,
 
-    /// Records to try it with, one JSON object a line: topic, key, value, headers, as in produce --format jsonl
+    /// Records to try it with, one JSON object a line, as in produce --format jsonl; 1,024 at most
     #[arg(long, value_name = "FILE.jsonl")]
     records: Option<PathBuf>,
 
@@ -83,15 +84,18 @@ impl ComponentOptions {
         let Some(file) = &self.records else { return Ok(orders(&self.topic)) };
         let mut sample = Sample::new(Format::Jsonl, vec![Source::named(file)], RECORD_BYTES_MAX);
         let mut records = Records::default();
-        while let Some(Sampled { place, line }) = sample.next()?
-            && records.len() < RECORDS_MAX
-        {
-            let line = line.map_err(|what| anyhow!("{place}: {what}"))?;
+        let bad = |what: String| anyhow!(Usage(what));
+        while let Some(Sampled { place, line }) = sample.next().map_err(|error| bad(format!("{error:#}")))? {
+            if records.len() == RECORDS_MAX {
+                say(format!("note: only the first {RECORDS_MAX} records of {} are used", file.display()));
+                break;
+            }
+            let line = line.map_err(|what| bad(format!("{place}: {what}")))?;
             let topic = line.topic.as_deref().unwrap_or(&self.topic);
             with_record(&line, topic, |record| push(&mut records, record));
         }
         if records.is_empty() {
-            return Err(anyhow!("{}: there is no record in it", file.display()));
+            return Err(bad(format!("{}: there is no record in it", file.display())));
         }
         Ok(records)
     }
@@ -115,9 +119,11 @@ pub(super) fn with_record_of<T>(records: &Records, at: usize, with: impl FnOnce(
     // Where none has any, nothing is counted.
     if !records.headers.counts.is_empty() {
         let each = records.headers.as_ref().range(one.clone()).each();
-        headers.extend(each.map(|(name, value)| Header { name: std::str::from_utf8(name).unwrap_or_default(), value }));
+        let name = |bytes| std::str::from_utf8(bytes).expect("it was a name");
+        headers.extend(each.map(|(bytes, value)| Header { name: name(bytes), value }));
     }
     with(&Record {
+        partition: Some(records.partitions[at]).filter(|partition| *partition >= 0),
         timestamp: Some(records.timestamps[at]),
         key: records.keys.as_ref().range(one.clone()).iter().next().flatten(),
         value: records.values.as_ref().range(one).iter().next().flatten(),
@@ -126,13 +132,20 @@ pub(super) fn with_record_of<T>(records: &Records, at: usize, with: impl FnOnce(
     })
 }
 
-/// So many of some records, from their beginning as often as it takes.
+/// So many of some records, from their beginning as often as it takes; or as many as go into a call.
 pub(super) fn repeated(sample: &Records, count: usize) -> Records {
     let mut records = Records::default();
-    for at in (0..sample.len()).cycle().take(count) {
+    let bytes = sample.staged_bytes() / sample.len().max(1);
+    let most = (BYTES_MAX / bytes.max(1)).max(1);
+    for at in (0..sample.len()).cycle().take(count.min(most)) {
         with_record_of(sample, at, |record| push(&mut records, record));
     }
     records
+}
+
+/// A failure, as a user reads it.
+pub(super) fn words(failure: &PluginFailure) -> String {
+    format!("{}: {}", failure.kind.words(), failure.cause)
 }
 
 /// As many as a call may have, each with a key and a JSON value of about 100 bytes.
@@ -212,8 +225,10 @@ fn load(engine: &Engine, options: PluginOptions) -> Result<Plugin> {
     })
 }
 
-/// Most records of a call, and so enough to try a plugin with.
+/// Most records of a lane's call, and so enough to try a plugin with.
 pub(super) const RECORDS_MAX: usize = 1024;
+/// Most bytes of one.
+const BYTES_MAX: usize = 256 * 1024;
 /// Kafka's default for a request.
 const RECORD_BYTES_MAX: usize = 1 << 20;
 /// Some time in 2023, always the same.

@@ -5,13 +5,14 @@ mod moves;
 use crate::cli::options::{RecordOptions, key_value};
 use crate::cli::sample::{Sample, Sampled, with_record};
 use crate::cli::terminal::{count, print, say};
-use crate::cli::topology::Topics;
+use crate::cli::topology::{PARTITIONS_MAX, Topics};
 use crate::cli::{EXIT_FAILED, EXIT_USAGE, Usage, words};
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use moves::{Moves, Place};
 use pointsman::config::{Config, PartitionerClass};
 use pointsman::explain::{Destination, Explainer};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,6 +32,10 @@ pub(super) struct Diff {
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
 
+    /// Whose place components take in it, if more than one partitioner is a plugin
+    #[arg(long, value_name = "NAME", requires = "config")]
+    plugin: Option<String>,
+
     /// Override a key on both sides, such as plugins.NAME.settings.KEY=VALUE; may be repeated
     #[arg(short = 'X', value_name = "KEY=VALUE", value_parser = key_value)]
     overrides: Vec<(String, String)>,
@@ -39,7 +44,7 @@ pub(super) struct Diff {
     records: RecordOptions,
 
     /// Ask no broker: topics have so many partitions, all of them with a leader
-    #[arg(long, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "PARTITIONS", value_parser = clap::value_parser!(u32).range(1..=PARTITIONS_MAX))]
     partitions: Option<u32>,
 
     /// Print JSON
@@ -62,7 +67,13 @@ impl Diff {
 
     fn compare(&self) -> Result<Moves> {
         let (format, sources) = (self.records.format()?, self.records.sources()?);
-        let sides = [self.side(&self.old)?, self.side(&self.new)?];
+        if self.config.is_some() && !is_component(&self.old) && !is_component(&self.new) {
+            return Err(Usage("-c is for components, and OLD and NEW are both configurations".to_owned()).into());
+        }
+        let mut sides = [self.side(&self.old)?, self.side(&self.new)?];
+        for (config, name) in sides.iter_mut().zip([&self.old, &self.new]) {
+            config.notices.drain(..).for_each(|notice| say(format!("note: {}: {notice}", name.display())));
+        }
         // Of the cluster that the records go to now.
         let mut topics = Topics::new(&sides[0].producer, self.partitions)?;
         let mut explainers = Vec::new();
@@ -118,16 +129,33 @@ impl Diff {
             return Err(Usage(format!("{}: {what}", file.display())).into());
         };
         let around = Config::from_file_with(config, &overrides)?;
-        let PartitionerClass::Wasm(name) = &around.producer.partitioner_class else {
-            let what = "partitioner.class is no plugin, so there is none whose place a component could take";
-            return Err(Usage(format!("{}: {what}", config.display())).into());
-        };
+        let name = self.replaced(&around).map_err(|what| Usage(format!("{}: {what}", config.display())))?;
         // As seen from here, not from the folder of the configuration; which may have pinned the component that it names.
         let component = std::path::absolute(file).with_context(|| file.display().to_string())?;
         let component = component.to_str().with_context(|| format!("{}: not UTF-8", file.display()))?;
         overrides.push((format!("plugins.{name}.component"), component.to_owned()));
         overrides.push((format!("plugins.{name}.sha256"), String::new()));
         Ok(Config::from_file_with(config, &overrides)?)
+    }
+
+    /// The name of the plugin whose place components take.
+    fn replaced(&self, config: &Config) -> Result<String, String> {
+        let common = config.producer.chain();
+        let chains = std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain));
+        let partitioners: BTreeSet<&str> = chains
+            .filter_map(|chain| match &chain.partitioner_class {
+                PartitionerClass::Wasm(name) => Some(name.as_str()),
+                _ => None,
+            })
+            .collect();
+        let all = partitioners.iter().copied().collect::<Vec<_>>().join(", ");
+        match (&self.plugin, partitioners.first()) {
+            (_, None) => Err("no partitioner.class is a plugin whose place a component could take".to_owned()),
+            (Some(name), _) if partitioners.contains(name.as_str()) => Ok(name.clone()),
+            (Some(name), _) => Err(format!("{name} is no partitioner in it; these are: {all}")),
+            (None, Some(only)) if partitioners.len() == 1 => Ok((*only).to_owned()),
+            (None, _) => Err(format!("which partitioner shall a component take the place of? --plugin NAME, of {all}")),
+        }
     }
 
     /// How a side is named.

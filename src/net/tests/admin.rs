@@ -84,3 +84,29 @@ fn a_runtime_in_the_background_ends_without_its_threads() {
     let _ = sender.send(());
     assert_eq!(tells.recv(), Ok(true));
 }
+
+#[test]
+fn a_runtime_in_the_background_waits_for_its_threads_for_as_long_as_it_is_patient() {
+    let (told, tells) = std::sync::mpsc::channel();
+    let runtime =
+        Background(Some(tokio::runtime::Builder::new_current_thread().build().unwrap()), Duration::from_secs(20));
+    runtime.block_on(async {
+        tokio::task::spawn_blocking(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            told.send(()).unwrap();
+        });
+    });
+    drop(runtime);
+    assert_eq!(tells.try_recv(), Ok(()), "it was waited for");
+}
+
+#[cfg(feature = "gssapi")]
+#[test]
+fn where_kerberos_is_at_work_the_end_is_patient() {
+    use crate::security::{Kerberos, Sasl, Security};
+    let kerberos = Kerberos { service: "kafka".into(), principal: None, keytab: false };
+    let security = Security { tls: None, sasl: Some(Sasl::Gssapi(kerberos)) };
+    let patience = |security: &Security| crate::net::Secured::load(security).unwrap().patience_at_end();
+    assert!(patience(&security) > Duration::ZERO);
+    assert_eq!(patience(&Security::default()), Duration::ZERO);
+}

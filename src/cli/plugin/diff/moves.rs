@@ -99,7 +99,7 @@ impl Moves {
         let (of_keys, of_records) = (share(self.moved_keys, keys), share(self.moved_records, self.records));
         writeln!(
             text,
-            "\n{} of {} move{of_keys}, {} of {}{of_records}",
+            "\n{} of {} moved{of_keys}, {} of {}{of_records}",
             thousands(self.moved_keys),
             count(keys, "key"),
             thousands(self.moved_records),
@@ -122,7 +122,7 @@ impl Moves {
         let mut places: Vec<_> = self.places().into_iter().collect();
         places.sort_by_key(|(place, _)| numbered(place));
         let widest = places.iter().map(|(place, _)| place.chars().count()).max().unwrap_or_default();
-        writeln!(text, "\n{:<widest$} {:>12} {:>12}", "records", "old", "new")?;
+        writeln!(text, "\n{:<widest$} {:>12} {:>12}", "records to", "old", "new")?;
         for (place, [old, new]) in places {
             writeln!(text, "{place:<widest$} {:>12} {:>12}", thousands(old), thousands(new))?;
         }
@@ -163,10 +163,12 @@ impl Moves {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::Partition { topic, partition } => write!(f, "{topic}-{partition}"),
-            Place::OneOf { topic, partitions } => write!(f, "{topic}, one of {}", ranges(partitions)),
+            Place::Partition { topic, partition } => write!(f, "{}-{partition}", topic.escape_default()),
+            Place::OneOf { topic, partitions } => {
+                write!(f, "{}, one of {}", topic.escape_default(), ranges(partitions))
+            }
             Place::NotSent(_) => f.write_str(NOT_SENT),
-            Place::Letter { topic, .. } => write!(f, "a dead letter to {topic}"),
+            Place::Letter { topic, .. } => write!(f, "a dead letter to {}", topic.escape_default()),
         }
     }
 }
@@ -207,7 +209,7 @@ mod tests {
         let text = moves.text("x", "y").unwrap();
         for line in [
             "the new one does not send every record: too late",
-            "2 of 4 keys move (50.0 %), 5 of 8 records (62.5 %)",
+            "2 of 4 keys moved (50.0 %), 5 of 8 records (62.5 %)",
             "         2          3  orders-0 -> orders-1, such as \"a\"",
             "         0          1  orders-4 -> not sent\n",
             "orders-1            1            3\n",
