@@ -85,7 +85,7 @@ fn a_partitioner_in_go_places_records_and_refuses_bad_ones() {
     let batch = Batch { count: 4, topics: Some(topics), values: Some(values.as_ref()), ..Batch::default() };
     let placed = partitioner.partition(&batch).unwrap();
     assert_eq!(placed.targets[..3], [0, -2, -2]);
-    assert_eq!(placed.refused, [Refusal { index: 3, reason: "the value is not JSON".into() }]);
+    assert_eq!(placed.refused, [Refusal { index: 3, reason: "the value is not JSON at byte 1".into() }]);
 
     let narrow = Topology { topic: "trips".into(), partitions: 1, ..Topology::default() };
     assert_fails(partitioner.on_topology(&narrow), FailureKind::Error, "topic trips has 1 partition: two are needed");
@@ -98,7 +98,7 @@ fn settings_that_are_missing_or_unknown_are_told() {
     let misspelt = error(&[("stat", "CA")]);
     assert!(misspelt.ends_with("the setting `state` is missing; is `stat` meant to be it?"), "{misspelt}");
     let unknown = error(&[("state", "CA"), ("colour", "red")]);
-    assert!(unknown.ends_with("the setting `colour` is not known here; known are state"), "{unknown}");
+    assert!(unknown.ends_with("the setting `colour` is not known here; known are field, state"), "{unknown}");
 }
 
 #[test]
