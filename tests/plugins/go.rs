@@ -266,6 +266,40 @@ fn collections_neither_trap_nor_let_the_memory_grow() {
     assert!(gauge("collections") > 20.0, "{} collections", gauge("collections"));
 }
 
+/// Answers lie in the guest's memory, where nothing of them may be collected or used again before they are read.
+#[test]
+fn answers_are_whole_while_garbage_is_collected() {
+    let records = records(1000);
+    let mut headers = HeaderColumns { counts: vec![1; 1000], ..HeaderColumns::default() };
+    for at in 0..1000 {
+        headers.names.push(Some(b"a"));
+        headers.values.push(Some(format!("{at}").as_bytes()));
+    }
+    let (partitions, timestamps) = (vec![-1; 1000], vec![7; 1000]);
+    let batch = Batch {
+        partitions: Some(&partitions),
+        timestamps: Some(&timestamps),
+        headers: Some(headers.as_ref()),
+        ..records.batch()
+    };
+    let plugin = guest("garbage", |options| options.limits.memory_max = MEMORY_MAX);
+    let mut interceptor = plugin.interceptor(0).unwrap();
+    let mut serializer = plugin.serializer(0, Side::Value).unwrap();
+    for _ in 0..200 {
+        let edits = interceptor.on_send(&batch).unwrap();
+        assert_eq!(edits.keys.unwrap().content, records.keys);
+        assert_eq!(edits.values.unwrap().content, records.values);
+        let added = edits.added_headers.unwrap();
+        let seen = added.values.as_ref().iter().step_by(2);
+        assert!(seen.eq(headers.values.as_ref().iter()), "{:?}", added.values);
+        let answer = serializer.serialize(batch.topics.unwrap(), records.keys.as_ref(), batch.headers).unwrap();
+        let keys = records.keys.as_ref().iter().map(|key| [b"a", key.unwrap()].concat());
+        assert!(answer.payloads.as_ref().iter().flatten().eq(keys), "{:?}", answer.payloads);
+        assert_eq!(answer.added_headers.unwrap().values, headers.values);
+    }
+    assert_eq!(plugin.metrics().instances_recycled, 0);
+}
+
 const MEMORY_MAX: u64 = 48 << 20;
 
 #[test]
