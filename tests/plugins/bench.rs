@@ -102,7 +102,7 @@ fn in_go() {
     section("in Go (tests/plugins/guests/go, plugins/examples/go)");
     let keys = crate::go::guest("", |_| {});
     partition("by Kafka's hash of the key", keys.partitioner(0).unwrap(), Given::Key);
-    partition("by JSON field, encoding/json", by_state().partitioner(0).unwrap(), Given::All);
+    partition("by JSON field", by_state().partitioner(0).unwrap(), Given::All);
     instantiation(&by_state());
 }
 

@@ -85,7 +85,7 @@ fn a_partitioner_in_go_places_records_and_refuses_bad_ones() {
     let batch = Batch { count: 4, topics: Some(topics), values: Some(values.as_ref()), ..Batch::default() };
     let placed = partitioner.partition(&batch).unwrap();
     assert_eq!(placed.targets[..3], [0, -2, -2]);
-    assert_eq!(placed.refused, [Refusal { index: 3, reason: "the value is not JSON".into() }]);
+    assert_eq!(placed.refused, [Refusal { index: 3, reason: "the value is not JSON at byte 1".into() }]);
 
     let narrow = Topology { topic: "trips".into(), partitions: 1, ..Topology::default() };
     assert_fails(partitioner.on_topology(&narrow), FailureKind::Error, "topic trips has 1 partition: two are needed");
@@ -98,7 +98,7 @@ fn settings_that_are_missing_or_unknown_are_told() {
     let misspelt = error(&[("stat", "CA")]);
     assert!(misspelt.ends_with("the setting `state` is missing; is `stat` meant to be it?"), "{misspelt}");
     let unknown = error(&[("state", "CA"), ("colour", "red")]);
-    assert!(unknown.ends_with("the setting `colour` is not known here; known are state"), "{unknown}");
+    assert!(unknown.ends_with("the setting `colour` is not known here; known are field, state"), "{unknown}");
 }
 
 #[test]
@@ -264,6 +264,40 @@ fn collections_neither_trap_nor_let_the_memory_grow() {
     };
     assert!(gauge("allocated") > 300e6, "{} bytes", gauge("allocated"));
     assert!(gauge("collections") > 20.0, "{} collections", gauge("collections"));
+}
+
+/// Answers lie in the guest's memory, where nothing of them may be collected or used again before they are read.
+#[test]
+fn answers_are_whole_while_garbage_is_collected() {
+    let records = records(1000);
+    let mut headers = HeaderColumns { counts: vec![1; 1000], ..HeaderColumns::default() };
+    for at in 0..1000 {
+        headers.names.push(Some(b"a"));
+        headers.values.push(Some(format!("{at}").as_bytes()));
+    }
+    let (partitions, timestamps) = (vec![-1; 1000], vec![7; 1000]);
+    let batch = Batch {
+        partitions: Some(&partitions),
+        timestamps: Some(&timestamps),
+        headers: Some(headers.as_ref()),
+        ..records.batch()
+    };
+    let plugin = guest("garbage", |options| options.limits.memory_max = MEMORY_MAX);
+    let mut interceptor = plugin.interceptor(0).unwrap();
+    let mut serializer = plugin.serializer(0, Side::Value).unwrap();
+    for _ in 0..200 {
+        let edits = interceptor.on_send(&batch).unwrap();
+        assert_eq!(edits.keys.unwrap().content, records.keys);
+        assert_eq!(edits.values.unwrap().content, records.values);
+        let added = edits.added_headers.unwrap();
+        let seen = added.values.as_ref().iter().step_by(2);
+        assert!(seen.eq(headers.values.as_ref().iter()), "{:?}", added.values);
+        let answer = serializer.serialize(batch.topics.unwrap(), records.keys.as_ref(), batch.headers).unwrap();
+        let keys = records.keys.as_ref().iter().map(|key| [b"a", key.unwrap()].concat());
+        assert!(answer.payloads.as_ref().iter().flatten().eq(keys), "{:?}", answer.payloads);
+        assert_eq!(answer.added_headers.unwrap().values, headers.values);
+    }
+    assert_eq!(plugin.metrics().instances_recycled, 0);
 }
 
 const MEMORY_MAX: u64 = 48 << 20;

@@ -67,7 +67,7 @@ fn a_missing_file() {
 fn a_core_module() {
     assert_says(
         &error_of(&encode::core_module()),
-        &["core WebAssembly module", "--target wasm32-wasip2", "plugin build"],
+        &["core WebAssembly module", "--target wasm32-wasip2", "pointsman plugin build"],
     );
 }
 

@@ -2,7 +2,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"pointsman"
 	"pointsman/partitioner"
@@ -13,12 +12,22 @@ func init() { partitioner.Register(configure) }
 // The producer calls the plugin; nothing runs by itself.
 func main() {}
 
-type byState struct{ state string }
+type byState struct {
+	field pointsman.Path
+	state []byte
+}
 
 // The error is shown to whoever wrote the config file. A setting that is not asked for here is an error by itself.
 func configure(settings *pointsman.Settings) (partitioner.Partitioner, error) {
+	field, err := pointsman.NewPath(settings.Or("field", "state"))
+	if err != nil {
+		return nil, err
+	}
 	state, err := settings.Required("state")
-	return &byState{state}, err
+	if err != nil {
+		return nil, err
+	}
+	return &byState{field, []byte(state)}, nil
 }
 
 // Keyed: the same record always goes to the same place. Only the values are copied to this plugin.
@@ -43,13 +52,11 @@ func (p *byState) Partition(record *pointsman.Record, _ *partitioner.Topology) p
 	if value == nil {
 		return partitioner.Group(0)
 	}
-	var order struct {
-		State any `json:"state"`
+	state, err := p.field.Find(value)
+	if err != nil {
+		return partitioner.Refuse("the value is " + err.Error())
 	}
-	if json.Unmarshal(value, &order) != nil {
-		return partitioner.Refuse("the value is not JSON")
-	}
-	if order.State == p.state {
+	if state.Is(p.state) {
 		return partitioner.To(0)
 	}
 	return partitioner.Group(0)

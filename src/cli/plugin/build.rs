@@ -17,11 +17,11 @@ use wit_parser::Resolve;
 /// Make a component of a folder with go.mod or Cargo.toml, or of a core module
 #[derive(Args, Debug)]
 #[command(after_help = "\
-A Go program is built for wasip1 and wrapped; no further tool is needed. A Rust crate is built for wasm32-wasip2, which
-makes a component of it. A core module (C, Zig, …) is wrapped as it is: it exports the functions of its roles under the
+A Go program is built for wasip1 and wrapped; no further tool is needed. A Rust crate is built for wasm32-wasip2, which \
+makes a component of it. A core module (C, Zig, …) is wrapped as it is: it exports the functions of its roles under the \
 names of the canonical ABI, such as pointsman:plugin/partitioner@0.1.0#configure.
 
-What WASI preview 1 a module imports is answered inside the component: without files, arguments and environment, and
+What WASI preview 1 a module imports is answered inside the component: without files, arguments and environment, and \
 with a clock that stands still within a call. What is built is loaded, as by `plugin inspect`.
 
 Examples:

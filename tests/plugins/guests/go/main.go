@@ -15,7 +15,7 @@ import (
 
 func init() {
 	interceptor.Register(func(settings *pointsman.Settings) (interceptor.Interceptor, error) {
-		return &sees{settings.Or("mode", "")}, nil
+		return &sees{mode: settings.Or("mode", "")}, nil
 	})
 	serializer.Register(func(side serializer.Side, settings *pointsman.Settings) (serializer.Serializer, error) {
 		return &frames{side, settings.Or("mode", "")}, nil
@@ -31,7 +31,10 @@ func init() {
 
 func main() {}
 
-type sees struct{ mode string }
+type sees struct {
+	mode string
+	kept []byte
+}
 
 func (s *sees) Wants() interceptor.Wants {
 	all := pointsman.Topic | pointsman.Partition | pointsman.Timestamp | pointsman.Key | pointsman.Value
@@ -46,6 +49,9 @@ func (s *sees) Wants() interceptor.Wants {
 func (s *sees) OnSend(record *pointsman.Record, edit *interceptor.Edit) {
 	if s.mode == "second" && string(record.Key()) != "key-1" {
 		return
+	}
+	if s.mode == "garbage" {
+		s.kept = bytes.Repeat(record.Key(), 1024/len(record.Key()))
 	}
 	edit.SetValue([]byte("not the last that counts"))
 	edit.SetTopic(record.Topic())
