@@ -453,7 +453,7 @@ impl Producer {
 
     /// Accepts nothing more, delivers what was accepted, calls the plugins' close hooks, and ends. What is not
     /// delivered within `patience` fails. In a callback `patience` counts as zero, as in Java, and the end comes after
-    /// the callback's.
+    /// the callback's. With Kerberos it may take a second more: the system's library must not be left at work.
     ///
     /// A producer ends once: whoever closes it while it ends waits for the same end, and the shortest patience counts.
     ///
