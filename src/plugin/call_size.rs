@@ -40,10 +40,19 @@ impl CallSize {
         }
     }
 
-    /// A call ran out of time for the number of its records, as far as can be told.
+    /// A call ran out of time for the number of its records, as far as can be told. Of a single one it is not that.
     pub(super) fn was_too_many(&mut self, records: usize) {
-        self.most = self.most.min(records / 2).max(1);
-        (self.is_found, self.full) = (true, 0);
+        if records > 1 {
+            self.most = self.most.min(records / 2);
+            (self.is_found, self.full) = (true, 0);
+        }
+    }
+
+    /// Calls down to so many ran out of time, and none was answered: it may be slow, or its first record is to blame. Below
+    /// that it begins anew.
+    pub(super) fn begin_below(&mut self, records: usize) {
+        self.was_too_many(records);
+        self.is_found = false;
     }
 }
 
@@ -80,6 +89,7 @@ mod tests {
     #[test]
     fn one_record_is_the_least() {
         let mut size = CallSize::default();
+        size.was_too_many(2);
         size.was_too_many(1);
         assert_eq!(size.most(), 1);
     }

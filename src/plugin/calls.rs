@@ -171,7 +171,7 @@ impl<A, C: FnMut(Range<usize>) -> Result<A, PluginFailure>> Halving<'_, A, C> {
     /// below that.
     fn learn(&mut self) {
         if self.answers.is_empty() && self.timeouts >= TIMEOUTS_MAX {
-            self.size.was_too_many(self.least);
+            self.size.begin_below(self.least);
         }
     }
 

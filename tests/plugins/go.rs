@@ -333,6 +333,39 @@ fn what_is_printed_is_logged() {
 }
 
 #[test]
+fn what_is_no_text_is_made_text_before_the_host_takes_it() {
+    let mut partitioner = placing(&guest("no-text", |_| {}));
+    let records = records(1);
+    let (placed, lines) = listen(|| partitioner.partition(&records.batch()));
+    assert_eq!(placed.unwrap().refused, [Refusal { index: 0, reason: "bad \u{fffd}".into() }]);
+    let long = format!("INFO log a{}", "?".repeat(1023));
+    let printed = ["???", "???", "???", "????", "é€😀\u{d7ff}\u{10ffff}"].map(|line| format!("INFO log {line}"));
+    assert_eq!(lines[0], "INFO log log \u{fffd}");
+    assert_eq!(lines[1..6], printed);
+    assert_eq!(lines[6], long);
+    let placed = placing(&guest("no-group", |_| {})).partition(&records.batch()).unwrap();
+    assert_eq!(placed.refused, [Refusal { index: 0, reason: "no topic has a group -1".into() }]);
+}
+
+/// Six megabytes of value and room for ten times that.
+#[test]
+fn a_large_record_takes_not_much_more_than_its_size() {
+    let plugin = guest("", |_| {});
+    let mut interceptor = plugin.interceptor(0).unwrap();
+    let value = vec![b'x'; 6 << 20];
+    for round in 0..6 {
+        let mut records = records(1);
+        records.values = Column::default();
+        records.values.push(Some(&value));
+        let none = HeaderColumns { counts: vec![0], ..HeaderColumns::default() };
+        let (partitions, timestamps, headers) = (Some(&[-1][..]), Some(&[1][..]), Some(none.as_ref()));
+        let batch = Batch { partitions, timestamps, headers, ..records.batch() };
+        let edits = interceptor.on_send(&batch).unwrap_or_else(|failure| panic!("{round}: {failure:?}"));
+        assert!(edits.values.is_some_and(|edit| edit.content.data == value), "{round}");
+    }
+}
+
+#[test]
 fn time_is_that_of_the_call_and_sleep_takes_none() {
     let records = records(3);
     for _ in 0..2 {

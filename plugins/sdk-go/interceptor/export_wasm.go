@@ -80,6 +80,10 @@ var edited struct {
 
 var batch abi.Batch
 
+func init() {
+	abi.OnForget(func() { batch, acknowledged = abi.Batch{}, acknowledgements{} })
+}
+
 //go:wasmexport pointsman:plugin/interceptor@0.1.0#on-send
 func onSend(records uint32) uint32 {
 	defer abi.Leave()

@@ -57,6 +57,7 @@ func (e *Edit) RemoveHeader(name string) {
 			return
 		}
 	}
+	abi.MustBeText("header name", name)
 	e.edits.removed = append(e.edits.removed, removal{name, []uint32{e.index}})
 }
 
@@ -69,6 +70,7 @@ func (e *Edit) ReplaceHeader(name string, value []byte) {
 // SetTopic sets the topic.
 func (e *Edit) SetTopic(topic string) {
 	e.check(pointsman.Topic, "topic")
+	abi.MustBeText("topic", topic)
 	edits := e.edits
 	at := len(edits.topicNames)
 	for known := range edits.topicNames {
@@ -99,6 +101,9 @@ func (e *Edit) UnsetPartition() {
 
 // SetTimestamp sets the timestamp, in milliseconds since the Unix epoch.
 func (e *Edit) SetTimestamp(timestamp int64) {
+	if timestamp < 0 {
+		panic("no record has a timestamp before 1970")
+	}
 	e.check(pointsman.Timestamp, "timestamp")
 	set(&e.edits.timestamps, e.index, timestamp)
 }
@@ -289,6 +294,9 @@ func (r *runner) start(settings []abi.Setting) (wants Wants, reads abi.Reads, er
 	})
 	if err != nil {
 		return wants, reads, err
+	}
+	if r.plugin == nil {
+		return wants, reads, errors.New("the plugin's configure returned neither an interceptor nor an error")
 	}
 	wants = r.plugin.Wants()
 	if wants.OnSend != nil {

@@ -76,6 +76,8 @@ var placed struct {
 
 var batch abi.Batch
 
+func init() { abi.OnForget(func() { batch = abi.Batch{} }) }
+
 //go:wasmexport pointsman:plugin/partitioner@0.1.0#partition
 func partition(records uint32) uint32 {
 	defer abi.Leave()

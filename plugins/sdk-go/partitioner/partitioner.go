@@ -46,7 +46,12 @@ func To(partition uint32) Placement {
 
 // Group is any partition of this group of the topic: the producer picks by the length of its partitions' queues, as it
 // does without a plugin, so that batches stay full.
-func Group(group int) Placement { return Placement{target: -2 - int32(group)} }
+func Group(group int) Placement {
+	if group < 0 || group > math.MaxInt32-2 {
+		return Refuse(fmt.Sprintf("no topic has a group %d", group))
+	}
+	return Placement{target: -2 - int32(group)}
+}
 
 // Refuse lets the record go nowhere. The plugin's on-error in the config decides what becomes of it.
 func Refuse(reason string) Placement {
@@ -120,6 +125,9 @@ func (r *runner) start(settings []abi.Setting) (reads abi.Reads, consistency Con
 	})
 	if err != nil {
 		return reads, 0, err
+	}
+	if r.plugin == nil {
+		return reads, 0, errors.New("the plugin's configure returned neither a partitioner nor an error")
 	}
 	r.topics = map[string]*known{}
 	wants := r.plugin.Wants()

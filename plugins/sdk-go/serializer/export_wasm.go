@@ -53,6 +53,10 @@ var (
 	headers  abi.Headers
 )
 
+func init() {
+	abi.OnForget(func() { topics, payloads, headers = abi.Topics{}, abi.Column{}, abi.Headers{} })
+}
+
 //go:wasmexport pointsman:plugin/serializer@0.1.0#serialize
 func serialize(arguments uint32) uint32 {
 	defer abi.Leave()

@@ -121,6 +121,9 @@ func (r *runner) start(side Side, settings []abi.Setting) (reads abi.Reads, err 
 	if err != nil {
 		return reads, err
 	}
+	if r.plugin == nil {
+		return reads, errors.New("the plugin's configure returned neither a serializer nor an error")
+	}
 	wants := r.plugin.Wants()
 	pointsman.WireReads(pointsman.Reads{Headers: wants.Headers, AllHeaders: wants.AllHeaders}, &reads)
 	return reads, nil

@@ -26,6 +26,8 @@ pub(super) fn module() -> Vec<u8> {
     let memory = MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
     parts.imports.import("env", "memory", EntityType::Memory(memory));
 
+    // The first, as LEGIBLE says.
+    parts.function("pointsman_legible", "ii", false, &[ValType::I32; 6], legible);
     for (name, parameters, errno) in ANSWERED {
         parts.function(name, parameters, true, &[], |code| {
             code.i32_const(*errno);
@@ -111,6 +113,8 @@ const NOSYS: i32 = 52;
 const RANDOM: u32 = 0;
 const LOG: u32 = 1;
 const IMPORTED: u32 = 2;
+/// The first of our own.
+const LEGIBLE: u32 = IMPORTED;
 
 /// The globals: the time in nanoseconds, where there is room for a line, how many bytes of it are used, and whether Go's
 /// runtime is saying why it ends. Of 64 bits all: one of 32 that changes would be taken for a stack pointer.
@@ -176,14 +180,60 @@ fn write(code: &mut InstructionSink<'_>) {
 /// Logs the line that was kept: of stdout as information, of stderr as a warning. Where Go's runtime begins to say why it
 /// ends, that is an error, and the stacks that follow are left out.
 fn line(code: &mut InstructionSink<'_>, file: u32) {
-    for first in [*b"pani", *b"fata"] {
+    for (first, offset, second) in [(*b"pani", 3, *b"ic: "), (*b"fata", 4, *b"l er")] {
         code.global_get(WORDS).i32_wrap_i64().i32_load(byte(0)).i32_const(i32::from_le_bytes(first)).i32_eq();
+        code.global_get(WORDS).i32_wrap_i64().i32_load(byte(offset)).i32_const(i32::from_le_bytes(second)).i32_eq();
+        code.i32_and();
     }
     code.i32_or().local_get(file).i32_const(STDERR).i32_eq().i32_and().i64_extend_i32_u().global_set(DYING);
+    code.global_get(WORDS).i32_wrap_i64().global_get(USED).i32_wrap_i64().call(LEGIBLE);
     // The contract's levels: 2 for information, 3 for a warning, 4 for an error.
     code.local_get(file).i32_const(1).i32_add().global_get(DYING).i32_wrap_i64().i32_add();
     code.global_get(WORDS).i32_wrap_i64().global_get(USED).i32_wrap_i64().call(LOG);
     code.i64_const(0).global_set(USED);
+}
+
+/// `pointsman_legible(pointer, length)`: text that is not UTF-8 would trap where the host takes it. What is beyond ASCII in
+/// it becomes question marks then.
+fn legible(code: &mut InstructionSink<'_>) {
+    let (pointer, length, index, read, need, low, high, is_bad) = (0, 1, 2, 3, 4, 5, 6, 7);
+    let load = |code: &mut InstructionSink<'_>| {
+        code.local_get(pointer).local_get(index).i32_add().i32_load8_u(byte(0)).local_set(read);
+    };
+    code.block(BlockType::Empty).loop_(BlockType::Empty);
+    code.local_get(index).local_get(length).i32_ge_u().br_if(1);
+    load(code);
+    code.local_get(need).if_(BlockType::Empty);
+    // A byte that goes on: between bounds, which only the first one narrows.
+    code.local_get(read).local_get(low).i32_lt_u().local_get(read).local_get(high).i32_gt_u().i32_or();
+    code.local_get(is_bad).i32_or().local_set(is_bad);
+    step(code, need, -1);
+    code.i32_const(0x80).local_set(low).i32_const(0xBF).local_set(high);
+    code.else_().local_get(read).i32_const(0x80).i32_ge_u().if_(BlockType::Empty);
+    // One that begins a character, by its length.
+    for from in [0xC2, 0xE0, 0xF0] {
+        code.local_get(read).i32_const(from).i32_ge_u();
+    }
+    code.i32_add().i32_add().local_tee(need).i32_eqz().local_get(read).i32_const(0xF4).i32_gt_u().i32_or();
+    code.local_get(is_bad).i32_or().local_set(is_bad);
+    // No longer than it has to be, no half of a pair, nothing beyond the last character (RFC 3629).
+    code.i32_const(0xA0).i32_const(0x90).i32_const(0x80).local_get(read).i32_const(0xF0).i32_eq().select();
+    code.local_get(read).i32_const(0xE0).i32_eq().select().local_set(low);
+    code.i32_const(0x9F).i32_const(0x8F).i32_const(0xBF).local_get(read).i32_const(0xF4).i32_eq().select();
+    code.local_get(read).i32_const(0xED).i32_eq().select().local_set(high);
+    code.end().end();
+    step(code, index, 1);
+    code.br(0).end().end();
+    // Nor may it end within one.
+    code.local_get(need).local_get(is_bad).i32_or().if_(BlockType::Empty);
+    code.i32_const(0).local_set(index);
+    code.block(BlockType::Empty).loop_(BlockType::Empty);
+    code.local_get(index).local_get(length).i32_ge_u().br_if(1);
+    load(code);
+    code.local_get(read).i32_const(0x80).i32_ge_u().if_(BlockType::Empty);
+    code.local_get(pointer).local_get(index).i32_add().i32_const(i32::from(b'?')).i32_store8(byte(0)).end();
+    step(code, index, 1);
+    code.br(0).end().end().end();
 }
 
 /// `poll_oneoff(subscriptions, events, count, happened)`: a hook may not wait, so the clock jumps to where the first of

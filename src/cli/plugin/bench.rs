@@ -1,13 +1,12 @@
 //! `pointsman plugin bench`: what a plugin's hooks cost.
 
-use super::component::{Candidate, ComponentOptions, RECORDS_MAX, repeated, words};
+use super::component::{Candidate, ComponentOptions, RECORDS_MAX, repeated, topology, words};
 use crate::cli::EXIT_FAILED;
 use crate::cli::terminal::{count as counted, print};
 use anyhow::{Result, anyhow};
 use clap::Args;
 use pointsman::plugin::{
     Acknowledgements, Hook, Interceptor, Partitioner, PluginFactory, PluginFailure, Records, Refusal, Serializer, Side,
-    Topology,
 };
 use pointsman::wasm::Use;
 use serde_json::json;
@@ -153,10 +152,10 @@ fn measure(
             let topics = &batches[BATCHES.len() - 1].topics;
             let mut told = Ok(());
             for partitions in PARTITIONS {
-                told = topics.iter().try_for_each(|topic| {
-                    let told = Topology { topic: topic.to_string(), partitions, ..Topology::default() };
-                    partitioner.on_topology(&told).map(drop)
-                });
+                let consistency = partitioner.wants().consistency;
+                told = topics
+                    .iter()
+                    .try_for_each(|topic| partitioner.on_topology(&topology(topic, partitions, consistency)).map(drop));
                 if told.is_ok() {
                     break;
                 }

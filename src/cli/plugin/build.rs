@@ -109,19 +109,28 @@ fn unreadable(path: &Path, error: &io::Error) -> anyhow::Error {
 
 /// Builds a Go program. Returns its core module, and the last part of its import path.
 fn go(folder: &Path) -> Result<(Vec<u8>, String)> {
-    let listed = tool(Command::new("go").args(["list", "-f", "{{.Name}} {{.ImportPath}}"]), folder, GO)?;
+    let listed = tool(for_wasm(Command::new("go").args(["list", "-f", "{{.Name}} {{.ImportPath}}"])), folder, GO)?;
     let listed = String::from_utf8_lossy(&listed);
     let (package, path) = listed.trim().split_once(' ').unwrap_or_default();
     if package != "main" {
         bail!("{} is package {package}: a plugin is package main, with an empty func main", folder.display());
     }
-    let name = path.rsplit('/').next().unwrap_or(path).to_owned();
+    // The version of a module is no name.
+    let is_version = |part: &&str| part.strip_prefix('v').is_some_and(|number| number.parse::<u32>().is_ok());
+    let name = path.rsplit('/').find(|part| !is_version(part)).unwrap_or(path).to_owned();
     let module = Scratch::new();
     let mut build = Command::new("go");
-    build.args(["build", "-buildmode=c-shared", "-trimpath", "-ldflags=-s -w", "-o"]).arg(&module.0).arg(".");
-    tool(build.env("GOOS", "wasip1").env("GOARCH", "wasm"), folder, GO)?;
+    build
+        .args(["build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o"])
+        .arg(&module.0)
+        .arg(".");
+    tool(for_wasm(&mut build), folder, GO)?;
     let bytes = fs::read(&module.0).with_context(|| format!("{} cannot be read", module.0.display()))?;
     Ok((bytes, name))
+}
+
+fn for_wasm(go: &mut Command) -> &mut Command {
+    go.env("GOOS", "wasip1").env("GOARCH", "wasm")
 }
 
 /// Builds a crate. Returns where its component is.

@@ -9,7 +9,7 @@ use crate::cli::terminal::say;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use pointsman::config::{Config, PluginUse};
-use pointsman::plugin::{PluginFailure, Records, Side};
+use pointsman::plugin::{Consistency, PluginFailure, Records, Side, Topology, TopologyBroker};
 use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
 use pointsman::{Header, Record};
 use std::collections::BTreeMap;
@@ -141,6 +141,17 @@ pub(super) fn repeated(sample: &Records, count: usize) -> Records {
         with_record_of(sample, at, |record| push(&mut records, record));
     }
     records
+}
+
+/// What a partitioner is told of a topic: three brokers lead it, if it asked for them.
+pub(super) fn topology(topic: &str, partitions: u32, consistency: Consistency) -> Topology {
+    let mut told = Topology { topic: topic.to_owned(), partitions, ..Topology::default() };
+    if consistency != Consistency::Keyed {
+        told.leaders = (0..partitions).map(|partition| (partition % 3) as i32).collect();
+        let broker = |id| TopologyBroker { id, rack: Some(format!("rack-{id}")) };
+        told.brokers = (0..partitions.min(3) as i32).map(broker).collect();
+    }
+    told
 }
 
 /// A failure, as a user reads it.

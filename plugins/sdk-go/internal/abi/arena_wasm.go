@@ -12,6 +12,12 @@ var arena struct {
 	full [][]byte
 }
 
+// Called where large arguments are forgotten, for what still points at them.
+var forget []func()
+
+// OnForget has something forgotten when the arguments of a call are, if they were large.
+func OnForget(what func()) { forget = append(forget, what) }
+
 const (
 	chunkMin  = 16 << 10
 	chunkKept = 1 << 20
@@ -36,7 +42,7 @@ func allocate(align, size uint32) uint32 {
 			arena.full = append(arena.full, arena.chunk)
 		}
 		// Go aligns whatever is this large by more than any type of the contract needs.
-		arena.chunk = make([]byte, max(size, 2*uint32(len(arena.chunk)), chunkMin))
+		arena.chunk = make([]byte, max(size, min(2*uint32(len(arena.chunk)), chunkKept), chunkMin))
 		start = 0
 	}
 	arena.used = start + size
@@ -46,6 +52,11 @@ func allocate(align, size uint32) uint32 {
 // Forgets the arguments of the call that ends.
 func resetArena() {
 	arena.used = 0
+	if len(arena.full) > 0 || len(arena.chunk) > chunkKept {
+		for _, what := range forget {
+			what()
+		}
+	}
 	if len(arena.full) > 0 {
 		clear(arena.full)
 		arena.full = arena.full[:0]

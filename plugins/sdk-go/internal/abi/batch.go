@@ -3,6 +3,22 @@
 // The contract is small and does not change, so its canonical ABI is written by hand here, and no generator is needed.
 package abi
 
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Text that may cross: Go's strings need not be UTF-8, and the contract's are.
+func Text(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+
+// MustBeText panics for a name that may not cross. To put another in its place would be worse.
+func MustBeText(what, name string) {
+	if !utf8.ValidString(name) {
+		panic(fmt.Sprintf("the %s %q is not UTF-8", what, name))
+	}
+}
+
 // Column holds byte strings end to end. A length of -1 is null and takes no bytes.
 type Column struct {
 	Lengths []int32
@@ -113,6 +129,7 @@ type HeaderBuilder struct {
 
 // Add appends a header to the record at index of count. Indexes never go back.
 func (b *HeaderBuilder) Add(index, count int, name string, value []byte) {
+	MustBeText("header name", name)
 	if len(b.headers.Counts) == 0 {
 		b.headers.Counts = Zeroed(b.headers.Counts, count)
 	}

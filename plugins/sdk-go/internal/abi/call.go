@@ -19,18 +19,20 @@ const (
 	LevelError
 )
 
-// What a panic said, and where it was: the first function on the stack that is not the runtime's, nor of this module.
-// To be called where the panic is recovered.
+// What a panic said, and where it was: the first function on the stack of the plugin's own package main, or else of any
+// but the runtime. To be called where the panic is recovered.
 func described(cause any) string {
 	var callers [64]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
+	place := ""
 	for {
 		frame, more := frames.Next()
-		if frame.Function != "" && !strings.HasPrefix(frame.Function, "runtime.") {
-			return fmt.Sprintf("panic at %s:%d: %v", path.Base(frame.File), frame.Line, cause)
+		isOwn := strings.HasPrefix(frame.Function, "main.")
+		if isOwn || place == "" && frame.Function != "" && !strings.HasPrefix(frame.Function, "runtime.") {
+			place = fmt.Sprintf(" at %s:%d", path.Base(frame.File), frame.Line)
 		}
-		if !more {
-			return fmt.Sprintf("panic: %v", cause)
+		if isOwn || !more {
+			return fmt.Sprintf("panic%s: %v", place, cause)
 		}
 	}
 }

@@ -24,18 +24,23 @@ func Leave() {
 
 // Log writes a line.
 func Log(level uint32, message string) {
+	message = Text(message)
 	hostLog(level, unsafe.Pointer(unsafe.StringData(message)), uint32(len(message)))
 }
 
 // Metric has the host make a series. Its labels are pairs of name and value.
 func Metric(kind uint32, name string, labels [][2]string) uint32 {
+	name = Text(name)
+	kept := make([][2]string, 0, len(labels))
 	pairs := make([]wirePair, 0, len(labels))
 	for _, label := range labels {
+		label = [2]string{Text(label[0]), Text(label[1])}
+		kept = append(kept, label)
 		pairs = append(pairs, wirePair{LowerString(label[0]), LowerString(label[1])})
 	}
 	number := hostMetric(kind, unsafe.Pointer(unsafe.StringData(name)), uint32(len(name)),
 		unsafe.Pointer(unsafe.SliceData(pairs)), uint32(len(pairs)))
-	runtime.KeepAlive(labels)
+	runtime.KeepAlive(kept)
 	return number
 }
 

@@ -22,7 +22,7 @@ var failed Failed
 
 // Fail makes that answer.
 func Fail(err error) uint32 {
-	failed.isError, failed.kept = 1, err.Error()
+	failed.isError, failed.kept = 1, Text(err.Error())
 	failed.words = LowerString(failed.kept)
 	return AddressOf(&failed)
 }
@@ -71,8 +71,9 @@ func LowerHeaders(headers *Headers) (Some, WireHeaders) {
 // LowerRefusals appends refusals to a buffer that is kept.
 func LowerRefusals(buffer []WireRefusal, refused []Refusal) []WireRefusal {
 	buffer = buffer[:0]
-	for _, refusal := range refused {
-		buffer = append(buffer, WireRefusal{refusal.Index, LowerString(refusal.Reason)})
+	for at := range refused {
+		refused[at].Reason = Text(refused[at].Reason)
+		buffer = append(buffer, WireRefusal{refused[at].Index, LowerString(refused[at].Reason)})
 	}
 	return buffer
 }

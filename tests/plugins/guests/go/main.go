@@ -10,6 +10,7 @@ import (
 	"pointsman/partitioner"
 	"pointsman/serializer"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -151,6 +152,17 @@ func (p *places) Partition(record *pointsman.Record, topology *partitioner.Topol
 		fmt.Println("to stdout")
 		print("to stderr, ")
 		println("piece by piece")
+	case p.mode == "no-text":
+		pointsman.Log(pointsman.Info, "log \xff")
+		// Cut short, overlong, half of a pair, beyond the last character; and what is text.
+		for _, line := range []string{"é\xc3", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "é€😀\ud7ff\U0010ffff"} {
+			fmt.Println(line)
+		}
+		// Its room ends within a letter.
+		fmt.Println("a" + strings.Repeat("é", 1023))
+		return partitioner.Refuse("bad \xff")
+	case p.mode == "no-group":
+		return partitioner.Group(-1)
 	case p.mode == "sleep":
 		time.Sleep(time.Hour)
 	case !bad:
