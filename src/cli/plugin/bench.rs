@@ -284,11 +284,11 @@ const FLOOR: &str = "a copy of keys and values";
 
 const AFTER_HELP: &str = "\
 Examples:
-  pointsman plugin bench router.wasm -S source=field -S field=state -S regions.CA=0 -S regions.default=1-5
+  pointsman plugin bench router.wasm -S source=key-prefix -S separator=- -S regions.CA=0
   pointsman plugin bench -c orders.toml --records sample.jsonl
 
-The best of several runs on this machine. Under load calls grow by themselves, up to 1,024 records.
-Partitioners are told of topics with 6 partitions, or as many as they take. Without --records they are orders with a key and
-a JSON value of about 100 bytes.
-Exit status: 0 it was measured, 1 a plugin does not start or some call fails, 2 the command line,
-the records or the configuration make no sense";
+The best of several runs on this machine. Under load calls grow by themselves, up to 1,024 records. \
+Partitioners are told of topics with 6 partitions, or as many as they take. Without --records they are \
+orders with a key and a JSON value of about 100 bytes.
+Exit status: 0 it was measured, 1 a plugin does not start or some call fails, 2 the command line, the \
+records or the configuration make no sense";

@@ -59,12 +59,12 @@ impl Check {
 
 const AFTER_HELP: &str = "\
 Examples:
-  pointsman plugin check router.wasm -S source=field -S field=state -S regions.CA=0 -S regions.default=1-5
+  pointsman plugin check router.wasm -S source=key-prefix -S separator=- -S regions.CA=0
   pointsman plugin check -c orders.toml --records sample.jsonl
 
-Each hook gets records without key or value, empty ones, bytes that are no text, deep JSON, a
-megabyte, a hundred headers, alone and together; and 1,024 records at a time, for a while. To refuse them is a
-plugin's right. To trap, to run out of time or memory, to answer other than the contract says, or to
-place a key by chance is not.
-Exit status: 0 nothing failed, 1 it does not start or something failed, 2 the command line,
-the records or the configuration make no sense";
+Each hook gets records without key or value, empty ones, bytes that are no text, deep JSON, a megabyte, a \
+hundred headers, alone and together; and 1,024 records at a time, for a while. To refuse them is a plugin's \
+right. To trap, to run out of time or memory, to answer other than the contract says, or to place a key by \
+chance is not.
+Exit status: 0 nothing failed, 1 it does not start or something failed, 2 the command line, the records or \
+the configuration make no sense";
