@@ -25,7 +25,7 @@ pub use lane::Delivery;
 #[doc(hidden)]
 pub use lane::{InLine, Sent, SteppedLanes, SteppedOptions};
 pub use metrics::MetricsSnapshot;
-pub use producer::{Accept, CloseError, Producer, ProducerBuilder, ReloadError, Reloaded, StartError};
+pub use producer::{Accept, CloseError, Producer, ProducerBuilder, ReloadError, Reloaded, StartError, plugin_options};
 pub use record::{Header, Record};
 pub use record_metadata::{PartitionInfo, RecordMetadata, TopicName};
 pub use transaction::{ConsumedOffset, ConsumerGroupMetadata, TransactionError};

@@ -12,6 +12,7 @@ mod transactions;
 mod watch;
 
 pub use builder::ProducerBuilder;
+pub use chains::plugin_options;
 pub(crate) use chains::{Chains, LaneChains};
 pub use close::CloseError;
 pub use reload::{ReloadError, Reloaded};

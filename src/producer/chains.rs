@@ -212,16 +212,8 @@ fn cache_dir() -> Option<PathBuf> {
     base.map(|base| base.join("pointsman"))
 }
 
-/// Loads every plugin that a chain uses, and starts it once for each way in which it is used; but for those that are `known`,
-/// by name.
-///
-/// # Errors
-/// A component is not fit for use, or does not start.
-pub(super) fn load_plugins(
-    config: &Config,
-    client_id: &str,
-    known: &BTreeMap<String, wasm::Plugin>,
-) -> Result<BTreeMap<String, wasm::Plugin>, StartError> {
+/// What every plugin that a configuration's chains use is loaded with, by name: its table, and each way in which it is used.
+pub fn plugin_options(config: &Config, client_id: &str) -> Vec<wasm::PluginOptions> {
     let common = config.producer.chain();
     let mut uses: BTreeMap<&str, Vec<wasm::Use>> = BTreeMap::new();
     for chain in std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain)) {
@@ -238,25 +230,39 @@ pub(super) fn load_plugins(
             }
         }
     }
+    // The config has checked that every plugin that is used is there.
+    let there = uses.into_iter().filter_map(|(name, uses)| Some((name, uses, config.plugins.get(name)?)));
+    let options = there.map(|(name, uses, plugin)| wasm::PluginOptions {
+        name: name.to_owned(),
+        path: plugin.component.clone(),
+        sha256: plugin.sha256,
+        settings: plugin.settings.clone(),
+        limits: wasm::Limits { timeout: plugin.timeout, memory_max: plugin.memory_max, ..wasm::Limits::default() },
+        client_id: client_id.to_owned(),
+        uses,
+    });
+    options.collect()
+}
+
+/// Loads every plugin that a chain uses, and starts it once for each way in which it is used; but for those that are `known`,
+/// by name.
+///
+/// # Errors
+/// A component is not fit for use, or does not start.
+pub(super) fn load_plugins(
+    config: &Config,
+    client_id: &str,
+    known: &BTreeMap<String, wasm::Plugin>,
+) -> Result<BTreeMap<String, wasm::Plugin>, StartError> {
     let mut loaded = BTreeMap::new();
-    for (name, uses) in uses {
-        // The config has checked that every plugin that is used is there.
-        let Some(plugin) = config.plugins.get(name) else { continue };
-        let options = wasm::PluginOptions {
-            name: name.to_owned(),
-            path: plugin.component.clone(),
-            sha256: plugin.sha256,
-            settings: plugin.settings.clone(),
-            limits: wasm::Limits { timeout: plugin.timeout, memory_max: plugin.memory_max, ..wasm::Limits::default() },
-            client_id: client_id.to_owned(),
-            uses,
-        };
-        let component = match known.get(name) {
+    for options in plugin_options(config, client_id) {
+        let name = options.name.clone();
+        let component = match known.get(&name) {
             Some(known) => known.try_uses(&options.uses).map(|()| known.clone()),
             None => engine().and_then(|engine| wasm::Plugin::load(&engine, options)),
         };
-        let component = component.map_err(|source| StartError::Plugin { name: name.to_owned(), source })?;
-        loaded.insert(name.to_owned(), component);
+        let component = component.map_err(|source| StartError::Plugin { name: name.clone(), source })?;
+        loaded.insert(name, component);
     }
     Ok(loaded)
 }

@@ -2,7 +2,7 @@
 //! authors would: by `pointsman plugin build`.
 
 use crate::components::target;
-use crate::guests::{assert_fails, load, options, records};
+use crate::guests::{assert_fails, load, options, places_by_state, records};
 use crate::listen::listen;
 use pointsman::plugin::{
     Acknowledgements, Batch, Column, Consistency, FailureKind, Fields, HeaderColumns, HeaderReads, Partitioner,
@@ -75,17 +75,7 @@ fn headers() -> HeaderColumns {
 #[test]
 fn a_partitioner_in_go_places_records_and_refuses_bad_ones() {
     let mut partitioner = by_state(&[("state", "CA")]).unwrap().partitioner(0).unwrap();
-    let topology = Topology { topic: "orders".into(), partitions: 4, ..Topology::default() };
-    assert_eq!(partitioner.on_topology(&topology).unwrap(), [vec![1, 2, 3]]);
-    let mut values = Column::default();
-    for value in [Some(r#"{"state":"CA","name":"Zoë"}"#), Some(r#"{"state":"NV"}"#), None, Some("{")] {
-        values.push(value.map(str::as_bytes));
-    }
-    let topics = TopicColumnRef { names: &["orders"], indexes: &[] };
-    let batch = Batch { count: 4, topics: Some(topics), values: Some(values.as_ref()), ..Batch::default() };
-    let placed = partitioner.partition(&batch).unwrap();
-    assert_eq!(placed.targets[..3], [0, -2, -2]);
-    assert_eq!(placed.refused, [Refusal { index: 3, reason: "the value is not JSON at byte 1".into() }]);
+    assert_eq!(places_by_state(&mut *partitioner), "the value is not JSON at byte 1");
 
     let narrow = Topology { topic: "trips".into(), partitions: 1, ..Topology::default() };
     assert_fails(partitioner.on_topology(&narrow), FailureKind::Error, "topic trips has 1 partition: two are needed");

@@ -1,7 +1,7 @@
 //! Builds the guest once per test process and loads it.
 
 use crate::components::{build, target};
-use pointsman::plugin::{Batch, Column, FailureKind, PluginFailure, TopicColumnRef};
+use pointsman::plugin::{Batch, Column, FailureKind, Partitioner, PluginFailure, TopicColumnRef, Topology};
 use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -101,6 +101,23 @@ impl Records {
             ..Batch::default()
         }
     }
+}
+
+/// The guide's partitioner, in whichever language: CA's orders go to partition 0, the others to the group of the rest, and
+/// the fourth is refused. Returns why.
+pub(crate) fn places_by_state(partitioner: &mut dyn Partitioner) -> String {
+    let topology = Topology { topic: "orders".into(), partitions: 4, ..Topology::default() };
+    assert_eq!(partitioner.on_topology(&topology).unwrap(), [vec![1, 2, 3]]);
+    let mut values = Column::default();
+    for value in [Some(r#"{"state":"CA","name":"Zoë"}"#), Some(r#"{"state":"NV"}"#), None, Some("{")] {
+        values.push(value.map(str::as_bytes));
+    }
+    let topics = TopicColumnRef { names: &["orders"], indexes: &[] };
+    let batch = Batch { count: 4, topics: Some(topics), values: Some(values.as_ref()), ..Batch::default() };
+    let placed = partitioner.partition(&batch).unwrap();
+    assert_eq!(placed.targets[..3], [0, -2, -2]);
+    assert_eq!((placed.refused.len(), placed.refused[0].index), (1, 3));
+    placed.refused[0].reason.clone()
 }
 
 /// Whether a call failed so, with words that hold these.

@@ -1,8 +1,8 @@
 //! The example in JavaScript.
 
-use crate::guests::{load, options};
+use crate::guests::{load, options, places_by_state};
 use crate::npm::by_state;
-use pointsman::plugin::{Batch, Column, PluginFactory, TopicColumnRef, Topology};
+use pointsman::plugin::PluginFactory;
 use pointsman::wasm::{LoadError, Plugin, PluginOptions, Use};
 
 fn plugin(settings: &[(&str, &str)]) -> Result<Plugin, LoadError> {
@@ -13,18 +13,7 @@ fn plugin(settings: &[(&str, &str)]) -> Result<Plugin, LoadError> {
 #[test]
 fn a_partitioner_in_javascript_places_records_and_refuses_bad_ones() {
     let mut partitioner = plugin(&[("state", "CA")]).unwrap().partitioner(0).unwrap();
-    let topology = Topology { topic: "orders".into(), partitions: 4, ..Topology::default() };
-    assert_eq!(partitioner.on_topology(&topology).unwrap(), [vec![1, 2, 3]]);
-    let mut values = Column::default();
-    for value in [Some(r#"{"state":"CA","name":"Zoë"}"#), Some(r#"{"state":"NV"}"#), None, Some("{")] {
-        values.push(value.map(str::as_bytes));
-    }
-    let topics = TopicColumnRef { names: &["orders"], indexes: &[] };
-    let batch = Batch { count: 4, topics: Some(topics), values: Some(values.as_ref()), ..Batch::default() };
-    let placed = partitioner.partition(&batch).unwrap();
-    assert_eq!(placed.targets[..3], [0, -2, -2]);
-    assert_eq!((placed.refused.len(), placed.refused[0].index), (1, 3));
-    assert_eq!(placed.refused[0].reason, "the value is not JSON");
+    assert_eq!(places_by_state(&mut *partitioner), "the value is not JSON");
 }
 
 #[test]

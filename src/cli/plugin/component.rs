@@ -8,11 +8,10 @@ use crate::cli::sample::{Sample, Sampled, with_record};
 use crate::cli::terminal::say;
 use anyhow::{Result, anyhow};
 use clap::Args;
-use pointsman::config::{Config, PluginUse};
+use pointsman::config::Config;
 use pointsman::plugin::{Consistency, PluginFailure, Records, Side, Topology, TopologyBroker};
 use pointsman::wasm::{Engine, EngineOptions, Limits, LoadError, Plugin, PluginOptions, Use};
-use pointsman::{Header, Record};
-use std::collections::BTreeMap;
+use pointsman::{Header, Record, plugin_options};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -175,39 +174,12 @@ fn orders(topic: &str) -> Records {
 
 fn configured(config: &Config) -> Result<Vec<Candidate>> {
     let engine = Engine::new(EngineOptions::default())?;
-    let mut uses: BTreeMap<&str, Vec<Use>> = BTreeMap::new();
-    let common = config.producer.chain();
-    for chain in std::iter::once(&common).chain(config.topics.iter().map(|topic| &topic.chain)) {
-        for (used, name) in chain.plugins_in_use() {
-            let used = match used {
-                PluginUse::Interceptor => Use::Interceptor,
-                PluginUse::KeySerializer => Use::Serializer(Side::Key),
-                PluginUse::ValueSerializer => Use::Serializer(Side::Value),
-                PluginUse::Partitioner => Use::Partitioner,
-            };
-            let uses = uses.entry(name).or_default();
-            if !uses.contains(&used) {
-                uses.push(used);
-            }
-        }
-    }
-    let mut candidates = Vec::new();
-    for (name, uses) in uses {
-        // The configuration has checked that every plugin that is used is there.
-        let Some(plugin) = config.plugins.get(name) else { continue };
-        let limits = Limits { timeout: plugin.timeout, memory_max: plugin.memory_max, ..Limits::default() };
-        let options = PluginOptions {
-            name: name.to_owned(),
-            path: plugin.component.clone(),
-            sha256: plugin.sha256,
-            settings: plugin.settings.clone(),
-            limits,
-            client_id: config.producer.client_id.clone().unwrap_or_default(),
-            uses: uses.clone(),
-        };
-        candidates.push(Candidate { plugin: load(&engine, options)?, uses, limits });
-    }
-    Ok(candidates)
+    let client_id = config.producer.client_id.as_deref().unwrap_or_default();
+    let candidate = |options: PluginOptions| {
+        let (uses, limits) = (options.uses.clone(), options.limits);
+        Ok(Candidate { plugin: load(&engine, options)?, uses, limits })
+    };
+    plugin_options(config, client_id).into_iter().map(candidate).collect()
 }
 
 /// Loads a component that no configuration names. It is not started: which settings it needs may not be known.
